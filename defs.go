@@ -1,0 +1,196 @@
+package plugin
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/pkg/authorization"
+	"github.com/docker/docker/registry"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// Executor starts and signals the processes of plugins. One executor serves
+// all plugins of a [Manager], which calls it concurrently for different ids
+// and never concurrently for the same id.
+//
+// An executor reports the end of a run through [Manager.HandleExitEvent]. It
+// may do so from inside Signal, more than once, late, or never for processes
+// other than the plugin's main one. Executors may also implement
+// [ExitReporter] and [PidReporter]; the manager then says more in its errors.
+type Executor interface {
+	// Create starts the process of plugin id from spec and returns once it
+	// was started. Both streams are the executor's until the run ends: it
+	// writes the output of the process to them and closes them. A failed
+	// Create leaves nothing behind.
+	Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error
+	// IsRunning reports whether the main process of plugin id lives. An
+	// unknown id is not an error.
+	IsRunning(id string) (bool, error)
+	// Restore takes over a run that a previous manager left, with its
+	// streams, and reports whether it lives. What is left of a dead one is
+	// cleaned up. An unknown id is not alive and not an error.
+	Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error)
+	// Signal sends signal to the main process of plugin id.
+	Signal(id string, signal syscall.Signal) error
+}
+
+// ExitReporter is what an [Executor] implements to tell how a run ended.
+type ExitReporter interface {
+	// LastExit returns the exit code of the newest ended run of plugin id,
+	// 128+n for a run that ended by signal n, and whether the kernel killed
+	// it for want of memory. ok is false when the code is not known.
+	LastExit(id string) (code int, oomKilled bool, ok bool)
+}
+
+// PidReporter is what an [Executor] implements to tell where a run lives.
+type PidReporter interface {
+	// Pid returns the main process of plugin id in the executor's pid
+	// namespace; ok is false when it is not running.
+	Pid(id string) (pid int, ok bool)
+}
+
+// ExecutorCreator makes the executor of a manager. It is called once by
+// [NewManager], before any plugin is loaded, with a manager that serves
+// nothing but [Manager.HandleExitEvent] yet. A nil executor with a nil error
+// gives a manager that can do everything but run plugins.
+type ExecutorCreator func(*Manager) (Executor, error)
+
+// EndpointResolver tells where a registry's repositories are pulled from. The
+// registry service of docker implements it.
+type EndpointResolver interface {
+	LookupPullEndpoints(hostname string) (endpoints []registry.APIEndpoint, err error)
+}
+
+type eventLogger func(id, name string, action events.Action)
+
+// ManagerConfig is what a manager needs to start. Root, ExecRoot and
+// CreateExecutor are required; fields below AuthzMiddleware are Dovetail's
+// own, and their zero values mean docker's behaviour.
+type ManagerConfig struct {
+	// Store is the inventory to manage; nil makes a new one.
+	Store *Store
+	// RegistryService resolves registry hosts. It may be nil for a manager
+	// that never pulls or pushes.
+	RegistryService EndpointResolver
+	// LiveRestoreEnabled leaves plugins running at Shutdown and takes running
+	// ones over in NewManager.
+	LiveRestoreEnabled bool
+	// LogPluginEvent is told of every verb that changed a plugin; may be nil.
+	LogPluginEvent eventLogger
+	// Root is the directory of persistent data, and ExecRoot the one of
+	// sockets, whose content may vanish at reboot. Both are made if absent.
+	Root     string
+	ExecRoot string
+	// CreateExecutor makes the executor.
+	CreateExecutor ExecutorCreator
+	// AuthzMiddleware forgets authorization plugins as they are disabled; may
+	// be nil.
+	AuthzMiddleware *authorization.Middleware
+
+	// StartTimeout is how long a started plugin may take until its socket
+	// accepts connections. Zero means 15 s.
+	StartTimeout time.Duration
+	// StopTimeout is how long a plugin may take to obey SIGTERM before it is
+	// killed. Zero means 10 s.
+	StopTimeout time.Duration
+	// Backoff is the wait before the first restart of a plugin that ended by
+	// itself; it doubles up to 30 s and starts over after 10 s of uptime.
+	// Zero means 100 ms.
+	Backoff time.Duration
+}
+
+const (
+	defaultStartTimeout = 15 * time.Second
+	defaultStopTimeout  = 10 * time.Second
+	defaultBackoff      = 100 * time.Millisecond
+)
+
+func (c ManagerConfig) withDefaults() ManagerConfig {
+	if c.Store == nil {
+		c.Store = NewStore()
+	}
+	if c.LogPluginEvent == nil {
+		c.LogPluginEvent = func(string, string, events.Action) {}
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = defaultStartTimeout
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = defaultStopTimeout
+	}
+	if c.Backoff == 0 {
+		c.Backoff = defaultBackoff
+	}
+	return c
+}
+
+func (c ManagerConfig) validate() error {
+	var problems []error
+	if c.Root == "" {
+		problems = append(problems, errors.New("Root is empty: name the directory of persistent data"))
+	}
+	if c.ExecRoot == "" {
+		problems = append(problems, errors.New("ExecRoot is empty: name the directory of plugin sockets"))
+	}
+	if c.CreateExecutor == nil {
+		problems = append(problems, errors.New("CreateExecutor is nil: pass one, for example from executor/runc"))
+	}
+	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.Backoff < 0 {
+		problems = append(problems, errors.New("a timeout is negative: leave it zero for the default"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return &ConfigError{Err: err}
+	}
+	return nil
+}
+
+// SpecOpt changes the OCI spec of a plugin before it starts. See
+// [Store.RegisterRuntimeOpt].
+type SpecOpt func(*specs.Spec)
+
+// WithSpecMounts is a SpecOpt that adds mounts to the spec.
+func WithSpecMounts(mounts []specs.Mount) SpecOpt {
+	return func(s *specs.Spec) {
+		s.Mounts = append(s.Mounts, mounts...)
+	}
+}
+
+// CreateOpt changes a plugin while it is being installed by [Manager.Pull],
+// before it is published.
+type CreateOpt func(p *v2.Plugin)
+
+// WithSwarmService marks the plugin as owned by the swarm service id.
+func WithSwarmService(id string) CreateOpt {
+	return func(p *v2.Plugin) {
+		p.SwarmServiceID = id
+	}
+}
+
+// WithEnv adds variables of the form NAME=value to the plugin's environment.
+// A variable that is there already, compared by case, is replaced; the last
+// of several wins; an entry that is not of that form is left out.
+func WithEnv(env []string) CreateOpt {
+	return func(p *v2.Plugin) {
+		merged := slices.Clone(p.PluginObj.Settings.Env)
+		for _, entry := range env {
+			name, _, ok := strings.Cut(entry, "=")
+			if !ok || name == "" {
+				continue
+			}
+			same := func(have string) bool { return strings.HasPrefix(have, name+"=") }
+			if i := slices.IndexFunc(merged, same); i >= 0 {
+				merged[i] = entry
+				continue
+			}
+			merged = append(merged, entry)
+		}
+		p.PluginObj.Settings.Env = merged
+	}
+}
