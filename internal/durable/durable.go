@@ -1,0 +1,168 @@
+// Package durable is the only place that makes, renames and removes what must
+// survive a power cut. A method that returned nil has reached the disk; one
+// that returned an error may have done nothing, or all of it.
+//
+// Every step can be made to fail: see [FS.Fault].
+package durable
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// FS changes files durably. A nil FS and the zero value work without faults.
+// It is safe for concurrent use.
+type FS struct {
+	// Fault, when set, is asked before each step, with Done false, and after
+	// it, with Done true. An error stands for a step that did not happen and
+	// for one that happened while its reply was lost.
+	Fault func(Step) error
+}
+
+// Step is one change of the file system.
+type Step struct {
+	Op   string // mkdir, write, sync, rename or remove
+	Path string
+	Done bool
+}
+
+func (f *FS) step(op, path string, do func() error) error {
+	if err := f.fault(Step{Op: op, Path: path}); err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return f.fault(Step{Op: op, Path: path, Done: true})
+}
+
+func (f *FS) fault(s Step) error {
+	if f == nil || f.Fault == nil {
+		return nil
+	}
+	if err := f.Fault(s); err != nil {
+		return fmt.Errorf("%s %s: %w", s.Op, s.Path, err)
+	}
+	return nil
+}
+
+// WriteFile replaces the file at path by data. A crash leaves the old content
+// or the new one, and perhaps a sibling whose name ends in ".tmp".
+func (f *FS) WriteFile(path string, data []byte, perm os.FileMode) error {
+	temporary := path + ".tmp"
+	err := f.step("write", temporary, func() error { return writeSynced(temporary, data, perm) })
+	if err == nil {
+		err = f.step("rename", path, func() error { return os.Rename(temporary, path) })
+	}
+	if err != nil {
+		// Nothing refers to the temporary file; the next write replaces it.
+		_ = os.Remove(temporary)
+		return err
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+func writeSynced(path string, data []byte, perm os.FileMode) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(data); err != nil {
+		_ = file.Close()
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		_ = file.Close()
+		return err
+	}
+	return file.Close()
+}
+
+// MkdirAll makes the directory and its missing parents, and syncs the parent
+// of each one it made.
+func (f *FS) MkdirAll(path string, perm os.FileMode) error {
+	path = filepath.Clean(path)
+	if info, err := os.Stat(path); err == nil {
+		if !info.IsDir() {
+			return &os.PathError{Op: "mkdir", Path: path, Err: os.ErrExist}
+		}
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := f.MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	err := f.step("mkdir", path, func() error { return os.Mkdir(path, perm) })
+	if err != nil && !os.IsExist(err) {
+		return err
+	}
+	return f.SyncDir(parent)
+}
+
+// Rename moves from to to, replacing a file or an empty directory there, and
+// syncs both parents.
+func (f *FS) Rename(from, to string) error {
+	if err := f.step("rename", to, func() error { return os.Rename(from, to) }); err != nil {
+		return err
+	}
+	if err := f.SyncDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if filepath.Dir(from) == filepath.Dir(to) {
+		return nil
+	}
+	return f.SyncDir(filepath.Dir(from))
+}
+
+// Remove deletes the file or empty directory at path and syncs its parent. A
+// path that is not there is not an error.
+func (f *FS) Remove(path string) error {
+	if err := f.step("remove", path, func() error { return os.Remove(path) }); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+// RemoveAll deletes the tree at path and syncs its parent. It follows no
+// symbolic link, and it refuses with [MountedError], having deleted nothing,
+// when anything is mounted at or below path.
+func (f *FS) RemoveAll(path string) error {
+	mounts, err := mountsBelow(path)
+	if err != nil {
+		return fmt.Errorf("list mounts below %s: %w", path, err)
+	}
+	if len(mounts) > 0 {
+		return &MountedError{Path: path, Mounts: mounts}
+	}
+	if err := f.step("remove", path, func() error { return os.RemoveAll(path) }); err != nil {
+		return err
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in a directory durable.
+func (f *FS) SyncDir(path string) error {
+	return f.step("sync", path, func() error { return syncDir(path) })
+}
+
+// SyncTree makes everything below path durable, contents and names. It is as
+// slow as the file system has dirty data, of others too.
+func (f *FS) SyncTree(path string) error {
+	return f.step("sync", path, func() error { return syncTree(path) })
+}
+
+// MountedError refuses to delete a tree into which something is mounted.
+type MountedError struct {
+	Path   string
+	Mounts []string
+}
+
+func (e *MountedError) Error() string {
+	return fmt.Sprintf("%s is not deleted: %q is mounted below it", e.Path, e.Mounts)
+}
+
+// Conflict marks the error's class.
+func (e *MountedError) Conflict() {}

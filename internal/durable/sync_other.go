@@ -1,0 +1,20 @@
+//go:build !linux
+
+package durable
+
+import "os"
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	// Windows can't sync a directory handle; no manager runs there.
+	_ = dir.Sync()
+	return nil
+}
+
+func syncTree(path string) error { return syncDir(path) }
+
+func mountsBelow(string) ([]string, error) { return nil, nil }
