@@ -1,0 +1,195 @@
+package plugin
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The errors of this package name the thing and carry their class as a marker
+// method, so that the errdefs packages of docker and containerd both see it.
+// Match a kind with [errors.As] and a class with errdefs.
+
+// NotFoundError is the answer to a reference that no plugin has. Class
+// NotFound.
+type NotFoundError struct{ Ref string }
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("plugin %q not found", e.Ref) }
+
+// NotFound marks the error's class.
+func (e *NotFoundError) NotFound() {}
+
+// AmbiguousError is the answer to an id prefix that several plugins share.
+// Class InvalidParameter.
+type AmbiguousError struct{ Ref string }
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("multiple plugins found for %q: give more characters of the id", e.Ref)
+}
+
+// InvalidParameter marks the error's class.
+func (e *AmbiguousError) InvalidParameter() {}
+
+// DisabledError refuses to use, or to disable, a plugin that is disabled.
+// Class Conflict.
+type DisabledError struct{ Name string }
+
+func (e *DisabledError) Error() string {
+	return fmt.Sprintf("plugin %q found but disabled", e.Name)
+}
+
+// Conflict marks the error's class.
+func (e *DisabledError) Conflict() {}
+
+// EnabledError refuses what only a disabled plugin allows. Class Conflict.
+type EnabledError struct{ Name string }
+
+func (e *EnabledError) Error() string {
+	return fmt.Sprintf("plugin %q is enabled", e.Name)
+}
+
+// Conflict marks the error's class.
+func (e *EnabledError) Conflict() {}
+
+// InUseError refuses to disable or remove a plugin that something holds a
+// reference to. Class Conflict.
+type InUseError struct {
+	Name       string
+	References int
+}
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("plugin %q is in use", e.Name)
+}
+
+// Conflict marks the error's class.
+func (e *InUseError) Conflict() {}
+
+// ExistsError refuses a name or id that is taken, also by an install that is
+// still under way. Class Conflict.
+type ExistsError struct{ Name string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("plugin %q already exists", e.Name)
+}
+
+// Conflict marks the error's class.
+func (e *ExistsError) Conflict() {}
+
+// BusyError refuses a verb while another one, or the manager's shutdown,
+// makes it impossible. Class Conflict.
+type BusyError struct {
+	Name string
+	Err  error
+}
+
+func (e *BusyError) Error() string { return fmt.Sprintf("plugin %q: %v", e.Name, e.Err) }
+
+// Unwrap returns what is in the way.
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// Conflict marks the error's class.
+func (e *BusyError) Conflict() {}
+
+// InvalidError refuses input: a name, a build context, a filter. Class
+// InvalidParameter.
+type InvalidError struct {
+	What string
+	Err  error
+}
+
+func (e *InvalidError) Error() string { return fmt.Sprintf("invalid %s: %v", e.What, e.Err) }
+
+// Unwrap returns what is wrong with the input.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// InvalidParameter marks the error's class.
+func (e *InvalidError) InvalidParameter() {}
+
+// ConfigError refuses a [ManagerConfig] and lists all its problems. Class
+// InvalidParameter.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string {
+	return "invalid plugin manager config: " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+}
+
+// Unwrap returns the joined problems.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// InvalidParameter marks the error's class.
+func (e *ConfigError) InvalidParameter() {}
+
+// UnsupportedError answers a verb that this platform, this executor or this
+// version does not have. Class NotImplemented.
+type UnsupportedError struct {
+	Op     string
+	Reason string
+}
+
+func (e *UnsupportedError) Error() string {
+	return fmt.Sprintf("plugin %s is not supported: %s", e.Op, e.Reason)
+}
+
+// NotImplemented marks the error's class.
+func (e *UnsupportedError) NotImplemented() {}
+
+// StorageError reports that a verb's effect could not be written. Class
+// System.
+type StorageError struct {
+	Op   string
+	Name string
+	Err  error
+}
+
+func (e *StorageError) Error() string {
+	return fmt.Sprintf("%s plugin %q: %v", e.Op, e.Name, e.Err)
+}
+
+// Unwrap returns the error of the file system.
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *StorageError) System() {}
+
+// Phase is how far a start got.
+type Phase string
+
+// The phases of a start, in order.
+const (
+	PhasePrepare Phase = "prepare" // directories, mounts and the OCI spec
+	PhaseCreate  Phase = "create"  // the executor's Create
+	PhaseReady   Phase = "ready"   // waiting for the socket to accept
+)
+
+// StartError says why a plugin did not start. Class System.
+type StartError struct {
+	Plugin string
+	Phase  Phase
+	// ExitCode is the exit code of the process, 128+n for signal n, and -1
+	// when it did not exit or its code is not known.
+	ExitCode  int
+	OOMKilled bool
+	// Output is the last lines of its output, oldest first.
+	Output  []string
+	Elapsed time.Duration
+	Err     error
+}
+
+func (e *StartError) Error() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "start plugin %q: %s after %s: %v", e.Plugin, e.Phase, e.Elapsed.Round(time.Millisecond), e.Err)
+	if e.OOMKilled {
+		text.WriteString(", killed for want of memory")
+	}
+	if len(e.Output) > 0 {
+		fmt.Fprintf(&text, "; last output:\n%s", strings.Join(e.Output, "\n"))
+	}
+	return text.String()
+}
+
+// Unwrap returns the cause.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *StartError) System() {}

@@ -1,0 +1,183 @@
+// Package layout knows where a manager keeps what under its root, and changes
+// it so that a crash leaves the old state or the new one. The tree is the one
+// docker keeps:
+//
+//	<root>/<id>/config.json        the record
+//	<root>/<id>/rootfs             the plugin's file system
+//	<root>/<id>/propagated-mount   data and mounts that outlive a run
+//	<root>/storage                 the content store
+//	<root>/tmp/<id>                a stage: an install that is not committed
+//	<root>/<id>-removing           trash: a removal that is committed
+//
+// Names tell the state: whatever is below tmp, and every name that ends in
+// -removing, is garbage by definition and swept by [Root.Recover]. Anything
+// else that is not ours is left alone.
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/dovetailhq/plugin/internal/durable"
+)
+
+const (
+	recordName          = "config.json"
+	rootfsName          = "rootfs"
+	propagatedMountName = "propagated-mount"
+	storageName         = "storage"
+	tmpName             = "tmp"
+	removingSuffix      = "-removing"
+)
+
+var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Root is a manager's directory, locked. Its methods may be called
+// concurrently for different plugins; the caller serialises changes of one.
+type Root struct {
+	dir  string
+	fs   *durable.FS
+	lock *lock
+}
+
+// Open makes the directory where it is missing and locks it: against other
+// processes with [LockedError], and against earlier Roots of this process by
+// taking over from them, see [FencedError].
+func Open(dir string, files *durable.FS) (*Root, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	held, err := acquire(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{dir: dir, fs: files, lock: held}
+	for _, sub := range []string{r.Storage(), r.tmp()} {
+		if err := files.MkdirAll(sub, 0o700); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+	}
+	return r, nil
+}
+
+// Close releases the lock. It is safe to call more than once, and does
+// nothing when another Root of this process took over.
+func (r *Root) Close() error { return r.lock.release() }
+
+// Check returns a [FencedError] when this Root may no longer be written to,
+// because it was closed or another Root of this process took over.
+func (r *Root) Check() error { return r.lock.check() }
+
+// Dir returns the directory as an absolute path.
+func (r *Root) Dir() string { return r.dir }
+
+// Storage returns the directory of the content store.
+func (r *Root) Storage() string { return filepath.Join(r.dir, storageName) }
+
+// Plugin returns the directory of an installed plugin.
+func (r *Root) Plugin(id string) string { return filepath.Join(r.dir, id) }
+
+// Rootfs returns the root file system of an installed plugin.
+func (r *Root) Rootfs(id string) string { return filepath.Join(r.dir, id, rootfsName) }
+
+// PropagatedMount returns the directory that a plugin shares mounts through.
+func (r *Root) PropagatedMount(id string) string {
+	return filepath.Join(r.dir, id, propagatedMountName)
+}
+
+func (r *Root) tmp() string { return filepath.Join(r.dir, tmpName) }
+
+// SaveRecord replaces the record of an installed plugin. When it returns nil
+// the new record survives a power cut.
+func (r *Root) SaveRecord(id string, record []byte) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	return r.fs.WriteFile(filepath.Join(r.Plugin(id), recordName), record, 0o600)
+}
+
+// Remove deletes an installed plugin. Once its directory is renamed it is
+// gone; what can't be deleted then is deleted by the next Recover, and
+// reported as [LeftoverError].
+func (r *Root) Remove(id string) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	trash := r.Plugin(id) + removingSuffix
+	err := r.fs.Rename(r.Plugin(id), trash)
+	if _, statErr := os.Lstat(r.Plugin(id)); err != nil && !errors.Is(statErr, fs.ErrNotExist) {
+		return err
+	}
+	// The commit point is passed: a crash here leaves trash.
+	if err == nil {
+		err = r.fs.RemoveAll(trash)
+	}
+	if err != nil {
+		return &LeftoverError{Path: trash, Err: err}
+	}
+	return nil
+}
+
+// LeftoverError reports a removal that happened, and what is left to delete.
+type LeftoverError struct {
+	Path string
+	Err  error
+}
+
+func (e *LeftoverError) Error() string {
+	return fmt.Sprintf("leave %s to be deleted at the next start: %v", e.Path, e.Err)
+}
+
+// Unwrap returns what kept the rest from being deleted.
+func (e *LeftoverError) Unwrap() error { return e.Err }
+
+// Found is one plugin's directory as Recover found it.
+type Found struct {
+	ID     string
+	Record []byte
+	Err    error // the record could not be read
+}
+
+// Recover sweeps what crashes left and returns the installed plugins. What
+// can't be swept is joined into the error, beside the plugins.
+func (r *Root) Recover() ([]Found, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	problems := r.sweepStages()
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, errors.Join(append(problems, err)...)
+	}
+	var found []Found
+	for _, entry := range entries {
+		name := entry.Name()
+		if id, removing := strings.CutSuffix(name, removingSuffix); removing && validID.MatchString(id) {
+			problems = append(problems, r.fs.RemoveAll(filepath.Join(r.dir, name)))
+			continue
+		}
+		if validID.MatchString(name) && entry.IsDir() {
+			record, err := os.ReadFile(filepath.Join(r.dir, name, recordName))
+			found = append(found, Found{ID: name, Record: record, Err: err})
+		}
+	}
+	return found, errors.Join(problems...)
+}
+
+func (r *Root) sweepStages() []error {
+	stages, err := os.ReadDir(r.tmp())
+	problems := []error{err}
+	for _, stage := range stages {
+		problems = append(problems, r.fs.RemoveAll(filepath.Join(r.tmp(), stage.Name())))
+	}
+	return problems
+}

@@ -1,0 +1,126 @@
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+)
+
+// LockedError refuses a root that another process manages. Class Conflict.
+type LockedError struct{ Root string }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("plugin root %s is managed by another process: stop it, or use another root", e.Root)
+}
+
+// Conflict marks the error's class.
+func (e *LockedError) Conflict() {}
+
+// FencedError refuses to write through a Root that was closed, or that a
+// newer Root of the same process took over from. Class Unavailable.
+type FencedError struct{ Root string }
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("plugin root %s is no longer managed by this manager: it was shut down or a newer one took over", e.Root)
+}
+
+// Unavailable marks the error's class.
+func (e *FencedError) Unavailable() {}
+
+// lock is one Root's hold of a directory. The file is locked against other
+// processes; within this process the newest lock of a directory wins.
+type lock struct {
+	dir    string
+	info   os.FileInfo
+	mu     sync.Mutex
+	file   *os.File // nil once released or taken over
+	fenced bool
+}
+
+var (
+	// holdersMu is outside of every lock.mu.
+	holdersMu sync.Mutex
+	holders   []*lock
+)
+
+// acquire locks dir itself, so that no file betrays it and process death
+// frees it.
+func acquire(dir string) (*lock, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	holdersMu.Lock()
+	defer holdersMu.Unlock()
+	taken := &lock{dir: dir, info: info}
+	for _, older := range holders {
+		if os.SameFile(older.info, info) {
+			taken.file = older.yield()
+			forgetLocked(older)
+			break
+		}
+	}
+	if taken.file == nil {
+		if taken.file, err = lockDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	holders = append(holders, taken)
+	return taken, nil
+}
+
+func forgetLocked(l *lock) {
+	for i, held := range holders {
+		if held == l {
+			holders = append(holders[:i], holders[i+1:]...)
+			return
+		}
+	}
+}
+
+func (l *lock) yield() *os.File {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	file := l.file
+	l.file, l.fenced = nil, true
+	return file
+}
+
+func (l *lock) check() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fenced {
+		return &FencedError{Root: l.dir}
+	}
+	return nil
+}
+
+func (l *lock) release() error {
+	holdersMu.Lock()
+	defer holdersMu.Unlock()
+	forgetLocked(l)
+	file := l.yield()
+	if file == nil {
+		return nil
+	}
+	return file.Close()
+}
+
+func lockDir(dir string) (*os.File, error) {
+	file, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = lockFile(file)
+	if errors.Is(err, errLocked) {
+		err = &LockedError{Root: dir}
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+var errLocked = errors.New("locked by another process")
