@@ -1,0 +1,154 @@
+package engineapi
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+// dial serves backend on a unix socket and returns docker's own client to it.
+func dial(t testing.TB, backend Backend) *client.Client {
+	t.Helper()
+	address := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", address)
+	assert.NilError(t, err)
+	server := httptest.NewUnstartedServer(NewHandler(backend))
+	assert.NilError(t, server.Listener.Close())
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+
+	docker, err := client.NewClientWithOpts(client.WithHost("unix://"+address), client.WithVersion("1.51"))
+	assert.NilError(t, err)
+	t.Cleanup(func() { assert.Check(t, docker.Close()) })
+	return docker
+}
+
+// drain reads the progress of a verb to its end.
+func drain(t testing.TB, progress io.ReadCloser, err error) string {
+	t.Helper()
+	assert.NilError(t, err)
+	all, err := io.ReadAll(progress)
+	assert.NilError(t, err)
+	assert.NilError(t, progress.Close())
+	return string(all)
+}
+
+func TestDockersClientDrivesEveryVerb(t *testing.T) {
+	backend := &recorder{
+		plugins:    []types.Plugin{{Name: "foo:latest", ID: id}},
+		privileges: types.PluginPrivileges{{Name: "network", Value: []string{"host"}}},
+		progress:   []string{step},
+	}
+	docker := dial(t, backend)
+	ctx := context.Background()
+
+	found, err := docker.PluginList(ctx, filters.NewArgs(filters.Arg("enabled", "true")))
+	assert.NilError(t, err)
+	assert.Check(t, is.Equal(found[0].ID, id))
+
+	inspected, raw, err := docker.PluginInspectWithRaw(ctx, "foo:latest")
+	assert.NilError(t, err)
+	assert.Check(t, is.Equal(inspected.Name, "foo:latest"))
+	assert.Check(t, is.Contains(string(raw), `"Id":"1234"`))
+
+	assert.NilError(t, docker.PluginCreate(ctx, strings.NewReader("tar"), types.PluginCreateOptions{RepoName: "foo:v1"}))
+
+	install := types.PluginInstallOptions{RemoteRef: "a.example/foo:v1", AcceptAllPermissions: true, Args: []string{"DEBUG=1"}}
+	installed, err := docker.PluginInstall(ctx, "", install)
+	assert.Check(t, is.Equal(drain(t, installed, err), step))
+
+	upgraded, err := docker.PluginUpgrade(ctx, "foo:v1", types.PluginInstallOptions{RemoteRef: "a.example/foo:v2", AcceptAllPermissions: true})
+	assert.Check(t, is.Equal(drain(t, upgraded, err), step))
+
+	pushed, err := docker.PluginPush(ctx, "foo:v1", "")
+	assert.Check(t, is.Equal(drain(t, pushed, err), step))
+
+	assert.NilError(t, docker.PluginEnable(ctx, "foo:v1", types.PluginEnableOptions{Timeout: 9}))
+	assert.NilError(t, docker.PluginSet(ctx, "foo:v1", []string{"DEBUG=0"}))
+	assert.NilError(t, docker.PluginDisable(ctx, "foo:v1", types.PluginDisableOptions{Force: true}))
+	assert.NilError(t, docker.PluginRemove(ctx, "foo:v1", types.PluginRemoveOptions{Force: true}))
+
+	assert.DeepEqual(t, backend.recorded(), []string{
+		`list {"enabled":{"true":true}}`,
+		`inspect foo:latest`,
+		`create foo:v1 from 3 bytes`,
+		`privileges a.example/foo:v1 by= meta={}`,
+		`pull a.example/foo:v1 as a.example/foo:v1 by= meta={} granted=network`,
+		`set a.example/foo:v1 ["DEBUG=1"]`,
+		`enable a.example/foo:v1 timeout=0`,
+		`privileges a.example/foo:v2 by= meta={}`,
+		`upgrade foo:v1 to a.example/foo:v2 by= meta={} granted=network`,
+		`push foo:v1 by= meta={}`,
+		`enable foo:v1 timeout=9`,
+		`set foo:v1 ["DEBUG=0"]`,
+		`disable foo:v1 force=true`,
+		`remove foo:v1 force=true`,
+	})
+}
+
+func TestDockersClientInstallsUnderAnAlias(t *testing.T) {
+	backend := &recorder{progress: []string{step}}
+	installed, err := dial(t, backend).PluginInstall(context.Background(), "bar:latest", types.PluginInstallOptions{
+		RemoteRef: "a.example/foo@" + digest, AcceptAllPermissions: true,
+	})
+	assert.Equal(t, drain(t, installed, err), step)
+	assert.DeepEqual(t, backend.recorded(), []string{
+		`privileges a.example/foo@` + digest + ` by= meta={}`,
+		`pull a.example/foo@` + digest + ` as bar:latest by= meta={} granted=`,
+		`enable bar:latest timeout=0`,
+	})
+}
+
+func TestDockersClientSeesTheClassOfAnError(t *testing.T) {
+	ctx := context.Background()
+	for _, tc := range []struct {
+		name string
+		err  error
+		is   func(error) bool
+	}{
+		{"not found", notFound{classed{"plugin \"foo\" not found"}}, cerrdefs.IsNotFound},
+		{"conflict", conflict{classed{"plugin foo is in use"}}, cerrdefs.IsConflict},
+		{"invalid", invalid(classed{"setting \"x\" not found"}), cerrdefs.IsInvalidArgument},
+		{"not implemented", notImplemented{classed{"not on this system"}}, cerrdefs.IsNotImplemented},
+		{"unavailable", unavailable{classed{"shutting down"}}, cerrdefs.IsUnavailable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := dial(t, &recorder{err: tc.err}).PluginEnable(ctx, "foo", types.PluginEnableOptions{})
+			assert.Check(t, is.Error(err, "Error response from daemon: "+tc.err.Error()))
+			assert.Check(t, tc.is(err))
+		})
+	}
+}
+
+// refusing answers create before it has read the build context.
+type refusing struct{ *recorder }
+
+func (r refusing) CreateFromContext(context.Context, io.ReadCloser, *types.PluginCreateOptions) error {
+	return conflict{classed{"plugin foo exists already"}}
+}
+
+func TestDockersClientReadsARefusalOfALargeContext(t *testing.T) {
+	const large = 64 << 20
+	context64M := io.LimitReader(zeros{}, large)
+	err := dial(t, refusing{}).PluginCreate(context.Background(), context64M, types.PluginCreateOptions{RepoName: "foo"})
+	assert.Error(t, err, "Error response from daemon: plugin foo exists already")
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}

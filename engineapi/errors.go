@@ -1,0 +1,12 @@
+package engineapi
+
+// invalidError is a request that cannot be answered as it is. Its class,
+// InvalidParameter, is seen by docker's and containerd's errdefs.
+type invalidError struct{ error }
+
+func invalid(err error) error { return invalidError{err} }
+
+func (e invalidError) Unwrap() error { return e.error }
+
+// InvalidParameter marks the class.
+func (invalidError) InvalidParameter() {}

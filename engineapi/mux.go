@@ -1,0 +1,76 @@
+package engineapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api"
+	"github.com/docker/docker/api/server/httputils"
+	"github.com/docker/docker/api/server/middleware"
+	"github.com/docker/docker/api/server/router"
+	"github.com/docker/docker/api/types"
+)
+
+// NewMux serves the routes of routers, each below /vX.Y and without a
+// version, in docker's manner: answers carry the Server, Api-Version and
+// Ostype headers, an API version that is not supported is refused with 400, an
+// unknown path with 404 and an unknown method with 405 and Allow. Where two
+// routes match, the first one is served.
+//
+// version is that of the daemon, for the Server header; it may be empty. A
+// handler that panics is answered with 500 and logged.
+func NewMux(version string, routers ...router.Router) http.Handler {
+	checked, err := middleware.NewVersionMiddleware(version, api.DefaultVersion, api.MinSupportedAPIVersion)
+	if err != nil {
+		// Both are constants of one docker release, which agrees with itself.
+		panic("engineapi: " + err.Error())
+	}
+	m := &mux{}
+	for _, from := range routers {
+		for _, route := range from.Routes() {
+			m.routes = append(m.routes, compile(route, checked.WrapHandler))
+		}
+	}
+	return recovering(m)
+}
+
+type mux struct {
+	routes []compiledRoute
+}
+
+func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, route := range m.routes {
+		vars, ok := route.match(r.URL.Path)
+		if !ok {
+			continue
+		}
+		if route.method != r.Method {
+			allowed = append(allowed, route.method)
+			continue
+		}
+		if err := route.handler(r.Context(), w, r, vars); err != nil {
+			writeError(w, r, vars["version"], err)
+		}
+		return
+	}
+	refuse(w, r, allowed)
+}
+
+// refuse answers a request that no route serves, whose path the methods
+// allowed do.
+func refuse(w http.ResponseWriter, r *http.Request, allowed []string) {
+	if len(allowed) == 0 {
+		_ = httputils.WriteJSON(w, http.StatusNotFound, types.ErrorResponse{Message: "page not found"})
+		return
+	}
+	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(slices.Compact(allowed), ", "))
+	_ = httputils.WriteJSON(w, http.StatusMethodNotAllowed, types.ErrorResponse{
+		Message: "method " + r.Method + " not allowed",
+	})
+}
+
+type apiFunc = func(ctx context.Context, w http.ResponseWriter, r *http.Request, vars map[string]string) error

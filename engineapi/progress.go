@@ -1,0 +1,68 @@
+package engineapi
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/docker/docker/pkg/streamformatter"
+)
+
+// progressStream is the body of an answer that reports progress. Every write
+// reaches the client at once. Before the first one the status of the answer
+// is still open; see finish. It may be written to concurrently.
+type progressStream struct {
+	w     http.ResponseWriter
+	flush func() error
+
+	mu       sync.Mutex
+	started  bool
+	finished bool
+}
+
+func newProgressStream(w http.ResponseWriter) *progressStream {
+	return &progressStream{w: w, flush: http.NewResponseController(w).Flush}
+}
+
+// Write sends message. After finish it is an error: the response is gone.
+func (s *progressStream) Write(message []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished {
+		return 0, fmt.Errorf("write progress: %w", io.ErrClosedPipe)
+	}
+	return s.writeLocked(message)
+}
+
+func (s *progressStream) writeLocked(message []byte) (int, error) {
+	if !s.started {
+		s.started = true
+		s.w.Header().Set("Content-Type", "application/json")
+	}
+	n, err := s.w.Write(message)
+	if err != nil {
+		return n, err
+	}
+	return n, s.flush()
+}
+
+// finish ends the answer of a verb that returned err. With nothing streamed
+// it answers status, or returns err to be answered by its class. Otherwise the
+// status was sent as 200, and err becomes the last message of the stream.
+func (s *progressStream) finish(status int, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+	switch {
+	case !s.started && err == nil:
+		s.w.WriteHeader(status)
+		return nil
+	case !s.started:
+		return err
+	case err != nil:
+		// A client that is gone cannot be told.
+		_, _ = s.writeLocked(streamformatter.FormatError(err))
+	}
+	return nil
+}
