@@ -1,0 +1,89 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sock")
+	assert.NilError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func TestAwaitSocket(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		make func(t *testing.T, path string) net.Listener
+	}{
+		{"at once", nil},
+		{"later", func(t *testing.T, path string) net.Listener {
+			listener, err := net.Listen("unix", path)
+			assert.NilError(t, err)
+			return listener
+		}},
+		{"after a dead socket was replaced", func(t *testing.T, path string) net.Listener {
+			dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+			assert.NilError(t, err)
+			dead.SetUnlinkOnClose(false)
+			assert.NilError(t, dead.Close())
+			assert.NilError(t, os.Remove(path))
+			listener, err := net.Listen("unix", path)
+			assert.NilError(t, err)
+			return listener
+		}},
+		{"renamed into place", func(t *testing.T, path string) net.Listener {
+			listener, err := net.Listen("unix", path+".new")
+			assert.NilError(t, err)
+			assert.NilError(t, os.Rename(path+".new", path))
+			return listener
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := shortDir(t)
+			path := filepath.Join(dir, "p.sock")
+			if tc.make == nil {
+				listener, err := net.Listen("unix", path)
+				assert.NilError(t, err)
+				defer listener.Close()
+				assert.NilError(t, AwaitSocket(t.Context(), dir, "p.sock"))
+				return
+			}
+			result := make(chan error)
+			go func() { result <- AwaitSocket(t.Context(), dir, "p.sock") }()
+			listener := tc.make(t, path)
+			defer listener.Close()
+			assert.NilError(t, <-result)
+		})
+	}
+}
+
+func TestAwaitSocketNamesWhatIsThere(t *testing.T) {
+	dir := shortDir(t)
+	listener, err := net.Listen("unix", filepath.Join(dir, "wrong.sock"))
+	assert.NilError(t, err)
+	defer listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err = AwaitSocket(ctx, dir, "p.sock")
+	var missing *NoSocketError
+	assert.Assert(t, errors.As(err, &missing), "%v", err)
+	assert.DeepEqual(t, missing.Found, []string{"wrong.sock"})
+	assert.Check(t, is.ErrorIs(err, context.DeadlineExceeded))
+	assert.Check(t, is.ErrorContains(err, `socket "p.sock" does not accept connections, found ["wrong.sock"]`))
+}
+
+func TestAwaitSocketWithoutDirectory(t *testing.T) {
+	err := AwaitSocket(t.Context(), filepath.Join(shortDir(t), "absent"), "p.sock")
+	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+}
