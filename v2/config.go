@@ -1,0 +1,77 @@
+package v2
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/docker/docker/api/types"
+)
+
+// ParseConfig reads a plugin's config.json. Use it in place of
+// [json.Unmarshal]: docker's own decoding of an interface type panics, or
+// reads past the end, when the type has no version, and does not undo the
+// escapes of JSON. Unknown members are ignored. The error is of type
+// [ErrInvalidConfig].
+func ParseConfig(data []byte) (types.PluginConfig, error) {
+	var config wireConfig
+	if err := json.Unmarshal(data, &config); err != nil {
+		return types.PluginConfig{}, ErrInvalidConfig{Err: err}
+	}
+	return config.value(), nil
+}
+
+// wirePlugin, wireConfig and wireInterface shadow, level by level, the one
+// member of docker's types that needs a decoder of our own.
+type wirePlugin struct {
+	types.Plugin
+	Config wireConfig
+}
+
+type wireConfig struct {
+	types.PluginConfig
+	Interface wireInterface
+}
+
+type wireInterface struct {
+	types.PluginConfigInterface
+	Types []interfaceType
+}
+
+func (w wirePlugin) value() types.Plugin {
+	plugin := w.Plugin
+	plugin.Config = w.Config.value()
+	return plugin
+}
+
+func (w wireConfig) value() types.PluginConfig {
+	config := w.PluginConfig
+	config.Interface = w.Interface.PluginConfigInterface
+	if w.Interface.Types == nil {
+		return config
+	}
+	config.Interface.Types = make([]types.PluginInterfaceType, len(w.Interface.Types))
+	for i, t := range w.Interface.Types {
+		config.Interface.Types[i] = types.PluginInterfaceType(t)
+	}
+	return config
+}
+
+// interfaceType is a types.PluginInterfaceType, written PREFIX.CAPABILITY/VERSION.
+type interfaceType types.PluginInterfaceType
+
+// UnmarshalJSON takes any string: without a dot it is all capability, without
+// a slash it has no version.
+func (t *interfaceType) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return err
+	}
+	qualified, version, _ := strings.Cut(text, "/")
+	dot := strings.LastIndexByte(qualified, '.')
+	*t = interfaceType{
+		Prefix:     qualified[:max(0, dot)],
+		Capability: qualified[dot+1:],
+		Version:    version,
+	}
+	return nil
+}

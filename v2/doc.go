@@ -1,0 +1,33 @@
+// Package v2 is the live handle of one plugin.
+//
+// A [Plugin] joins three things. Its exported fields are the plugin's record,
+// the description that outlives the daemon: config, settings, digests, where
+// the rootfs is, and whether the plugin is wished to be enabled. Its runtime
+// state, which does not outlive the daemon, is the reference count, the client
+// and address of the running process, the call timeout and the spec modifier.
+// And it knows how to turn both into something to run: [Plugin.InitSpec] makes
+// the OCI spec, [Plugin.Set] applies what a user wants different, and
+// [Plugin.ScopedPath] finds on the host what the plugin calls by a path.
+//
+// # Records and settings
+//
+// Config is what the author of a plugin wrote and never changes while the
+// plugin is installed. Settings start as a copy of the values in it
+// ([Plugin.InitEmptySettings]) and are the only part that a user can change.
+// The spec is made from Settings where they say something, else from Config.
+//
+// # Concurrency
+//
+// Every method is safe for concurrent use. The exported fields are plain
+// memory, as they are in docker, and other code reads them without a lock; so
+// methods never edit a slice, map or pointed-to value of a published record:
+// they build a new one and replace it. Who needs a consistent view takes
+// [Plugin.Snapshot] or [Plugin.Clone].
+//
+// The zero Plugin and composite literals made elsewhere are ready to use.
+//
+// # Identity with docker
+//
+// Names, signatures and JSON keys are those of docker 28's package of the same
+// name. Records written by either are read by the other.
+package v2

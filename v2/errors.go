@@ -1,0 +1,124 @@
+package v2
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ErrInadequateCapability says that a plugin lacks the capability asked for.
+// It has no error class, as docker's has none.
+type ErrInadequateCapability struct {
+	capability string
+}
+
+// Error names the capability.
+func (e ErrInadequateCapability) Error() string {
+	return fmt.Sprintf("plugin does not provide %q capability", e.capability)
+}
+
+// ErrDisabled says that a plugin is there but not enabled.
+type ErrDisabled struct {
+	// Name is the name of the plugin.
+	Name string
+}
+
+// Error names the plugin.
+func (e ErrDisabled) Error() string {
+	return fmt.Sprintf("plugin %s found but disabled", e.Name)
+}
+
+// Conflict is the error's class.
+func (ErrDisabled) Conflict() {}
+
+// ErrInUse says that a plugin can't be disabled because it is referenced.
+type ErrInUse struct {
+	// Name is the name of the plugin.
+	Name string
+}
+
+// Error names the plugin.
+func (e ErrInUse) Error() string {
+	return fmt.Sprintf("plugin %q is in use", e.Name)
+}
+
+// Conflict is the error's class.
+func (ErrInUse) Conflict() {}
+
+// ErrInvalidSetting says why an argument of [Plugin.Set] was refused. It never
+// holds the value, which may be a secret.
+type ErrInvalidSetting struct {
+	// Setting is what the argument names, the part before the equals sign.
+	Setting string
+	// Reason says what is wrong with it; it continues the setting's name to a
+	// sentence.
+	Reason string
+	// Settable is what can be set in this plugin, in the order of its config.
+	Settable []string
+}
+
+// Error names the setting, the reason and what can be set.
+func (e ErrInvalidSetting) Error() string {
+	settable := "nothing"
+	if len(e.Settable) > 0 {
+		settable = strings.Join(e.Settable, ", ")
+	}
+	return fmt.Sprintf("%q %s (settable in this plugin: %s)", e.Setting, e.Reason, settable)
+}
+
+// InvalidParameter is the error's class.
+func (ErrInvalidSetting) InvalidParameter() {}
+
+// ErrInvalidSpec says why no OCI spec can be made from a plugin's config and
+// settings.
+type ErrInvalidSpec struct {
+	// Name is the name of the plugin.
+	Name string
+	// Reason says what is wrong.
+	Reason string
+	// Err is the cause, nil if Reason says it all.
+	Err error
+}
+
+// Error names the plugin and the reason.
+func (e ErrInvalidSpec) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("make spec of plugin %q: %s: %v", e.Name, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("make spec of plugin %q: %s", e.Name, e.Reason)
+}
+
+// Unwrap returns the cause.
+func (e ErrInvalidSpec) Unwrap() error { return e.Err }
+
+// InvalidParameter is the error's class.
+func (ErrInvalidSpec) InvalidParameter() {}
+
+// ErrInvalidConfig says that a plugin's config can't be read.
+type ErrInvalidConfig struct {
+	// Err is the cause.
+	Err error
+}
+
+// Error tells the cause.
+func (e ErrInvalidConfig) Error() string { return fmt.Sprintf("read plugin config: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e ErrInvalidConfig) Unwrap() error { return e.Err }
+
+// InvalidParameter is the error's class.
+func (ErrInvalidConfig) InvalidParameter() {}
+
+// ErrInvalidRecord says that a plugin's record can't be read.
+type ErrInvalidRecord struct {
+	// Err is the cause.
+	Err error
+}
+
+// Error tells the cause.
+func (e ErrInvalidRecord) Error() string { return fmt.Sprintf("read plugin record: %v", e.Err) }
+
+// Unwrap returns the cause.
+func (e ErrInvalidRecord) Unwrap() error { return e.Err }
+
+// System is the error's class.
+func (ErrInvalidRecord) System() {}

@@ -1,0 +1,120 @@
+package v2
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/docker/docker/api/types"
+)
+
+// assignment is one argument of Set.
+type assignment struct {
+	key   string // NAME or NAME.field
+	value string
+}
+
+// parseAssignment splits arg at its first equals sign; values may hold more.
+// The key is set even if there is a reason to refuse the assignment.
+func parseAssignment(arg string) (a assignment, reason string) {
+	a.key, a.value, _ = strings.Cut(arg, "=")
+	switch {
+	case a.key == "":
+		return a, "names no setting: want NAME=value"
+	case strings.ContainsRune(a.value, 0):
+		return a, "has a value with a NUL byte"
+	case !utf8.ValidString(a.value):
+		return a, "has a value that is not valid UTF-8"
+	}
+	return a, ""
+}
+
+// kind is a class of entries in a config and the one field of them that can be
+// settable.
+type kind struct {
+	noun  string
+	field string
+}
+
+var (
+	envKind    = kind{noun: "env variable", field: "value"}
+	mountKind  = kind{noun: "mount", field: "source"}
+	deviceKind = kind{noun: "device", field: "path"}
+	argsKind   = kind{noun: "args", field: "value"}
+)
+
+// target is an entry of a config that may be set.
+type target struct {
+	kind     kind
+	index    int // in the config's list
+	name     string
+	settable []string
+}
+
+// targets lists what has a name, in the order of the config.
+func targets(config *types.PluginConfig) []target {
+	var list []target
+	for i, env := range config.Env {
+		list = append(list, target{envKind, i, env.Name, env.Settable})
+	}
+	for i, mount := range config.Mounts {
+		list = append(list, target{mountKind, i, mount.Name, mount.Settable})
+	}
+	for i, device := range config.Linux.Devices {
+		list = append(list, target{deviceKind, i, device.Name, device.Settable})
+	}
+	list = append(list, target{argsKind, 0, config.Args.Name, config.Args.Settable})
+	return slices.DeleteFunc(list, func(t target) bool { return t.name == "" })
+}
+
+// findTarget finds the entry that key means. A name may hold dots, so key is
+// tried both as a name and as a name with a field.
+func findTarget(config *types.PluginConfig, key string) (found target, reason string) {
+	var named, fielded []target
+	wrongField := false
+	for _, t := range targets(config) {
+		field, hasField := strings.CutPrefix(key, t.name+".")
+		switch {
+		case key == t.name:
+			named = append(named, t)
+		case hasField && field == t.kind.field:
+			fielded = append(fielded, t)
+		case hasField:
+			wrongField = true
+		}
+	}
+	switch candidates := slices.Concat(named, fielded); {
+	case len(candidates) == 1:
+		return candidates[0], ""
+	case len(candidates) > 1:
+		return target{}, "is ambiguous: it may be " + describe(candidates)
+	case wrongField:
+		return target{}, "is not settable"
+	}
+	return target{}, "is not in the config of this plugin"
+}
+
+func describe(candidates []target) string {
+	words := make([]string, len(candidates))
+	for i, t := range candidates {
+		words[i] = "the " + t.kind.field + " of " + t.kind.noun + " " + t.name
+	}
+	return strings.Join(words, " or ")
+}
+
+// listSettable lists the keys that Set accepts, without the field where users
+// never write one.
+func listSettable(config *types.PluginConfig) []string {
+	var keys []string
+	for _, t := range targets(config) {
+		if !slices.Contains(t.settable, t.kind.field) {
+			continue
+		}
+		if t.kind == envKind {
+			keys = append(keys, t.name)
+			continue
+		}
+		keys = append(keys, t.name+"."+t.kind.field)
+	}
+	return keys
+}

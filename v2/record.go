@@ -1,0 +1,117 @@
+package v2
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// recordMeta is a record without the plugin object: docker's keys, in docker's
+// order, and one of ours, which docker ignores.
+type recordMeta struct {
+	Rootfs         string
+	Config         digest.Digest
+	Blobsums       []digest.Digest
+	Manifest       digest.Digest
+	SwarmServiceID string
+	// CallTimeout is a duration as time.ParseDuration reads it.
+	CallTimeout string `json:",omitempty"`
+}
+
+// MarshalJSON writes the record of p: docker's members, the call timeout if it
+// is set, and what [Plugin.UnmarshalJSON] found that no member stands for.
+func (p *Plugin) MarshalJSON() ([]byte, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	understood, err := p.marshalLocked()
+	if err != nil {
+		return nil, err
+	}
+	return p.origin.restore(understood), nil
+}
+
+// UnmarshalJSON reads a record. It replaces the whole record of p, with zero
+// values for what data lacks, and keeps what it does not know for
+// MarshalJSON; references, client and address stay. Digests are taken as they
+// are, empty or stale. The error is of type [ErrInvalidRecord], and then p is
+// as it was.
+func (p *Plugin) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
+	var read struct {
+		Plugin wirePlugin `json:"plugin"`
+		recordMeta
+	}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return ErrInvalidRecord{Err: err}
+	}
+	timeout, err := parseCallTimeout(read.CallTimeout)
+	if err != nil {
+		return ErrInvalidRecord{Err: err}
+	}
+
+	fresh := &Plugin{
+		PluginObj:      read.Plugin.value(),
+		Rootfs:         read.Rootfs,
+		Config:         read.Config,
+		Blobsums:       read.Blobsums,
+		Manifest:       read.Manifest,
+		SwarmServiceID: read.SwarmServiceID,
+	}
+	fresh.SetTimeout(timeout)
+	understood, err := fresh.marshalLocked()
+	if err != nil {
+		return ErrInvalidRecord{Err: err}
+	}
+	fresh.origin = newOrigin(data, understood)
+	p.replaceRecord(fresh)
+	return nil
+}
+
+// replaceRecord takes over the data of fresh, which nobody else knows.
+func (p *Plugin) replaceRecord(fresh *Plugin) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.PluginObj = fresh.PluginObj
+	p.Rootfs = fresh.Rootfs
+	p.Config = fresh.Config
+	p.Blobsums = fresh.Blobsums
+	p.Manifest = fresh.Manifest
+	p.SwarmServiceID = fresh.SwarmServiceID
+	p.origin = fresh.origin
+	p.SetTimeout(fresh.Timeout())
+}
+
+func (p *Plugin) marshalLocked() ([]byte, error) {
+	meta := recordMeta{
+		Rootfs:         p.Rootfs,
+		Config:         p.Config,
+		Blobsums:       p.Blobsums,
+		Manifest:       p.Manifest,
+		SwarmServiceID: p.SwarmServiceID,
+	}
+	if timeout := p.Timeout(); timeout > 0 {
+		meta.CallTimeout = timeout.String()
+	}
+	return json.Marshal(struct {
+		Plugin any `json:"plugin"`
+		recordMeta
+	}{&p.PluginObj, meta})
+}
+
+func parseCallTimeout(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	timeout, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("parse CallTimeout: %w", err)
+	}
+	if timeout < 0 {
+		return 0, fmt.Errorf("parse CallTimeout: %q is negative", text)
+	}
+	return timeout, nil
+}
