@@ -1,0 +1,149 @@
+//go:build linux
+
+package executortest
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// host is a machine with one executor, whose daemon can be restarted. Every
+// test of the kit has one of its own.
+type host struct {
+	t        *testing.T
+	subject  Subject
+	state    string
+	rootfs   string
+	executor Executor
+	detach   func()
+	ids      []string
+	attached map[string]bool
+	fifos    []*os.File
+
+	mu      sync.Mutex
+	exits   []string
+	changed chan struct{}
+}
+
+// newHost starts an executor in an empty directory. It ends with the test,
+// with every run it started and with nothing left behind.
+func newHost(t *testing.T, subject Subject, probe string) *host {
+	t.Helper()
+	verifyNoLeaks(t, subject.Patience)
+	h := &host{t: t, subject: subject, state: t.TempDir(), rootfs: t.TempDir(), changed: make(chan struct{})}
+	h.attached = make(map[string]bool)
+	if err := os.Link(filepath.Join(probe, probePath), filepath.Join(h.rootfs, probePath)); err != nil {
+		t.Fatal(err)
+	}
+	h.start()
+	t.Cleanup(h.stop)
+	return h
+}
+
+// start is what a daemon does as it starts.
+func (h *host) start() {
+	h.t.Helper()
+	h.executor, h.detach = h.subject.New(h.t, h.state, h.exited)
+}
+
+// crash lets go of the executor; runs live on.
+func (h *host) crash() {
+	h.t.Helper()
+	h.detach()
+	h.detach = nil
+	clear(h.attached)
+}
+
+func (h *host) restart() {
+	h.t.Helper()
+	h.crash()
+	h.start()
+}
+
+// stop kills what lives and waits until the executor has seen it.
+func (h *host) stop() {
+	if h.detach == nil {
+		h.start()
+	}
+	for _, id := range h.ids {
+		h.kill(id)
+	}
+	h.crash()
+	for _, fifo := range h.fifos {
+		fifo.Close()
+	}
+}
+
+func (h *host) kill(id string) {
+	if !h.attached[id] {
+		alive, err := h.executor.Restore(id, h.newStream(), h.newStream())
+		if err != nil {
+			h.t.Errorf("Restore(%s) while cleaning up: %v", id, err)
+		}
+		if !alive {
+			return
+		}
+	}
+	alive, err := h.executor.IsRunning(id)
+	if err != nil {
+		h.t.Errorf("IsRunning(%s) while cleaning up: %v", id, err)
+	}
+	if !alive {
+		return
+	}
+	before := h.exitCount(id)
+	if err := h.executor.Signal(id, syscall.SIGKILL); err != nil {
+		h.t.Errorf("Signal(%s, SIGKILL) while cleaning up: %v", id, err)
+		return
+	}
+	h.awaitExits(id, before+1)
+}
+
+func (h *host) exited(id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.exits = append(h.exits, id)
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+func (h *host) exitCount(id string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.exitCountLocked(id)
+}
+
+func (h *host) exitCountLocked(id string) int {
+	count := 0
+	for _, exited := range h.exits {
+		if exited == id {
+			count++
+		}
+	}
+	return count
+}
+
+// awaitExits waits until id's exit was reported count times since the host
+// began.
+func (h *host) awaitExits(id string, count int) {
+	h.t.Helper()
+	limit := time.NewTimer(h.subject.Patience)
+	defer limit.Stop()
+	for {
+		h.mu.Lock()
+		reported, changed := h.exitCountLocked(id), h.changed
+		h.mu.Unlock()
+		if reported >= count {
+			return
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			h.t.Fatalf("waited %v for exit report %d of %s: there were %d", h.subject.Patience, count, id, reported)
+		}
+	}
+}

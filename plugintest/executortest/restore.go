@@ -1,0 +1,109 @@
+//go:build linux
+
+package executortest
+
+import (
+	"fmt"
+	"syscall"
+)
+
+func testCreateReplaces(h *host) {
+	alive, awaitEnd := h.lifeline("alive")
+	id := h.newID()
+	left := h.create(id, alive, "out=left behind", "ignore=TERM", "wait=")
+	left.stdout.awaitLine(h.t, "left behind")
+	h.restart()
+
+	fresh := h.create(id, "out=fresh", "wait=")
+	awaitEnd()
+	fresh.stdout.awaitLine(h.t, "fresh")
+	h.assertRunning(id, true)
+
+	before := h.exitCount(id)
+	h.signal(id, syscall.SIGKILL)
+	if stdout, _ := fresh.ended(before + 1); stdout != "fresh\n" {
+		h.t.Errorf("stdout = %q, want the new run's alone", stdout)
+	}
+}
+
+func testRestoreUnknown(h *host) {
+	r := h.restore(h.newID(), false)
+	r.stdout.assertClosedOnce(h.t)
+	r.stderr.assertClosedOnce(h.t)
+}
+
+func testRestoreDead(h *host) {
+	alive, awaitEnd := h.lifeline("alive")
+	step, pull := h.trigger("end")
+	id := h.newID()
+	r := h.create(id, alive, "out=up", step, "exit=4")
+	r.stdout.awaitLine(h.t, "up")
+	h.crash()
+	pull()
+	awaitEnd()
+	h.start()
+
+	dead := h.restore(id, false)
+	dead.stdout.assertClosedOnce(h.t)
+	dead.stderr.assertClosedOnce(h.t)
+	h.assertRunning(id, false)
+	before := h.exitCount(id)
+	h.create(id, "out=again").ended(before + 1)
+}
+
+// testRestoreLiving restarts the daemon under a run, which writes before,
+// while nobody is there, and after.
+func testRestoreLiving(h *host) {
+	meanwhile, writeMeanwhile := h.trigger("meanwhile")
+	written, awaitWritten := h.notice("written")
+	after, writeAfter := h.trigger("after")
+	id := h.newID()
+	r := h.create(id, "out=before", meanwhile, "out=meanwhile", "err=meanwhile error", written, after, "out=after", "wait=", "exit=1")
+	r.stdout.awaitLine(h.t, "before")
+
+	h.crash()
+	writeMeanwhile()
+	awaitWritten()
+	h.start()
+	h.assertRunning(id, true)
+
+	restored := h.restore(id, true)
+	h.assertRunning(id, true)
+	restored.stdout.awaitLine(h.t, "meanwhile")
+	restored.stderr.awaitLine(h.t, "meanwhile error")
+	writeAfter()
+	restored.stdout.awaitLine(h.t, "after")
+	if count := h.exitCount(id); count != 0 {
+		h.t.Fatal("an exit was reported of a living run")
+	}
+
+	h.signal(id, syscall.SIGTERM)
+	stdout, stderr := restored.ended(1)
+	if stdout != "meanwhile\nafter\n" || stderr != "meanwhile error\n" {
+		h.t.Errorf("restored streams = %q and %q, want what was written since the restart", stdout, stderr)
+	}
+	h.assertExitCode(id, 0, true)
+	h.create(id, "out=again").ended(2)
+}
+
+func testRestoreAgain(h *host) {
+	const restarts = 3
+	id := h.newID()
+	steps := []string{"out=up"}
+	var pulls []func()
+	for i := range restarts {
+		step, pull := h.trigger(fmt.Sprintf("restart%d", i))
+		steps = append(steps, step, fmt.Sprintf("out=restart %d", i))
+		pulls = append(pulls, pull)
+	}
+	r := h.create(id, append(steps, "exit=6")...)
+	r.stdout.awaitLine(h.t, "up")
+	for i, pull := range pulls {
+		h.restart()
+		r = h.restore(id, true)
+		pull()
+		r.stdout.awaitLine(h.t, fmt.Sprintf("restart %d", i))
+	}
+	r.ended(1)
+	h.assertExitCode(id, 6, true)
+}
