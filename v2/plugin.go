@@ -29,8 +29,8 @@ type Plugin struct {
 	// plugin that a user installed.
 	SwarmServiceID string
 
-	mu     sync.RWMutex            // guards the fields above and origin
-	origin *origin                 // what was read from disk that docker's types don't hold; nil if nothing
+	mu     sync.RWMutex              // guards the fields above and origin
+	origin *origin                   // what was read from disk that docker's types don't hold; nil if nothing
 	live   atomic.Pointer[liveState] // shared with clones
 }
 

@@ -1,0 +1,58 @@
+package v2
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"gotest.tools/v3/assert"
+)
+
+// FuzzRecord: what is read is written so that reading it again gives the same;
+// what can't be read gives a typed error.
+func FuzzRecord(f *testing.F) {
+	f.Add(string(encode(example())))
+	f.Fuzz(func(t *testing.T, data string) {
+		first := new(Plugin)
+		if err := first.UnmarshalJSON([]byte(data)); err != nil {
+			assert.ErrorType(t, err, ErrInvalidRecord{})
+			return
+		}
+		written, err := json.Marshal(first)
+		assert.NilError(t, err)
+
+		second := new(Plugin)
+		assert.NilError(t, json.Unmarshal(written, second), "%s", written)
+		assert.DeepEqual(t, second.PluginObj, first.PluginObj)
+		assert.Equal(t, string(encode(second)), string(written))
+	})
+}
+
+// FuzzSet: an argument is refused with a typed error and no effect, or changes
+// the settings only, to something that survives a restart.
+func FuzzSet(f *testing.F) {
+	f.Add("DEBUG=1", "state.source=/other")
+	f.Add("flags=a 'b c' \\d", "DEBUG")
+	f.Add("flags='", "")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		p := example()
+		before := p.Snapshot()
+		err := p.Set([]string{first, second})
+		assert.DeepEqual(t, p.PluginObj.Config, before.Config)
+		if err != nil {
+			assert.ErrorType(t, err, ErrInvalidSetting{})
+			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
+			assert.DeepEqual(t, p.PluginObj.Settings, before.Settings)
+			return
+		}
+		for _, arg := range []string{first, second} {
+			key, _, _ := strings.Cut(arg, "=")
+			name, _, _ := strings.Cut(key, ".")
+			assert.Assert(t, name == "DEBUG" || name == "TOKEN" || name == "state" || name == "fuse" || name == "flags")
+		}
+		restarted := new(Plugin)
+		assert.NilError(t, json.Unmarshal(encode(p), restarted))
+		assert.DeepEqual(t, restarted.PluginObj.Settings, p.PluginObj.Settings)
+	})
+}
