@@ -1,0 +1,22 @@
+package plugintest
+
+// The errors of this package carry their class as a marker method, which
+// docker's and containerd's errdefs both see.
+
+type notFoundError struct{ error }
+
+func (notFoundError) NotFound() {}
+
+func (e notFoundError) Unwrap() error { return e.error }
+
+type conflictError struct{ error }
+
+func (conflictError) Conflict() {}
+
+func (e conflictError) Unwrap() error { return e.error }
+
+type invalidParameterError struct{ error }
+
+func (invalidParameterError) InvalidParameter() {}
+
+func (e invalidParameterError) Unwrap() error { return e.error }

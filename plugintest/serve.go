@@ -1,0 +1,164 @@
+package plugintest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+const (
+	// socketDirectory is where every managed plugin makes its socket.
+	socketDirectory = "/run/docker/plugins"
+	defaultSocket   = "plugin.sock"
+	// socketPathLimit is the size of sun_path in Linux's sockaddr_un, less
+	// the NUL that ends it.
+	socketPathLimit = 107
+
+	contentType = "application/vnd.docker.plugins.v1.2+json"
+)
+
+// prepare returns what the run does. A plugin that listens at once listens
+// when prepare returns.
+func (r *Run) prepare() (Program, error) {
+	b := r.behaviour
+	switch {
+	case b.Program != nil:
+		return b.Program, nil
+	case b.EndsAtOnce != nil:
+		return lastWords, nil
+	case b.NeverListens:
+		return func(r *Run) int { r.await(nil); return 0 }, nil
+	case b.ListenAfter != nil:
+		return listenLater, nil
+	}
+	s, err := r.listen()
+	if err != nil {
+		return nil, err
+	}
+	return s.serve, nil
+}
+
+func lastWords(r *Run) int {
+	fmt.Fprint(r.Stdout, r.behaviour.EndsAtOnce.Stdout)
+	fmt.Fprint(r.Stderr, r.behaviour.EndsAtOnce.Stderr)
+	return r.behaviour.EndsAtOnce.Code
+}
+
+func listenLater(r *Run) int {
+	if ended := r.await(r.behaviour.ListenAfter); ended {
+		return 0
+	}
+	s, err := r.listen()
+	if err != nil {
+		fmt.Fprintln(r.Stderr, err)
+		return 1
+	}
+	return s.serve(r)
+}
+
+// await waits for event and reports whether the run's end came first.
+func (r *Run) await(event <-chan struct{}) (ended bool) {
+	for {
+		select {
+		case <-event:
+			return false
+		case <-r.killed:
+			return true
+		case signal := <-r.signals:
+			if signal == syscall.SIGTERM && !r.behaviour.IgnoresSIGTERM {
+				return true
+			}
+		}
+	}
+}
+
+// server is a plugin that answers calls.
+type server struct {
+	listener *net.UnixListener
+	http     *http.Server
+	served   chan struct{}
+}
+
+func (r *Run) listen() (*server, error) {
+	path, err := r.socketPath()
+	if err != nil {
+		return nil, err
+	}
+	// Like most plugins: a socket that an earlier run left is in the way.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	s := &server{listener: listener, http: &http.Server{Handler: r.handler()}, served: make(chan struct{})}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(listener)
+	}()
+	return s, nil
+}
+
+// serve answers calls until the run ends. One that ends in peace takes its
+// socket along.
+func (s *server) serve(r *Run) int {
+	r.await(nil)
+	select {
+	case <-r.killed:
+		s.listener.SetUnlinkOnClose(false)
+	default:
+	}
+	s.http.Close()
+	<-s.served
+	return 0
+}
+
+func (r *Run) socketPath() (string, error) {
+	name := r.behaviour.Socket
+	if name == "" {
+		name = defaultSocket
+	}
+	directory, ok := mountSource(r.Spec, socketDirectory)
+	if !ok {
+		return "", invalidParameterError{fmt.Errorf("find the socket's directory: the spec mounts nothing at %s", socketDirectory)}
+	}
+	path := filepath.Join(directory, name)
+	if len(path) > socketPathLimit {
+		return "", invalidParameterError{fmt.Errorf("listen on %s: the path has %d bytes, a unix socket's may have %d", path, len(path), socketPathLimit)}
+	}
+	return path, nil
+}
+
+func mountSource(spec specs.Spec, destination string) (source string, ok bool) {
+	for _, mount := range spec.Mounts {
+		if mount.Destination == destination {
+			source, ok = mount.Source, true
+		}
+	}
+	return source, ok
+}
+
+func (r *Run) handler() http.Handler {
+	if r.behaviour.Handler != nil {
+		return r.behaviour.Handler
+	}
+	implements := r.behaviour.Implements
+	if implements == nil {
+		implements = []string{"VolumeDriver"}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/Plugin.Activate", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_ = json.NewEncoder(w).Encode(map[string][]string{"Implements": implements})
+	})
+	return mux
+}
