@@ -1,0 +1,92 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/pkg/idtools"
+	"github.com/docker/docker/volume/service"
+	"github.com/docker/docker/volume/service/opts"
+	"gotest.tools/v3/assert"
+)
+
+// newTestMounts returns mounts of the local driver's volumes, of which there
+// is one, data.
+func newTestMounts(t testing.TB) *mounts {
+	t.Helper()
+	j := newJournal()
+	volumes, err := service.NewVolumeService(t.TempDir(), nil, idtools.Identity{UID: os.Getuid(), GID: os.Getgid()}, j)
+	assert.NilError(t, err)
+	t.Cleanup(func() { assert.Check(t, volumes.Shutdown()) })
+	_, err = volumes.Create(t.Context(), "data", "local")
+	assert.NilError(t, err)
+	return newMounts(volumes, j)
+}
+
+func TestMountedVolumeIsNotRemoved(t *testing.T) {
+	m := newTestMounts(t)
+	one, two := use{"data", "one"}, use{"data", "two"}
+	path, err := m.mount(t.Context(), one)
+	assert.NilError(t, err)
+	assert.NilError(t, os.WriteFile(filepath.Join(path, "file"), nil, 0o600))
+	_, err = m.mount(t.Context(), two)
+	assert.NilError(t, err)
+
+	err = m.volumes.Remove(t.Context(), "data")
+	assert.Assert(t, cerrdefs.IsConflict(err), "%v", err)
+	assert.NilError(t, m.unmount(t.Context(), one))
+	err = m.volumes.Remove(t.Context(), "data")
+	assert.Assert(t, cerrdefs.IsConflict(err), "%v", err)
+	assert.NilError(t, m.unmount(t.Context(), two))
+	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
+}
+
+func TestMountsAreEvents(t *testing.T) {
+	m := newTestMounts(t)
+	from := m.journal.end()
+	_, err := m.mount(t.Context(), use{"data", "one"})
+	assert.NilError(t, err)
+	assert.NilError(t, m.unmount(t.Context(), use{"data", "one"}))
+	found, _, _, _ := m.journal.since(from)
+	var told []string
+	for _, event := range found {
+		told = append(told, string(event.Action)+" "+event.Actor.ID+" for "+event.Actor.Attributes["id"])
+	}
+	assert.DeepEqual(t, told, []string{"mount data for one", "unmount data for one"})
+}
+
+func TestUnknownVolumesAreNotMounted(t *testing.T) {
+	m := newTestMounts(t)
+	_, err := m.mount(t.Context(), use{"nothing", "one"})
+	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
+	err = m.unmount(t.Context(), use{"nothing", "one"})
+	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
+	assert.Equal(t, len(m.all()), 0)
+}
+
+func TestFailedMountLeavesNoReference(t *testing.T) {
+	m := newTestMounts(t)
+	_, err := m.volumes.Create(t.Context(), "broken", "local", func(config *opts.CreateConfig) {
+		config.Options = map[string]string{"type": "none", "o": "bind", "device": "/nowhere"}
+	})
+	assert.NilError(t, err)
+	_, err = m.mount(t.Context(), use{"broken", "one"})
+	assert.ErrorContains(t, err, "no such file or directory")
+	assert.NilError(t, m.volumes.Remove(t.Context(), "broken"))
+}
+
+func TestReleaseAllUnmountsWhatIsMounted(t *testing.T) {
+	m := newTestMounts(t)
+	for _, id := range []string{"one", "two"} {
+		_, err := m.mount(t.Context(), use{"data", id})
+		assert.NilError(t, err)
+	}
+	m.releaseAll()
+	assert.Equal(t, len(m.all()), 0)
+	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
+	m.releaseAll()
+}

@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/log"
+	"github.com/spf13/cobra"
+)
+
+// options is what plugind is told on its command line.
+type options struct {
+	root               string
+	execRoot           string
+	host               string
+	runtime            string
+	containerd         string
+	liveRestore        bool
+	insecureRegistries []string
+	logLevel           string
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	command := &cobra.Command{
+		Use:           "plugind [OPTIONS]",
+		Short:         "A daemon for docker plugins and their volumes",
+		Version:       version(),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true, // main prints them
+		RunE: func(command *cobra.Command, _ []string) error {
+			return run(command.Context(), o)
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&o.root, "root", "/var/lib/plugind", "directory of persistent data")
+	flags.StringVar(&o.execRoot, "exec-root", "/run/plugind", "directory of sockets and runtime state")
+	flags.StringVarP(&o.host, "host", "H", "unix:///run/plugind.sock", "socket to serve the API on")
+	flags.StringVar(&o.runtime, "runtime", "runc", "OCI runtime, by name or path")
+	flags.StringVar(&o.containerd, "containerd", "", "run plugins by the containerd at this address")
+	flags.BoolVar(&o.liveRestore, "live-restore", false, "leave plugins running when plugind ends")
+	flags.StringArrayVar(&o.insecureRegistries, "insecure-registry", nil, "registry to be reached without TLS (repeatable)")
+	flags.StringVarP(&o.logLevel, "log-level", "l", "info", "debug, info, warn, error or fatal")
+	return command
+}
+
+// validate lists everything that is wrong with o.
+func (o options) validate() error {
+	var problems []error
+	for _, directory := range []struct{ flag, value string }{{"--root", o.root}, {"--exec-root", o.execRoot}} {
+		if !filepath.IsAbs(directory.value) {
+			problems = append(problems, fmt.Errorf("%s %q: give an absolute path", directory.flag, directory.value))
+		}
+	}
+	if _, err := o.socket(); err != nil {
+		problems = append(problems, err)
+	}
+	if o.runtime == "" {
+		problems = append(problems, errors.New("--runtime is empty: give a name such as runc or a path"))
+	}
+	return errors.Join(problems...)
+}
+
+// maxSocketPath is what fits into the kernel's address of a unix socket.
+const maxSocketPath = 107
+
+// socket returns the path of the unix socket in --host.
+func (o options) socket() (string, error) {
+	path, ok := strings.CutPrefix(o.host, "unix://")
+	if !ok || !filepath.IsAbs(path) {
+		return "", fmt.Errorf("--host %q: give a socket such as unix:///run/plugind.sock", o.host)
+	}
+	if len(path) > maxSocketPath {
+		return "", fmt.Errorf("--host %q: the path has %d bytes, and a socket's at most %d", o.host, len(path), maxSocketPath)
+	}
+	return path, nil
+}
+
+func (o options) setUpLog() error {
+	if err := log.SetLevel(o.logLevel); err != nil {
+		return fmt.Errorf("--log-level %q: give debug, info, warn, error or fatal", o.logLevel)
+	}
+	return nil
+}
