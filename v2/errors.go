@@ -11,9 +11,9 @@ type ErrInadequateCapability struct {
 	capability string
 }
 
-// Error names the capability.
+// Error names the capability, in lower case as it was looked for.
 func (e ErrInadequateCapability) Error() string {
-	return fmt.Sprintf("plugin does not provide %q capability", e.capability)
+	return fmt.Sprintf("plugin does not provide %q capability", strings.ToLower(e.capability))
 }
 
 // ErrDisabled says that a plugin is there but not enabled.

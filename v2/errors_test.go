@@ -29,7 +29,7 @@ func TestErrorClassesAndMessages(t *testing.T) {
 		class   string
 		message string
 	}{
-		{ErrInadequateCapability{capability: "volumedriver"}, "", `plugin does not provide "volumedriver" capability`},
+		{ErrInadequateCapability{capability: "VolumeDriver"}, "", `plugin does not provide "volumedriver" capability`},
 		{ErrDisabled{Name: "example"}, "conflict", `plugin example found but disabled`},
 		{ErrInUse{Name: "example"}, "conflict", `plugin "example" is in use`},
 		{

@@ -11,7 +11,7 @@ func (p *Plugin) FilterByCap(capability string) (*Plugin, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if !p.hasCapabilityLocked(capability) {
-		return nil, ErrInadequateCapability{capability: strings.ToLower(capability)}
+		return nil, ErrInadequateCapability{capability: capability}
 	}
 	return p, nil
 }
@@ -30,7 +30,7 @@ func (p *Plugin) Use(capability string, mode int) error {
 		return ErrDisabled{Name: p.PluginObj.Name}
 	}
 	if !p.hasCapabilityLocked(capability) {
-		return ErrInadequateCapability{capability: strings.ToLower(capability)}
+		return ErrInadequateCapability{capability: capability}
 	}
 	p.liveState().addReferences(mode)
 	return nil

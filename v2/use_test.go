@@ -78,7 +78,7 @@ func TestUse(t *testing.T) {
 		{"lookup", true, "VolumeDriver", plugingetter.Lookup, nil, 1},
 		{"acquire", true, "VolumeDriver", plugingetter.Acquire, nil, 2},
 		{"release", true, "VolumeDriver", plugingetter.Release, nil, 0},
-		{"other capability", true, "IPAM", plugingetter.Acquire, ErrInadequateCapability{capability: "ipam"}, 1},
+		{"other capability", true, "IPAM", plugingetter.Acquire, ErrInadequateCapability{capability: "IPAM"}, 1},
 		{"disabled", false, "VolumeDriver", plugingetter.Acquire, ErrDisabled{Name: "example"}, 1},
 		{"disabled comes first", false, "IPAM", plugingetter.Acquire, ErrDisabled{Name: "example"}, 1},
 	}

@@ -1,0 +1,188 @@
+package v2
+
+import (
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+)
+
+func bind(name, source, destination string) types.PluginMount {
+	return types.PluginMount{Name: name, Source: &source, Destination: destination, Type: "bind", Options: []string{"bind"}}
+}
+
+// sourcesAt maps destinations to sources, and fails if one occurs twice.
+func sourcesAt(t testing.TB, mounts []specs.Mount) map[string]string {
+	t.Helper()
+	sources := map[string]string{}
+	for _, mount := range mounts {
+		_, twice := sources[mount.Destination]
+		assert.Assert(t, !twice, "%s occurs twice", mount.Destination)
+		sources[mount.Destination] = mount.Source
+	}
+	return sources
+}
+
+func TestMountsAtOneDestination(t *testing.T) {
+	sockets := "/exec/" + exampleID
+	tests := []struct {
+		name   string
+		change func(*types.Plugin)
+		want   map[string]string // what differs from docker's default mounts
+	}{
+		{"sockets only", func(*types.Plugin) {}, map[string]string{pluginSockets: sockets}},
+		{
+			"instead of a default mount",
+			func(p *types.Plugin) { p.Config.Mounts = []types.PluginMount{bind("dev", "/dev", "/dev/")} },
+			map[string]string{pluginSockets: sockets, "/dev": "/dev"},
+		},
+		{
+			"beside default mounts",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/device"), bind("b", "/b", "/sys/a")}
+			},
+			map[string]string{pluginSockets: sockets, "/device": "/a", "/sys/a": "/b"},
+		},
+		{
+			"instead of two neighbours",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/proc"), bind("b", "/b", "/dev")}
+			},
+			map[string]string{pluginSockets: sockets, "/proc": "/a", "/dev": "/b"},
+		},
+		{
+			"the last of several",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/x"), bind("b", "/b", "/y/../x")}
+			},
+			map[string]string{pluginSockets: sockets, "/x": "/b"},
+		},
+		{
+			"sockets are never hidden",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/run/docker/plugins", "/run/docker/plugins")}
+			},
+			map[string]string{pluginSockets: sockets},
+		},
+		{
+			"propagated mount is never hidden",
+			func(p *types.Plugin) {
+				p.Config.PropagatedMount = "mnt/"
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/mnt")}
+			},
+			map[string]string{pluginSockets: sockets, "/mnt": "/plugins/" + exampleID + "/propagated-mount"},
+		},
+		{
+			"name resolution",
+			func(p *types.Plugin) { p.Config.Network.Type = "bridge" },
+			map[string]string{pluginSockets: sockets, "/etc/hosts": "/etc/hosts", "/etc/resolv.conf": "/etc/resolv.conf"},
+		},
+		{
+			"own name resolution",
+			func(p *types.Plugin) {
+				p.Config.Network.Type = "host"
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/etc//hosts")}
+			},
+			map[string]string{pluginSockets: sockets, "/etc/hosts": "/a", "/etc/resolv.conf": "/etc/resolv.conf"},
+		},
+		{
+			"settings over config",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/x"), bind("", "/b", "/y"), bind("c", "/c", "/z")}
+				p.Settings.Mounts = []types.PluginMount{bind("", "/set b", "/y/"), bind("a", "/set a", "/x")}
+			},
+			map[string]string{pluginSockets: sockets, "/x": "/set a", "/y": "/set b", "/z": "/c"},
+		},
+		{
+			"settings of a mount that has moved",
+			func(p *types.Plugin) {
+				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/new")}
+				p.Settings.Mounts = []types.PluginMount{bind("a", "/set", "/old")}
+			},
+			map[string]string{pluginSockets: sockets, "/old": "/set"},
+		},
+		{
+			"settings only",
+			func(p *types.Plugin) { p.Settings.Mounts = []types.PluginMount{bind("a", "/a", "/x")} },
+			map[string]string{pluginSockets: sockets, "/x": "/a"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := minimal()
+			tt.change(&p.PluginObj)
+			want := sourcesAt(t, oci.DefaultSpec().Mounts)
+			for destination, source := range tt.want {
+				want[destination] = source
+			}
+			assert.DeepEqual(t, sourcesAt(t, specOf(t, p).Mounts), want)
+		})
+	}
+}
+
+func TestNameResolutionOfTheHostOnly(t *testing.T) {
+	p := minimal()
+	p.PluginObj.Config.Network.Type = "host"
+	spec, err := newSpec(p, "/exec", func(name string) bool { return name == "/etc/resolv.conf" })
+	assert.NilError(t, err)
+	sources := sourcesAt(t, spec.Mounts)
+	_, hosts := sources["/etc/hosts"]
+	assert.Assert(t, !hosts)
+	assert.Equal(t, sources["/etc/resolv.conf"], "/etc/resolv.conf")
+}
+
+func TestPropagationIsSharedForThePropagatedMountOnly(t *testing.T) {
+	p := minimal()
+	assert.Equal(t, specOf(t, p).Linux.RootfsPropagation, "")
+	p.PluginObj.Config.PropagatedMount = "/mnt"
+	spec := specOf(t, p)
+	assert.Equal(t, spec.Linux.RootfsPropagation, "rshared")
+	assert.DeepEqual(t, spec.Mounts[len(spec.Mounts)-1].Options, []string{"rbind", "rw", "rshared"})
+}
+
+func TestUserMount(t *testing.T) {
+	tests := []struct {
+		name  string
+		mount types.PluginMount
+		want  specs.Mount
+		err   string
+	}{
+		{
+			"as it is", types.PluginMount{Type: "bind", Source: pointer("/a"), Destination: "/b", Options: []string{"ro", "bind"}},
+			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"ro", "bind"}}, "",
+		},
+		{
+			"bind without options", types.PluginMount{Type: "bind", Source: pointer("/a"), Destination: "/b"},
+			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"rbind"}}, "",
+		},
+		{
+			"bind with other options", types.PluginMount{Type: "bind", Source: pointer("/a"), Destination: "b/", Options: []string{"ro"}},
+			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"ro", "rbind"}}, "",
+		},
+		{
+			"file system that needs no source", types.PluginMount{Type: "tmpfs", Source: pointer(""), Destination: "/b"},
+			specs.Mount{Type: "tmpfs", Destination: "/b"}, "",
+		},
+		{"no source", types.PluginMount{Name: "m", Type: "tmpfs", Destination: "/b"}, specs.Mount{}, `mount "m" has no source`},
+		{
+			"empty source", types.PluginMount{Name: "m", Source: pointer(""), Destination: "/b", Options: []string{"rbind"}},
+			specs.Mount{}, `mount "m" has no source`,
+		},
+		{"neither name nor source", types.PluginMount{Destination: "/b"}, specs.Mount{}, `mount "/b" has no source`},
+		{"no destination", types.PluginMount{Name: "m", Source: pointer("/a")}, specs.Mount{}, `mount "m" has no destination below /`},
+		{"over everything", types.PluginMount{Name: "m", Source: pointer("/a"), Destination: "/.."}, specs.Mount{}, `mount "m" has no destination below /`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := userMount("example", tt.mount)
+			assert.DeepEqual(t, got, tt.want)
+			if tt.err == "" {
+				assert.NilError(t, err)
+				return
+			}
+			assert.Error(t, err, `make spec of plugin "example": `+tt.err)
+		})
+	}
+}
