@@ -1,0 +1,40 @@
+# Everything runs on a fresh Debian or Ubuntu machine with Go and root; what
+# else is needed is installed. Elsewhere each target says what is missing.
+
+MODULES   := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
+PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
+
+.PHONY: help test demo lint bench build
+
+help: ## show the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+test: ## run everything: lint, cross-builds, all tests with -race, and the demo
+	@test/needs.sh runc crun containerd docker-registry mkfs.xfs curl
+	@$(MAKE) --no-print-directory lint build
+	@for module in $(MODULES); do \
+		echo "== go test in $$module"; \
+		(cd $$module && go test -race -timeout 20m ./...) || exit 1; \
+	done
+	@$(MAKE) --no-print-directory demo
+
+demo: ## make, start, use, stop and remove a plugin by the docker command line
+	@test/cli/demo.sh
+
+lint: ## gofmt, go vet, and golangci-lint if it is there
+	@unformatted=$$(gofmt -l .) && if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	@for module in $(MODULES); do \
+		echo "== go vet in $$module"; \
+		(cd $$module && go vet ./...) || exit 1; \
+	done
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; fi
+
+bench: ## run the benchmarks
+	@test/needs.sh runc
+	go test -run '^$$' -bench . -benchmem ./...
+
+build: ## build for all supported systems
+	@for platform in $(PLATFORMS); do \
+		echo "== go build for $$platform"; \
+		CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/} go build ./... || exit 1; \
+	done

@@ -1,0 +1,65 @@
+//go:build linux
+
+package embed_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/events"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// A daemon makes one manager, asks the store for the drivers it needs, and
+// shuts the manager down at its end. This one runs its plugins by a fake, so
+// that it can be tried anywhere; a real one returns
+// runc.New("/run/mydaemon/runtime", m) instead, or containerd's.
+func Example() {
+	directory, err := os.MkdirTemp("", "")
+	check(err)
+	defer os.RemoveAll(directory)
+
+	store, fake := plugin.NewStore(), &plugintest.Executor{}
+	manager, err := plugin.NewManager(plugin.ManagerConfig{
+		Store:    store,
+		Root:     filepath.Join(directory, "plugins"),
+		ExecRoot: filepath.Join(directory, "run"),
+		CreateExecutor: func(m *plugin.Manager) (plugin.Executor, error) {
+			fake.HandleExits(func(id string) { _ = m.HandleExitEvent(id) })
+			return fake, nil
+		},
+		LogPluginEvent: func(_, name string, action events.Action) { fmt.Println(action, name) },
+	})
+	check(err)
+	defer manager.Shutdown()
+
+	buildContext := plugintest.BuildContext(plugintest.Config("docker.volumedriver/1.0"), nil)
+	check(manager.CreateFromContext(context.Background(), buildContext, &types.PluginCreateOptions{RepoName: "example/volume"}))
+	check(manager.Enable("example/volume", &backend.PluginEnableConfig{}))
+
+	drivers, err := store.GetAllByCap("volumedriver")
+	check(err)
+	for _, driver := range drivers {
+		fmt.Println("driver", driver.Name())
+	}
+	check(manager.Disable("example/volume", &backend.PluginDisableConfig{}))
+
+	// Output:
+	// create example/volume:latest
+	// enable example/volume:latest
+	// driver example/volume:latest
+	// disable example/volume:latest
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}

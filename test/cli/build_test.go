@@ -1,0 +1,86 @@
+//go:build linux
+
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+// built is what scenarios run, made once for all of them.
+type built struct {
+	bin     string // directory with docker and plugind
+	context string // build context of the example plugin
+}
+
+var build = sync.OnceValues(buildAll)
+
+// tools returns what scenarios run. They need root, for they mount, and runc.
+func tools(t testing.TB) built {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("plugins are run and mounted by root")
+	}
+	for _, command := range []string{"runc", "curl"} {
+		if _, err := exec.LookPath(command); err != nil {
+			t.Fatalf("%s is missing: make test installs it", command)
+		}
+	}
+	all, err := build()
+	assert.NilError(t, err)
+	return all
+}
+
+// scratch is the directory of what was built; TestMain removes it.
+var scratch string
+
+func TestMain(m *testing.M) {
+	os.Exit(withScratch(m.Run))
+}
+
+func withScratch(run func() int) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "cli"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(scratch)
+	return run()
+}
+
+func buildAll() (built, error) {
+	all := built{bin: filepath.Join(scratch, "bin"), context: filepath.Join(scratch, "context")}
+	return all, errors.Join(
+		os.Mkdir(all.bin, 0o755),
+		command("", "go", "build", "-race", "-o", filepath.Join(all.bin, "plugind"), "../../cmd/plugind"),
+		command("../../examples/volume", "make", "CONTEXT="+all.context),
+		provideDocker(filepath.Join(all.bin, "docker")),
+	)
+}
+
+// provideDocker takes the machine's own client, or else builds one.
+func provideDocker(path string) error {
+	if docker, err := exec.LookPath("docker"); err == nil {
+		return os.Symlink(docker, path)
+	}
+	return command("../../tools", "go", "build", "-o", path, "./docker")
+}
+
+func command(directory, name string, args ...string) error {
+	run := exec.Command(name, args...)
+	run.Dir = directory
+	var output bytes.Buffer
+	run.Stdout, run.Stderr = &output, &output
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("%s %q: %w: %s", name, args, err, output.Bytes())
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+#!/bin/bash
+# The main job, to watch: a plugin is made, started, used, stopped and removed
+# through the docker client. Everything is in a directory that goes again. It
+# ends non-zero if a step does not do what it should.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+test/needs.sh runc curl make
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
+socket=$work/plugind.sock
+daemon=
+
+finish() {
+	status=$?
+	trap - EXIT
+	if [ -n "$daemon" ]; then
+		kill "$daemon" 2>/dev/null || true
+		wait "$daemon" || status=1
+	fi
+	if [ "$status" != 0 ]; then
+		echo "demo: a step failed; the daemon's log:" >&2
+		cat "$work/log" >&2 || true
+	fi
+	rm -rf --one-file-system "$work"
+	exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# step runs a command and shows it.
+step() {
+	printf '\n$ %s\n' "$*"
+	"$@"
+}
+
+# refused runs a command that has to fail.
+refused() {
+	if step "$@"; then
+		echo "demo: that should have been refused" >&2
+		return 1
+	fi
+	echo "(refused, as it should be)"
+}
+
+# build makes the daemon, the example's build context and, if there is none,
+# a docker client.
+build() {
+	mkdir "$work/bin"
+	go build -o "$work/bin/plugind" ./cmd/plugind
+	make --silent -C examples/volume CONTEXT="$work/context"
+	command -v docker >/dev/null || (cd tools && go build -o "$work/bin/docker" ./docker)
+}
+
+# start starts the daemon and returns once it listens.
+start() {
+	mkfifo "$work/pipe"
+	plugind --root "$work/root" --exec-root "$work/exec" --host "unix://$socket" 2>"$work/pipe" &
+	daemon=$!
+	exec 3<"$work/pipe"
+	until [[ ${line:=} == *listening* ]]; do
+		read -r line <&3 || return 1
+		echo "$line" | tee -a "$work/log"
+	done
+	cat <&3 >>"$work/log" &
+}
+
+# on_volume VERB asks plugind to mount or unmount the volume: in place of the
+# container that would use it.
+on_volume() {
+	step curl --silent --show-error --fail-with-body --unix-socket "$socket" --request POST "http://plugind/volumes/data/$1"
+}
+
+echo "building"
+build
+export PATH=$work/bin:$PATH DOCKER_HOST=unix://$socket DOCKER_CONFIG=$work/config
+echo "docker is $(command -v docker), $(docker --version)"
+start
+
+cd "$work"
+step docker plugin create example/volume context
+step docker plugin ls
+step docker plugin inspect --format '{{json .Settings}}' example/volume
+step docker plugin set example/volume DEBUG=1
+step docker plugin enable example/volume
+step docker plugin ls
+
+step docker volume create --driver example/volume data
+step docker volume ls
+answer=$(on_volume mount | tee /dev/stderr | tail -n 1)
+mountpoint=$(sed -n 's/.*"Mountpoint":"\([^"]*\)".*/\1/p' <<<"$answer")
+step grep "$mountpoint" /proc/self/mountinfo
+step bash -c "echo 'hello from the host' >$mountpoint/greeting"
+on_volume unmount
+refused cat "$mountpoint/greeting"
+on_volume mount
+step cat "$mountpoint/greeting"
+
+refused docker plugin disable example/volume
+refused docker volume rm data
+on_volume unmount
+step docker volume rm data
+step docker plugin disable example/volume
+step docker plugin rm example/volume
+step docker plugin ls
+[ -z "$(docker plugin ls --quiet)" ]
+echo
+echo "That was the demo."

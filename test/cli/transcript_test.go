@@ -1,0 +1,81 @@
+//go:build linux
+
+package cli
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
+
+// TestScenarios runs every transcript and holds that it happens as written.
+func TestScenarios(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	assert.NilError(t, err)
+	assert.Assert(t, len(paths) > 0)
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			written, err := os.ReadFile(path)
+			assert.NilError(t, err)
+			happened := perform(t, newWorld(t), string(written))
+			if *update {
+				assert.NilError(t, os.WriteFile(path, []byte(happened), 0o644))
+				return
+			}
+			assert.Equal(t, happened, string(written))
+		})
+	}
+}
+
+// perform runs the commands of a transcript and returns it with what they
+// printed in place of what is written.
+func perform(t testing.TB, w *world, transcript string) string {
+	t.Helper()
+	var happened strings.Builder
+	for line := range strings.Lines(transcript) {
+		switch {
+		case strings.HasPrefix(line, "$ "):
+			happened.WriteString(line)
+			happened.WriteString(w.stable(w.run(t, strings.TrimSpace(line[2:]))))
+		case strings.HasPrefix(line, "#"), line == "\n":
+			happened.WriteString(line)
+		default:
+			// Output that was written; what is printed now stands for it.
+		}
+	}
+	return happened.String()
+}
+
+var (
+	longID    = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+	shortID   = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
+	timestamp = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`)
+)
+
+// stable replaces what differs from run to run and leaves columns where they
+// are. Blank lines go: in a transcript they only set steps apart.
+func (w *world) stable(output string) string {
+	output = strings.NewReplacer(
+		w.root(), "$ROOT",
+		w.execRoot(), "$EXECROOT",
+		w.socket(), "$SOCKET",
+		w.work, "$WORK",
+	).Replace(output)
+	output = longID.ReplaceAllString(output, "<plugin id>")
+	output = shortID.ReplaceAllString(output, "<plugin id>.")
+	output = timestamp.ReplaceAllString(output, "<time>")
+	var kept strings.Builder
+	for line := range strings.Lines(output) {
+		if line = strings.TrimRight(line, " \t\r\n"); line != "" {
+			kept.WriteString(line + "\n")
+		}
+	}
+	return kept.String()
+}

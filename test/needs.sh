@@ -1,0 +1,40 @@
+#!/bin/sh
+# needs.sh COMMAND...   sees to it that the commands are there: on Debian and
+# Ubuntu it installs those that are missing, elsewhere it says in one line
+# which they are. It also says so if there is no Linux, root or Go.
+set -eu
+
+missing() {
+	echo "$0: $*" >&2
+	exit 1
+}
+
+# package COMMAND prints the Debian package that has it.
+package() {
+	case $1 in
+	mkfs.xfs) echo xfsprogs ;;
+	*) echo "$1" ;;
+	esac
+}
+
+[ "$(uname -s)" = Linux ] || missing "plugins run on Linux; this is $(uname -s)"
+[ "$(id -u)" = 0 ] || missing "plugins are run by root; try sudo"
+command -v go >/dev/null || missing "Go is missing: see https://go.dev/doc/install"
+
+PATH=$PATH:/usr/sbin:/sbin
+absent=
+for command in "$@"; do
+	command -v "$command" >/dev/null || absent="$absent $(package "$command")"
+done
+[ -n "$absent" ] || exit 0
+command -v apt-get >/dev/null || missing "please install:$absent"
+
+echo "installing:$absent"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086 # one word for each package
+if ! { apt-get update && apt-get install --yes --no-install-recommends $absent; } >"$log" 2>&1; then
+	cat "$log" >&2
+	missing "apt-get could not install:$absent"
+fi
