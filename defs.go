@@ -100,6 +100,9 @@ type ManagerConfig struct {
 	// StopTimeout is how long a plugin may take to obey SIGTERM before it is
 	// killed. Zero means 10 s.
 	StopTimeout time.Duration
+	// BootWait bounds how long NewManager waits for plugins to start. Zero
+	// means until each has started, or has failed once.
+	BootWait time.Duration
 	// Backoff is the wait before the first restart of a plugin that ended by
 	// itself; it doubles up to 30 s and starts over after 10 s of uptime.
 	// Zero means 100 ms.
@@ -142,7 +145,7 @@ func (c ManagerConfig) validate() error {
 	if c.CreateExecutor == nil {
 		problems = append(problems, errors.New("CreateExecutor is nil: pass one, for example from executor/runc"))
 	}
-	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.Backoff < 0 {
+	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.BootWait < 0 || c.Backoff < 0 {
 		problems = append(problems, errors.New("a timeout is negative: leave it zero for the default"))
 	}
 	if err := errors.Join(problems...); err != nil {

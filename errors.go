@@ -3,7 +3,10 @@ package plugin
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/dovetailhq/plugin/internal/layout"
 )
 
 // The errors of this package name the thing and carry their class as a marker
@@ -152,6 +155,32 @@ func (e *StorageError) Unwrap() error { return e.Err }
 // System marks the error's class.
 func (e *StorageError) System() {}
 
+// RootInUseError refuses a root that another process manages. Its field Root
+// names the directory. Class Conflict.
+type RootInUseError = layout.LockedError
+
+// FencedError refuses to change anything through a manager that was shut down,
+// or whose root a newer manager of the same process took over. Its field Root
+// names the directory. Class Unavailable.
+type FencedError = layout.FencedError
+
+// BrokenError refuses a plugin whose record can't be read. It is listed, its
+// files and blobs are kept, and it can be removed by its id. Class System.
+type BrokenError struct {
+	ID  string
+	Err error
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("plugin %s is broken: read its record: %v", e.ID, e.Err)
+}
+
+// Unwrap returns what is wrong with the record.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *BrokenError) System() {}
+
 // Phase is how far a start got.
 type Phase string
 
@@ -162,7 +191,9 @@ const (
 	PhaseReady   Phase = "ready"   // waiting for the socket to accept
 )
 
-// StartError says why a plugin did not start. Class System.
+// StartError says why a plugin did not start. Its class, which a wrapper around
+// it carries, is InvalidParameter when the plugin's config or settings are to
+// blame, else System.
 type StartError struct {
 	Plugin string
 	Phase  Phase
@@ -171,16 +202,30 @@ type StartError struct {
 	ExitCode  int
 	OOMKilled bool
 	// Output is the last lines of its output, oldest first.
-	Output  []string
+	Output []string
+	// Hint names a cause that people can do something about, if one was found.
+	Hint    string
 	Elapsed time.Duration
 	Err     error
 }
 
+// signalBase is what a shell, and [ExitReporter], adds to a signal's number.
+const signalBase = 128
+
 func (e *StartError) Error() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "start plugin %q: %s after %s: %v", e.Plugin, e.Phase, e.Elapsed.Round(time.Millisecond), e.Err)
+	if e.ExitCode >= 0 {
+		fmt.Fprintf(&text, " with code %d", e.ExitCode)
+	}
+	if e.ExitCode > signalBase {
+		fmt.Fprintf(&text, " (signal: %s)", syscall.Signal(e.ExitCode-signalBase))
+	}
 	if e.OOMKilled {
 		text.WriteString(", killed for want of memory")
+	}
+	if e.Hint != "" {
+		text.WriteString(": " + e.Hint)
 	}
 	if len(e.Output) > 0 {
 		fmt.Fprintf(&text, "; last output:\n%s", strings.Join(e.Output, "\n"))
@@ -190,6 +235,3 @@ func (e *StartError) Error() string {
 
 // Unwrap returns the cause.
 func (e *StartError) Unwrap() error { return e.Err }
-
-// System marks the error's class.
-func (e *StartError) System() {}

@@ -6,7 +6,9 @@
 package durable
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -120,16 +122,37 @@ func (f *FS) Rename(from, to string) error {
 // Remove deletes the file or empty directory at path and syncs its parent. A
 // path that is not there is not an error.
 func (f *FS) Remove(path string) error {
-	if err := f.step("remove", path, func() error { return os.Remove(path) }); err != nil && !os.IsNotExist(err) {
+	if err := f.Unlink(path); err != nil {
 		return err
 	}
 	return f.SyncDir(filepath.Dir(path))
+}
+
+// Unlink deletes the file at path, which need not stay deleted after a power
+// cut. A path that is not there is not an error.
+func (f *FS) Unlink(path string) error {
+	err := f.step("remove", path, func() error { return os.Remove(path) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // RemoveAll deletes the tree at path and syncs its parent. It follows no
 // symbolic link, and it refuses with [MountedError], having deleted nothing,
 // when anything is mounted at or below path.
 func (f *FS) RemoveAll(path string) error {
+	if err := f.Discard(path); err != nil {
+		return err
+	}
+	return f.SyncDir(filepath.Dir(path))
+}
+
+// Discard is RemoveAll for what need not stay removed after a power cut.
+func (f *FS) Discard(path string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	mounts, err := mountsBelow(path)
 	if err != nil {
 		return fmt.Errorf("list mounts below %s: %w", path, err)
@@ -137,10 +160,7 @@ func (f *FS) RemoveAll(path string) error {
 	if len(mounts) > 0 {
 		return &MountedError{Path: path, Mounts: mounts}
 	}
-	if err := f.step("remove", path, func() error { return os.RemoveAll(path) }); err != nil {
-		return err
-	}
-	return f.SyncDir(filepath.Dir(path))
+	return f.step("remove", path, func() error { return os.RemoveAll(path) })
 }
 
 // SyncDir makes the names in a directory durable.

@@ -5,6 +5,7 @@
 //	<root>/<id>/config.json        the record
 //	<root>/<id>/rootfs             the plugin's file system
 //	<root>/<id>/propagated-mount   data and mounts that outlive a run
+//	<root>/<id>/output.log         what it wrote, and output.log.old before that
 //	<root>/storage                 the content store
 //	<root>/tmp/<id>                a stage: an install that is not committed
 //	<root>/<id>-removing           trash: a removal that is committed
@@ -30,6 +31,7 @@ const (
 	recordName          = "config.json"
 	rootfsName          = "rootfs"
 	propagatedMountName = "propagated-mount"
+	outputName          = "output.log"
 	storageName         = "storage"
 	tmpName             = "tmp"
 	removingSuffix      = "-removing"
@@ -92,6 +94,20 @@ func (r *Root) Rootfs(id string) string { return filepath.Join(r.dir, id, rootfs
 // PropagatedMount returns the directory that a plugin shares mounts through.
 func (r *Root) PropagatedMount(id string) string {
 	return filepath.Join(r.dir, id, propagatedMountName)
+}
+
+// Output returns the file of what a plugin wrote.
+func (r *Root) Output(id string) string { return filepath.Join(r.dir, id, outputName) }
+
+// OlderSuffix is what the file of older output has behind its name.
+const OlderSuffix = ".old"
+
+// RotateOutput makes the file of a plugin's output the file of older output.
+func (r *Root) RotateOutput(id string) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	return r.fs.Rename(r.Output(id), r.Output(id)+OlderSuffix)
 }
 
 func (r *Root) tmp() string { return filepath.Join(r.dir, tmpName) }

@@ -136,25 +136,25 @@ func TestFirstStartFails(t *testing.T) {
 	cause := errors.New("no such entrypoint")
 	for _, tc := range []struct {
 		name    string
-		program program
+		program *program
 		want    func(err error) bool
 		after   time.Duration
 		trace   string
 	}{
-		{"create", program{startErrors: []error{cause}},
+		{"create", &program{startErrors: []error{cause}},
 			func(err error) bool { return errors.Is(err, cause) }, 0, "refuse at 0s"},
-		{"exits before it is ready", program{readyAfter: -1, lives: time.Second},
+		{"exits before it is ready", &program{readyAfter: -1, lives: time.Second},
 			func(err error) bool { var e *ExitedError; return errors.As(err, &e) }, time.Second, "refuse at 1s"},
-		{"never ready", program{readyAfter: -1},
+		{"never ready", &program{readyAfter: -1},
 			func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, 15 * time.Second,
 			"terminated at 15s, refuse at 15s"},
-		{"never ready and deaf", program{readyAfter: -1, ignoresTerm: true},
+		{"never ready and deaf", &program{readyAfter: -1, ignoresTerm: true},
 			func(err error) bool { var e *NoSocketError; return errors.As(err, &e) }, 25 * time.Second,
 			"terminated at 15s, killed at 25s, refuse at 25s"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &tc.program
+				p := tc.program
 				s := p.supervise(false)
 				s.Start(t.Context())
 				err := s.First()
@@ -164,7 +164,7 @@ func TestFirstStartFails(t *testing.T) {
 				<-s.Done()
 				assert.Equal(t, p.ended, 1)
 				synctest.Wait()
-		assert.Equal(t, p.starts, 1)
+				assert.Equal(t, p.starts, 1)
 			})
 		})
 	}
@@ -225,15 +225,15 @@ func TestKeepsTryingWhenBootFails(t *testing.T) {
 func TestStopInterrupts(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		program program
+		program *program
 		first   error
 	}{
-		{"a start", program{readyAfter: -1}, errStop},
-		{"a wait", program{startErrors: []error{nil, errors.New("x"), errors.New("x"), errors.New("x"), errors.New("x")}, lives: time.Nanosecond}, nil},
+		{"a start", &program{readyAfter: -1}, errStop},
+		{"a wait", &program{startErrors: []error{nil, errors.New("x"), errors.New("x"), errors.New("x"), errors.New("x")}, lives: time.Nanosecond}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &tc.program
+				p := tc.program
 				s := p.supervise(false)
 				s.Start(t.Context())
 				time.Sleep(time.Second)

@@ -1,0 +1,262 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/registry"
+
+	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/lifecycle"
+)
+
+// Enable starts a plugin, and returns once its socket accepts connections. A
+// plugin that does not get there is stopped and stays disabled.
+//
+// config.Timeout is how many seconds each later call to the plugin may take,
+// 0 for no limit; a nil config means 0. How long the start may take is
+// [ManagerConfig.StartTimeout].
+//
+// Errors: [EnabledError], [StartError], [BusyError], and class System when
+// the wish can't be written.
+func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) error {
+	timeout, err := callTimeout(config)
+	if err != nil {
+		return err
+	}
+	u, release, err := pm.acquireReadable(refOrID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if u.plugin.IsEnabled() {
+		return &EnabledError{Name: u.plugin.Name()}
+	}
+	u.plugin.SetTimeout(timeout)
+	if err := u.start(); err != nil {
+		return err
+	}
+	if err := u.wish(true); err != nil {
+		return errors.Join(err, u.stop())
+	}
+	// Committed: from here on the plugin is enabled, also after a crash.
+	pm.config.Store.CallHandler(u.plugin)
+	pm.announce(u.plugin, events.ActionEnable, EventEnable{Plugin: u.plugin.Snapshot()})
+	return nil
+}
+
+func callTimeout(config *backend.PluginEnableConfig) (time.Duration, error) {
+	if config == nil {
+		return 0, nil
+	}
+	if config.Timeout < 0 {
+		return 0, &InvalidError{What: "timeout", Err: errors.New("it is negative: give seconds, or 0 for no limit")}
+	}
+	return time.Duration(config.Timeout) * time.Second, nil
+}
+
+// Disable stops a plugin, or interrupts its start. A plugin that something
+// holds a reference to is disabled only if config.ForceDisable is set; a nil
+// config means it is not. A plugin that ignores SIGTERM is killed after
+// [ManagerConfig.StopTimeout].
+//
+// Errors: [DisabledError], [InUseError], and class System when the wish can't
+// be written or the process can't be stopped.
+func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) error {
+	interrupted := pm.interruptStart(refOrID)
+	u, release, err := pm.acquireReadable(refOrID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if !u.plugin.IsEnabled() {
+		if interrupted {
+			return nil
+		}
+		return &DisabledError{Name: u.plugin.Name()}
+	}
+	return u.disable(config != nil && config.ForceDisable)
+}
+
+// disable stops an enabled plugin and announces it. The caller holds the
+// operation lock.
+func (u *unit) disable(force bool) error {
+	if err := u.plugin.DisableUnlessInUse(force); err != nil {
+		return &InUseError{Name: u.plugin.Name(), References: u.plugin.GetRefCount()}
+	}
+	if err := u.wish(false); err != nil {
+		u.manager.config.Store.SetState(u.plugin, true)
+		return err
+	}
+	// Committed: what still runs after a crash here is a stray, and stopped.
+	u.left()
+	err := u.stop()
+	u.manager.announce(u.plugin, events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
+	return err
+}
+
+// Inspect returns a copy of what is known about a plugin.
+func (pm *Manager) Inspect(refOrID string) (*types.Plugin, error) {
+	p, err := pm.Get(refOrID)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := p.Snapshot()
+	return &snapshot, nil
+}
+
+// List returns copies of the plugins that match, ordered by name. A plugin
+// whose record can't be read is named by its id, and described by what is
+// wrong with it. Filters are
+// enabled, a boolean, and capability, of which the plugin must have any one;
+// others are refused with class InvalidParameter.
+func (pm *Manager) List(pluginFilters filters.Args) ([]types.Plugin, error) {
+	filter, err := parseListFilter(pluginFilters)
+	if err != nil {
+		return nil, err
+	}
+	list := []types.Plugin{}
+	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
+		if snapshot := p.Snapshot(); filter.matches(snapshot) {
+			list = append(list, snapshot)
+		}
+	}
+	slices.SortFunc(list, byName)
+	return list, nil
+}
+
+// Set changes settings of a disabled plugin, all of args or none. See
+// [github.com/dovetailhq/plugin/v2.Plugin.Set] for their form.
+//
+// Errors: [EnabledError], class InvalidParameter for an argument that the
+// plugin's config does not allow, and class System.
+func (pm *Manager) Set(name string, args []string) error {
+	u, release, err := pm.acquireReadable(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if u.plugin.IsEnabled() {
+		return &EnabledError{Name: u.plugin.Name()}
+	}
+	changed := u.plugin.Clone()
+	if err := changed.Set(args); err != nil {
+		return err
+	}
+	if err := u.save("set", changed); err != nil {
+		return err
+	}
+	u.plugin.ReplaceData(changed)
+	pm.events.publish(EventSet{Plugin: u.plugin.Snapshot()})
+	return nil
+}
+
+// Remove deletes a plugin and, later, the blobs that only it refers to. With
+// config.ForceRemove an enabled plugin is stopped first, and references are
+// ignored; a nil config means without.
+//
+// Errors: [InUseError], [EnabledError], and class System when the process
+// can't be stopped or the directory can't be removed; then the plugin is
+// still there. A plugin whose record can't be read is removed by its id.
+func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) error {
+	force := config != nil && config.ForceRemove
+	if force {
+		pm.interruptStart(name)
+	}
+	u, release, err := pm.acquire(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := u.removable(force); err != nil {
+		return err
+	}
+	if u.plugin.IsEnabled() {
+		if err := u.disable(force); err != nil {
+			return err
+		}
+	}
+	if err := u.fire(lifecycle.Remove); err != nil {
+		return err
+	}
+	if err := u.delete(); err != nil {
+		_ = u.fire(lifecycle.Fail)
+		return err
+	}
+	_ = u.fire(lifecycle.Done)
+	pm.forget(u)
+	pm.announce(u.plugin, events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
+	pm.requestGC()
+	return nil
+}
+
+func (u *unit) removable(force bool) error {
+	if force {
+		return nil
+	}
+	if references := u.plugin.GetRefCount(); references > 0 {
+		return &InUseError{Name: u.plugin.Name(), References: references}
+	}
+	if u.plugin.IsEnabled() {
+		return &EnabledError{Name: u.plugin.Name()}
+	}
+	return nil
+}
+
+// delete commits the removal. What can't be unmounted or deleted at once is
+// no reason to say that the plugin is still there: it is swept later.
+func (u *unit) delete() error {
+	root := u.manager.root
+	if err := unmountAll(root.Plugin(u.plugin.GetID())); err != nil {
+		u.logger().WithError(err).Warn("unmount plugin data")
+	}
+	err := root.Remove(u.plugin.GetID())
+	var leftover *layout.LeftoverError
+	if errors.As(err, &leftover) {
+		u.logger().WithError(err).Warn("remove plugin")
+		return nil
+	}
+	if err != nil {
+		return &StorageError{Op: "remove", Name: u.plugin.Name(), Err: err}
+	}
+	return nil
+}
+
+func (pm *Manager) forget(u *unit) {
+	pm.config.Store.Remove(u.plugin)
+	pm.mu.Lock()
+	defer pm.mu.Unlock()
+	delete(pm.units, u.plugin.GetID())
+	u.closeLogbook()
+}
+
+var errNoRegistry = &UnsupportedError{Op: "transfer", Reason: "registries are not implemented yet"}
+
+// Privileges is not implemented yet and answers [UnsupportedError].
+func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error) {
+	return nil, errNoRegistry
+}
+
+// Pull is not implemented yet and answers [UnsupportedError].
+func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) error {
+	return errNoRegistry
+}
+
+// Push is not implemented yet and answers [UnsupportedError].
+func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header, authConfig *registry.AuthConfig, outStream io.Writer) error {
+	return errNoRegistry
+}
+
+// Upgrade is not implemented yet and answers [UnsupportedError].
+func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
+	return errNoRegistry
+}

@@ -1,0 +1,44 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+)
+
+// BenchmarkEnableDisable runs with an executor that is ready at once: what is
+// measured is the manager, and its writes to disk.
+func BenchmarkEnableDisable(b *testing.B) {
+	w := newWorld(b).start()
+	id := w.create("bench", "docker.volumedriver/1.0")
+	for b.Loop() {
+		if err := w.Enable(id, nil); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Disable(id, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBoot starts a manager with plugins that are wished to run.
+func BenchmarkBoot(b *testing.B) {
+	logrus.SetLevel(logrus.FatalLevel)
+	for _, plugins := range []int{1, 50, 200} {
+		b.Run(fmt.Sprint(plugins), func(b *testing.B) {
+			w := newWorld(b).start()
+			for i := range plugins {
+				w.enable(w.create(fmt.Sprintf("bench%d", i), "docker.volumedriver/1.0"))
+			}
+			for b.Loop() {
+				b.StopTimer()
+				w.Shutdown()
+				b.StartTimer()
+				w.start()
+			}
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package plugin
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/pkg/authorization"
+
+	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/supervise"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// parallelStarts bounds how many plugins are started at once at boot.
+const parallelStarts = 16
+
+// boot brings memory and processes in line with what is on disk.
+func (pm *Manager) boot() {
+	found, err := pm.root.Recover()
+	if err != nil {
+		// What can't be swept is in nobody's way.
+		pm.logger().WithError(err).Warn("clean up plugin root")
+	}
+	pm.load(found)
+	settled := make(chan struct{})
+	pm.background.Go(func() {
+		defer close(settled)
+		for _, group := range pm.bootOrder() {
+			startAll(group)
+		}
+	})
+	if pm.config.BootWait == 0 {
+		<-settled
+		return
+	}
+	timer := time.NewTimer(pm.config.BootWait)
+	defer timer.Stop()
+	select {
+	case <-settled:
+	case <-timer.C:
+		pm.logger().Warnf("plugins are still starting after %s", pm.config.BootWait)
+	}
+}
+
+// load fills the store. A record that can't be read hides no other one.
+func (pm *Manager) load(found []layout.Found) {
+	loaded := make(map[string]*v2.Plugin)
+	for _, one := range found {
+		p, err := pm.decode(one)
+		if err != nil {
+			pm.logger().WithError(err).WithField("plugin", one.ID).Error("read plugin record")
+			newBrokenUnit(pm, one.ID, err)
+			continue
+		}
+		loaded[one.ID] = p
+	}
+	pm.config.Store.SetAll(loaded)
+	for _, p := range loaded {
+		newUnit(pm, p, nil)
+	}
+}
+
+func (pm *Manager) decode(found layout.Found) (*v2.Plugin, error) {
+	if found.Err != nil {
+		return nil, found.Err
+	}
+	p := &v2.Plugin{}
+	if err := json.Unmarshal(found.Record, p); err != nil {
+		return nil, err
+	}
+	if p.GetID() != found.ID {
+		return nil, fmt.Errorf("the record is of plugin %q", p.GetID())
+	}
+	p.Rootfs = pm.root.Rootfs(found.ID)
+	return p, nil
+}
+
+// bootOrder returns the units in the groups that are started one after the
+// other: who may forbid things first, then who connects, then the rest.
+func (pm *Manager) bootOrder() [][]*unit {
+	pm.mu.RLock()
+	defer pm.mu.RUnlock()
+	groups := make([][]*unit, 3)
+	for _, u := range pm.units {
+		group := bootGroup(capabilitiesOf(u.plugin))
+		groups[group] = append(groups[group], u)
+	}
+	return groups
+}
+
+func bootGroup(capabilities []string) int {
+	switch {
+	case slices.Contains(capabilities, authorization.AuthZApiImplements):
+		return 0
+	case slices.Contains(capabilities, "networkdriver"), slices.Contains(capabilities, "ipamdriver"):
+		return 1
+	}
+	return 2
+}
+
+// startAll returns when the first start of each unit has settled.
+func startAll(units []*unit) {
+	var started sync.WaitGroup
+	slots := make(chan struct{}, parallelStarts)
+	for _, u := range units {
+		slots <- struct{}{}
+		started.Go(func() {
+			defer func() { <-slots }()
+			if supervisor := u.boot(); supervisor != nil {
+				// How it went is logged, and tried again, by the supervisor.
+				_ = supervisor.First()
+			}
+		})
+	}
+	started.Wait()
+}
+
+// boot brings one plugin's process in line with its wish. It returns what
+// supervises the process, or nil if there is to be none.
+func (u *unit) boot() *supervise.Supervisor {
+	u.operation.Lock()
+	defer u.operation.Unlock()
+	if u.isRemoved() || u.manager.writable() != nil {
+		return nil
+	}
+	wished := u.plugin.IsEnabled()
+	alive := u.restore()
+	if alive && !(wished && u.manager.config.LiveRestoreEnabled) {
+		u.endStray()
+		alive = false
+	}
+	if !wished {
+		return nil
+	}
+	supervisor, err := u.supervise(true)
+	if err != nil {
+		u.logger().WithError(err).Error("start plugin")
+		return nil
+	}
+	if alive {
+		supervisor.Adopt(u.manager.ctx)
+	} else {
+		supervisor.Start(u.manager.ctx)
+	}
+	return supervisor
+}
+
+// restore asks the executor for a process that an earlier manager left.
+func (u *unit) restore() (alive bool) {
+	if u.manager.executor == nil {
+		return false
+	}
+	alive, err := u.process.restore()
+	if err != nil {
+		u.logger().WithError(err).Error("restore plugin")
+	}
+	return alive
+}
+
+// endStray stops a process that nobody wishes to run.
+func (u *unit) endStray() {
+	supervisor, err := u.supervise(false)
+	if err == nil {
+		supervisor.Adopt(u.manager.ctx)
+		err = u.stop()
+	}
+	if err != nil {
+		u.logger().WithError(err).Error("stop plugin that an earlier manager left")
+	}
+}

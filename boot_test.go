@@ -1,0 +1,177 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/filters"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+func TestRestartStartsWhatIsWished(t *testing.T) {
+	w := newWorld(t).start()
+	on := w.create("on")
+	off := w.create("off")
+	w.enable(on)
+	w.restart()
+	assert.Check(t, w.enabled(on) && w.alive(on))
+	assert.Check(t, !w.enabled(off) && !w.alive(off))
+	assert.Equal(t, w.executor.Runs(on), 2)
+}
+
+func TestLiveRestore(t *testing.T) {
+	w := newWorld(t)
+	w.config.LiveRestoreEnabled = true
+	w.start()
+	id := w.create("lives")
+	w.enable(id)
+	w.restart()
+	assert.Check(t, w.enabled(id) && w.alive(id))
+	assert.Equal(t, w.executor.Runs(id), 1)
+
+	w.config.LiveRestoreEnabled = false
+	w.restart()
+	assert.Check(t, w.enabled(id) && w.alive(id))
+	assert.Equal(t, w.executor.Runs(id), 2, "a stray was taken over")
+	assert.NilError(t, w.Disable(id, nil))
+}
+
+// TestCrash makes a new manager without shutting the old one down, as
+// embedders' tests simulate a crash of the daemon.
+func TestCrash(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p")
+	w.enable(id)
+	crashed := w.Manager
+	assert.NilError(t, w.executor.Close())
+	w.start()
+	assert.Check(t, w.enabled(id) && w.alive(id))
+	assert.Equal(t, w.executor.Runs(id), 2)
+
+	var fenced *plugin.FencedError
+	assert.Check(t, errors.As(crashed.Disable(id, nil), &fenced))
+	assert.Check(t, errors.As(crashed.Remove(id, nil), &fenced))
+	assert.Check(t, w.alive(id))
+	assert.NilError(t, w.Disable(id, nil))
+	crashed.Shutdown()
+	w.create("still-mine")
+}
+
+func TestStartThatFailsAtBootIsTriedAgain(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("late")
+	w.enable(id)
+	w.Shutdown()
+	up := make(chan struct{})
+	w.executor.Choose = func(_ string, earlier int, _ specs.Spec) plugintest.Behaviour {
+		if earlier < 4 {
+			return plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1}}
+		}
+		close(up)
+		return plugintest.Behaviour{}
+	}
+	w.start()
+	assert.Check(t, w.enabled(id), "the wish was flipped")
+	<-up
+	assert.NilError(t, w.Disable(id, nil))
+}
+
+func TestBrokenRecordHidesNoOther(t *testing.T) {
+	w := newWorld(t).start()
+	broken := w.create("broken")
+	fine := w.create("fine")
+	blobs := w.blobs()
+	w.Shutdown()
+	record := filepath.Join(w.config.Root, broken, "config.json")
+	assert.NilError(t, os.WriteFile(record, []byte(`{"plugin":`), 0o600))
+	w.start()
+	w.enable(fine)
+	_, err := w.Inspect(broken)
+	var unreadable *plugin.BrokenError
+	assert.Assert(t, errors.As(err, &unreadable), "%v", err)
+	assert.Check(t, errors.As(w.Enable(broken, nil), &unreadable))
+	assert.Check(t, errors.As(w.Set(broken, nil), &unreadable))
+	list, err := w.List(filters.NewArgs())
+	assert.NilError(t, err)
+	assert.Equal(t, len(list), 2)
+	status, err := w.Status(broken[:20])
+	assert.NilError(t, err)
+	assert.Equal(t, status.State, "broken")
+
+	w.GC()
+	assert.DeepEqual(t, w.blobs(), blobs)
+	_, err = os.Stat(filepath.Join(w.config.Root, broken, "rootfs", "plugin"))
+	assert.NilError(t, err, "a broken plugin's files were deleted")
+
+	assert.NilError(t, w.Remove(broken[:20], nil))
+	_, err = os.Stat(filepath.Join(w.config.Root, broken))
+	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+	list, err = w.List(filters.NewArgs())
+	assert.NilError(t, err)
+	assert.Equal(t, len(list), 1)
+}
+
+func TestBootWaitIsBounded(t *testing.T) {
+	w := newWorld(t).start()
+	ids := []string{w.create("slow0", "docker.authz/1.0"), w.create("slow1")}
+	for _, id := range ids {
+		w.enable(id)
+	}
+	w.Shutdown()
+	w.executor.Behaviour = plugintest.Behaviour{NeverListens: true}
+	w.config.BootWait = time.Nanosecond
+	w.start()
+	assert.NilError(t, w.Disable(ids[0], nil), "a start at boot can be interrupted")
+	assert.Check(t, !w.enabled(ids[0]))
+	assert.Check(t, w.enabled(ids[1]))
+}
+
+func TestVerbsAfterShutdown(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p")
+	w.Shutdown()
+	w.Shutdown()
+	var fenced *plugin.FencedError
+	for _, verb := range []func() error{
+		func() error { return w.Enable(id, nil) },
+		func() error { return w.Disable(id, nil) },
+		func() error { return w.Set(id, nil) },
+		func() error { return w.Remove(id, nil) },
+		func() error { return w.createConfig("x", plugintest.Config()) },
+	} {
+		err := verb()
+		assert.Check(t, errors.As(err, &fenced), "%v", err)
+	}
+	w.GC()
+	_, err := w.Inspect(id)
+	assert.NilError(t, err, "reading is harmless")
+}
+
+func TestShutdownInterruptsStart(t *testing.T) {
+	w := newWorld(t)
+	started := make(chan struct{})
+	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+		close(started)
+		return plugintest.Behaviour{NeverListens: true}
+	}
+	w.start()
+	id := w.create("slow")
+	result := make(chan error)
+	go func() { result <- w.Enable(id, nil) }()
+	<-started
+	w.Shutdown()
+	assert.Check(t, <-result != nil)
+	running, err := w.executor.IsRunning(id)
+	assert.NilError(t, err)
+	assert.Check(t, !running)
+}

@@ -1,0 +1,59 @@
+package plugin
+
+import (
+	"github.com/opencontainers/go-digest"
+)
+
+// GC deletes the blobs that no plugin refers to and no verb under way uses,
+// and returns when that is done. Neither does it wait for a pull nor a pull
+// for it. Errors are logged: what stays is deleted by the next one.
+func (pm *Manager) GC() {
+	if err := pm.writable(); err != nil {
+		pm.logger().WithError(err).Warn("collect unreferenced blobs")
+		return
+	}
+	if broken := pm.brokenPlugins(); len(broken) > 0 {
+		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")
+		return
+	}
+	swept, err := pm.blobs.Sweep(pm.ctx, pm.referenced)
+	if err != nil {
+		pm.logger().WithError(err).Warn("collect unreferenced blobs")
+	}
+	if swept.Blobs > 0 {
+		pm.logger().WithField("blobs", swept.Blobs).WithField("bytes", swept.Bytes).Debug("collected unreferenced blobs")
+	}
+}
+
+// referenced returns what the records need.
+func (pm *Manager) referenced() (map[digest.Digest]struct{}, error) {
+	marked := make(map[digest.Digest]struct{})
+	for _, p := range pm.config.Store.GetAll() {
+		marked[p.Config] = struct{}{}
+		marked[p.Manifest] = struct{}{}
+		for _, layer := range p.Blobsums {
+			marked[layer] = struct{}{}
+		}
+	}
+	return marked, nil
+}
+
+// collect sweeps when asked, many requests at once, until the manager ends.
+func (pm *Manager) collect() {
+	for {
+		select {
+		case <-pm.ctx.Done():
+			return
+		case <-pm.garbage:
+			pm.GC()
+		}
+	}
+}
+
+// requestGC asks the collector for a sweep, and does not wait for it.
+func (pm *Manager) requestGC() {
+	select {
+	case pm.garbage <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,166 @@
+package plugin
+
+import (
+	"bufio"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/docker/docker/api/types"
+
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// hint looks for a cause that people can do something about, after a start
+// that failed. It returns "" when there is none that it knows.
+func hint(p *v2.Plugin) string {
+	snapshot := p.Snapshot()
+	for _, find := range []func(*v2.Plugin, types.Plugin) string{missingSource, badEntrypoint, noexec} {
+		if text := find(p, snapshot); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func missingSource(_ *v2.Plugin, snapshot types.Plugin) string {
+	for _, mount := range snapshot.Settings.Mounts {
+		if mount.Source == nil || mount.Type != "bind" {
+			continue
+		}
+		if _, err := os.Stat(*mount.Source); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Sprintf("the source %s of the mount at %s does not exist on this host", *mount.Source, mount.Destination)
+		}
+	}
+	return ""
+}
+
+func badEntrypoint(p *v2.Plugin, snapshot types.Plugin) string {
+	if len(snapshot.Config.Entrypoint) == 0 {
+		return "the config has no entrypoint"
+	}
+	entrypoint := snapshot.Config.Entrypoint[0]
+	file, info := lookUp(p, snapshot, entrypoint)
+	switch {
+	case file == "":
+		return fmt.Sprintf("the entrypoint %s is not in the plugin's rootfs", entrypoint)
+	case info.IsDir():
+		return fmt.Sprintf("the entrypoint %s is a directory", entrypoint)
+	case info.Mode()&0o111 == 0:
+		return fmt.Sprintf("the entrypoint %s is not executable: its mode is %s", entrypoint, info.Mode())
+	}
+	return badProgram(p, entrypoint, file)
+}
+
+// lookUp finds a command as the runtime does: a bare name on the path of the
+// plugin's environment, another one below its working directory.
+func lookUp(p *v2.Plugin, snapshot types.Plugin, command string) (string, os.FileInfo) {
+	candidates := []string{command}
+	if !strings.Contains(command, "/") {
+		candidates = nil
+		for _, dir := range strings.Split(searchPath(snapshot.Settings.Env), ":") {
+			candidates = append(candidates, path.Join(dir, command))
+		}
+	}
+	for _, candidate := range candidates {
+		if !path.IsAbs(candidate) {
+			candidate = path.Join("/", snapshot.Config.WorkDir, candidate)
+		}
+		file := p.ScopedPath(candidate)
+		if info, err := os.Stat(file); err == nil {
+			return file, info
+		}
+	}
+	return "", nil
+}
+
+func searchPath(env []string) string {
+	found := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, variable := range env {
+		if value, ok := strings.CutPrefix(variable, "PATH="); ok {
+			found = value
+		}
+	}
+	return found
+}
+
+// badProgram tells why the kernel would not run a file that is there.
+func badProgram(p *v2.Plugin, entrypoint, file string) string {
+	binary, err := elf.Open(file)
+	if err != nil {
+		return badScript(p, entrypoint, file)
+	}
+	defer binary.Close()
+	if host := hostMachine(); host != elf.EM_NONE && binary.Machine != host {
+		return fmt.Sprintf("the entrypoint %s is built for %s, this host is %s", entrypoint, binary.Machine, runtime.GOARCH)
+	}
+	for _, program := range binary.Progs {
+		if program.Type != elf.PT_INTERP {
+			continue
+		}
+		name := make([]byte, min(program.Filesz, unix.PathMax))
+		if _, err := program.ReadAt(name, 0); err != nil {
+			return ""
+		}
+		return missingInterpreter(p, entrypoint, strings.TrimRight(string(name), "\x00"))
+	}
+	return ""
+}
+
+func badScript(p *v2.Plugin, entrypoint, file string) string {
+	script, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer script.Close()
+	first, _ := bufio.NewReader(script).Peek(256)
+	line, isScript := strings.CutPrefix(string(first), "#!")
+	if !isScript {
+		return fmt.Sprintf("the entrypoint %s is neither a program for Linux nor a script that begins with #!", entrypoint)
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	interpreter, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+	return missingInterpreter(p, entrypoint, interpreter)
+}
+
+func missingInterpreter(p *v2.Plugin, entrypoint, interpreter string) string {
+	if _, err := os.Stat(p.ScopedPath(interpreter)); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return fmt.Sprintf("the entrypoint %s needs %s, which is not in the plugin's rootfs", entrypoint, interpreter)
+}
+
+func hostMachine() elf.Machine {
+	switch runtime.GOARCH {
+	case "amd64":
+		return elf.EM_X86_64
+	case "arm64":
+		return elf.EM_AARCH64
+	case "arm":
+		return elf.EM_ARM
+	case "386":
+		return elf.EM_386
+	case "ppc64le":
+		return elf.EM_PPC64
+	case "s390x":
+		return elf.EM_S390
+	case "riscv64":
+		return elf.EM_RISCV
+	}
+	return elf.EM_NONE
+}
+
+func noexec(p *v2.Plugin, _ types.Plugin) string {
+	var info unix.Statfs_t
+	if err := unix.Statfs(p.Rootfs, &info); err == nil && info.Flags&unix.ST_NOEXEC != 0 {
+		return fmt.Sprintf("the plugin's rootfs is on a file system that is mounted noexec: %s", p.Rootfs)
+	}
+	return ""
+}

@@ -1,0 +1,83 @@
+package plugin
+
+import (
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// program returns this test's own binary with another machine in its header.
+func program(t *testing.T, machine uint16) []byte {
+	t.Helper()
+	self, err := os.Executable()
+	assert.NilError(t, err)
+	data, err := os.ReadFile(self)
+	assert.NilError(t, err)
+	if machine != 0 {
+		const offsetOfMachine = 18
+		binary.LittleEndian.PutUint16(data[offsetOfMachine:], machine)
+	}
+	return data
+}
+
+func TestHint(t *testing.T) {
+	const riscv = 243
+	absent := filepath.Join(t.TempDir(), "absent")
+	for _, tc := range []struct {
+		name    string
+		content []byte
+		mode    os.FileMode
+		change  func(p *v2.Plugin, rootfs string)
+		want    string
+	}{
+		{name: "fine script", content: []byte("#!/entrypoint -x\n"), mode: 0o755, want: ""},
+		{name: "missing", want: "entrypoint /entrypoint is not in the plugin's rootfs"},
+		{name: "none", change: func(p *v2.Plugin, _ string) { p.PluginObj.Config.Entrypoint = nil }, want: "no entrypoint"},
+		{name: "not executable", content: []byte("#!/entrypoint"), mode: 0o644, want: "not executable: its mode is -rw-r--r--"},
+		{name: "directory", change: func(p *v2.Plugin, rootfs string) {
+			assert.NilError(t, os.Mkdir(filepath.Join(rootfs, "entrypoint"), 0o755))
+		}, want: "is a directory"},
+		{name: "text", content: []byte("hello"), mode: 0o755, want: "neither a program"},
+		{name: "empty", content: []byte{}, mode: 0o755, want: "neither a program"},
+		{name: "no interpreter", content: []byte("#! /bin/sh -e\n"), mode: 0o755, want: "needs /bin/sh, which is not"},
+		{name: "other machine", content: program(t, riscv), mode: 0o755, want: "is built for EM_RISCV"},
+		{name: "absolute link", mode: 0o755, change: func(p *v2.Plugin, rootfs string) {
+			assert.NilError(t, os.Symlink("/real", filepath.Join(rootfs, "entrypoint")))
+			assert.NilError(t, os.WriteFile(filepath.Join(rootfs, "real"), []byte("#!/real"), 0o755))
+		}, want: ""},
+		{name: "on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
+			p.PluginObj.Config.Entrypoint = []string{"entrypoint"}
+			p.PluginObj.Settings.Env = []string{"PATH=/nowhere:/"}
+		}, want: ""},
+		{name: "not on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
+			p.PluginObj.Config.Entrypoint = []string{"entrypoint"}
+		}, want: "entrypoint entrypoint is not"},
+		{name: "missing source", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
+			p.PluginObj.Settings.Mounts = []types.PluginMount{{Type: "bind", Source: &absent, Destination: "/data"}}
+		}, want: absent + " of the mount at /data does not exist"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			rootfs := filepath.Join(t.TempDir(), "rootfs")
+			assert.NilError(t, os.Mkdir(rootfs, 0o755))
+			p := &v2.Plugin{Rootfs: rootfs, PluginObj: types.Plugin{Config: types.PluginConfig{Entrypoint: []string{"/entrypoint"}}}}
+			if tc.content != nil {
+				assert.NilError(t, os.WriteFile(filepath.Join(rootfs, "entrypoint"), tc.content, tc.mode))
+			}
+			if tc.change != nil {
+				tc.change(p, rootfs)
+			}
+			got := hint(p)
+			if tc.want == "" {
+				assert.Equal(t, got, "")
+			}
+			assert.Check(t, is.Contains(got, tc.want))
+		})
+	}
+}

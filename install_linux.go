@@ -1,0 +1,78 @@
+package plugin
+
+import (
+	"encoding/json"
+
+	"github.com/docker/docker/pkg/stringid"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/layout"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// install is a plugin on its way in: a reserved name, a fresh id, a stage on
+// disk and pinned blobs. Nobody sees it before commit.
+type install struct {
+	manager   *Manager
+	name      string
+	id        string
+	stage     *layout.Stage
+	pin       *blobs.Pin
+	release   func()
+	committed bool
+}
+
+// beginInstall reserves name. End must follow.
+func (pm *Manager) beginInstall(name string) (*install, error) {
+	if err := pm.writable(); err != nil {
+		return nil, err
+	}
+	release, err := pm.config.Store.reserve(name)
+	if err != nil {
+		return nil, err
+	}
+	in := &install{manager: pm, name: name, id: stringid.GenerateRandomID(), release: release}
+	if in.stage, err = pm.root.Stage(in.id); err != nil {
+		release()
+		return nil, in.storageError(err)
+	}
+	in.pin = pm.blobs.NewPin()
+	return in, nil
+}
+
+// commit puts the plugin in its place and publishes it.
+func (in *install) commit(p *v2.Plugin) error {
+	p.Rootfs = in.manager.root.Rootfs(in.id)
+	record, err := json.Marshal(p)
+	if err != nil {
+		return in.storageError(err)
+	}
+	if err := in.stage.Commit(record); err != nil {
+		return in.storageError(err)
+	}
+	// The name is reserved, but an embedder may add plugins by hand.
+	if err := in.manager.config.Store.Add(p); err != nil {
+		return err
+	}
+	in.committed = true
+	newUnit(in.manager, p, nil)
+	return nil
+}
+
+// end releases what the install held, and deletes what was not committed.
+func (in *install) end() {
+	if !in.committed {
+		if err := in.stage.Abort(); err != nil {
+			in.manager.logger().WithError(err).Warn("remove install that failed")
+		}
+	}
+	in.pin.Release()
+	in.release()
+	if !in.committed {
+		in.manager.requestGC()
+	}
+}
+
+func (in *install) storageError(err error) error {
+	return &StorageError{Op: "install", Name: in.name, Err: err}
+}

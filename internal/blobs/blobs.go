@@ -1,0 +1,147 @@
+// Package blobs keeps content-addressed bytes, manifests, configs and layers,
+// in containerd's local content store, in the directory and form that docker
+// keeps them.
+//
+// A blob stays as long as a record refers to it or a [Pin] holds it, which is
+// for [Store.Sweep] to find out. An operation pins every blob before it relies
+// on it, and releases its pin after what it made refers to them, or after it
+// gave up.
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/durable"
+)
+
+// Store is a content store. All methods may be called concurrently.
+type Store struct {
+	content content.Store
+	dir     string
+	fs      *durable.FS
+	pins    pins
+
+	sweeping sync.Mutex // held by the one sweep that runs
+}
+
+// Blob is the name and the size of some content.
+type Blob struct {
+	Digest digest.Digest
+	Size   int64
+}
+
+// Open opens the store in dir, and makes it where it is missing.
+func Open(dir string, files *durable.FS) (*Store, error) {
+	for _, sub := range []string{filepath.Join("blobs", digest.SHA256.String()), "ingest"} {
+		if err := files.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	store, err := local.NewStore(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open content store %s: %w", dir, err)
+	}
+	return &Store{content: store, dir: dir, fs: files}, nil
+}
+
+// path returns where the bytes of a valid digest are.
+func (s *Store) path(dgst digest.Digest) string {
+	return filepath.Join(s.dir, "blobs", dgst.Algorithm().String(), dgst.Encoded())
+}
+
+// Size returns how large a blob is. The error is of class NotFound when it is
+// not here.
+func (s *Store) Size(ctx context.Context, dgst digest.Digest) (int64, error) {
+	info, err := s.content.Info(ctx, dgst)
+	return info.Size, err
+}
+
+// Put stores data, held by pin.
+func (s *Store) Put(ctx context.Context, pin *Pin, data []byte) (digest.Digest, error) {
+	dgst := digest.FromBytes(data)
+	pin.Add(dgst)
+	w, err := s.Ingest(ctx, pin)
+	if err != nil {
+		return "", err
+	}
+	defer w.Abort()
+	if _, err := w.Write(data); err != nil {
+		return "", err
+	}
+	if _, err := w.Commit(ctx); err != nil {
+		return "", err
+	}
+	return dgst, nil
+}
+
+// ReadAll returns the bytes of a blob of at most limit bytes, verified.
+func (s *Store) ReadAll(ctx context.Context, dgst digest.Digest, limit int64) ([]byte, error) {
+	size, err := s.Size(ctx, dgst)
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, &TooLargeError{Digest: dgst, Size: size, Limit: limit}
+	}
+	data, err := content.ReadBlob(ctx, s.content, ocispec.Descriptor{Digest: dgst, Size: size})
+	if err != nil {
+		return nil, err
+	}
+	if digest.FromBytes(data) != dgst {
+		return nil, &CorruptError{Digest: dgst}
+	}
+	return data, nil
+}
+
+// Reader returns the bytes of a blob, not verified; the caller closes it.
+func (s *Store) Reader(ctx context.Context, dgst digest.Digest) (io.ReadCloser, error) {
+	if err := dgst.Validate(); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(s.path(dgst))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s: %w", dgst, errdefs.ErrNotFound)
+	}
+	return file, err
+}
+
+// sync makes the name of a committed blob durable; its bytes are already.
+func (s *Store) sync(dgst digest.Digest) error {
+	return s.fs.SyncDir(filepath.Dir(s.path(dgst)))
+}
+
+// TooLargeError refuses a blob above a limit. Class InvalidParameter.
+type TooLargeError struct {
+	Digest      digest.Digest
+	Size, Limit int64
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("blob %s has %d bytes, the limit is %d", e.Digest, e.Size, e.Limit)
+}
+
+// InvalidParameter marks the error's class.
+func (e *TooLargeError) InvalidParameter() {}
+
+// CorruptError reports a blob whose bytes are not what its name says. Class
+// DataLoss.
+type CorruptError struct{ Digest digest.Digest }
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("blob %s does not have the bytes that its digest says", e.Digest)
+}
+
+// DataLoss marks the error's class.
+func (e *CorruptError) DataLoss() {}

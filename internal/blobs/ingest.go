@@ -1,0 +1,59 @@
+package blobs
+
+import (
+	"context"
+	"crypto/rand"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+)
+
+// Ingest is content on its way in, of which the digest is known at its end.
+// It belongs to one goroutine. Commit or Abort ends it.
+type Ingest struct {
+	store  *Store
+	pin    *Pin
+	ref    string
+	writer content.Writer // nil once ended
+}
+
+// Ingest begins to take in content that pin will hold.
+func (s *Store) Ingest(ctx context.Context, pin *Pin) (*Ingest, error) {
+	ref := "ingest-" + rand.Text()
+	writer, err := s.content.Writer(ctx, content.WithRef(ref))
+	if err != nil {
+		return nil, err
+	}
+	return &Ingest{store: s, pin: pin, ref: ref, writer: writer}, nil
+}
+
+// Write adds bytes.
+func (i *Ingest) Write(data []byte) (int, error) { return i.writer.Write(data) }
+
+// Commit makes the bytes a blob, which survives a power cut when Commit
+// returns nil. Bytes that are here already are not kept twice.
+func (i *Ingest) Commit(ctx context.Context) (Blob, error) {
+	status, err := i.writer.Status()
+	if err != nil {
+		return Blob{}, err
+	}
+	blob := Blob{Digest: i.writer.Digest(), Size: status.Offset}
+	i.pin.Add(blob.Digest)
+	err = i.writer.Commit(ctx, blob.Size, blob.Digest)
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return Blob{}, err
+	}
+	i.writer = nil
+	return blob, i.store.sync(blob.Digest)
+}
+
+// Abort forgets the bytes, unless they were committed.
+func (i *Ingest) Abort() {
+	if i.writer == nil {
+		return
+	}
+	_ = i.writer.Close()
+	i.writer = nil
+	// Bytes that can't be removed now are an abandoned ingest, and swept.
+	_ = i.store.content.Abort(context.Background(), i.ref)
+}

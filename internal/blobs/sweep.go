@@ -1,0 +1,67 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+)
+
+// Swept is what a sweep deleted.
+type Swept struct {
+	Blobs int
+	Bytes int64
+}
+
+// Sweep deletes the blobs that mark does not return and no pin holds. One
+// sweep runs at a time; nobody else waits for it longer than it takes to
+// delete one blob.
+//
+// The order is what makes it right: pins are noted from before the blobs are
+// listed until the end, and mark is called after that. Who held a blob before
+// has published by then what refers to it, which mark sees; who held it since
+// is noted.
+func (s *Store) Sweep(ctx context.Context, mark func() (map[digest.Digest]struct{}, error)) (Swept, error) {
+	s.sweeping.Lock()
+	defer s.sweeping.Unlock()
+	s.pins.beginSweep()
+	defer s.pins.endSweep()
+	var candidates []content.Info
+	err := s.content.Walk(ctx, func(info content.Info) error {
+		candidates = append(candidates, info)
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Swept{}, fmt.Errorf("list blobs: %w", err)
+	}
+	marked, err := mark()
+	if err != nil {
+		return Swept{}, fmt.Errorf("find references to blobs: %w", err)
+	}
+	return s.delete(ctx, candidates, marked)
+}
+
+func (s *Store) delete(ctx context.Context, candidates []content.Info, marked map[digest.Digest]struct{}) (Swept, error) {
+	var swept Swept
+	var problems []error
+	for _, candidate := range candidates {
+		if err := ctx.Err(); err != nil {
+			return swept, err
+		}
+		if _, referenced := marked[candidate.Digest]; referenced {
+			continue
+		}
+		removed, err := s.pins.unlessHeld(candidate.Digest, func() error {
+			return s.fs.Unlink(s.path(candidate.Digest))
+		})
+		problems = append(problems, err)
+		if removed {
+			swept.Blobs++
+			swept.Bytes += candidate.Size
+		}
+	}
+	return swept, errors.Join(problems...)
+}

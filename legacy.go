@@ -1,0 +1,90 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/docker/docker/pkg/plugingetter"
+	"github.com/docker/docker/pkg/plugins"
+)
+
+// legacy finds plugins of the first generation, which docker's plugins
+// package knows by socket and spec files. That package waits many seconds for
+// a name that has no file, so names are asked for only once they have one.
+// The zero value and nil are ready.
+type legacy struct {
+	mu   sync.Mutex
+	used map[string]struct{} // found once; docker remembers these without their files
+}
+
+func (l *legacy) get(name, capability string) (plugingetter.CompatPlugin, error) {
+	if !l.exists(name) {
+		return nil, &NotFoundError{Ref: name}
+	}
+	p, err := plugins.Get(name, capability)
+	if errors.Is(err, plugins.ErrNotFound) {
+		return nil, &NotFoundError{Ref: name}
+	}
+	if err != nil {
+		return nil, &LegacyError{Err: err}
+	}
+	l.remember(name)
+	return p, nil
+}
+
+func (l *legacy) exists(name string) bool {
+	// The name becomes part of a path, and comes from far away.
+	if !filepath.IsLocal(name) {
+		return false
+	}
+	if l != nil {
+		l.mu.Lock()
+		_, ok := l.used[name]
+		l.mu.Unlock()
+		if ok {
+			return true
+		}
+	}
+	registry := plugins.NewLocalRegistry()
+	_, err := registry.Plugin(name)
+	return !errors.Is(err, plugins.ErrNotFound)
+}
+
+func (l *legacy) remember(name string) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.used == nil {
+		l.used = make(map[string]struct{})
+	}
+	l.used[name] = struct{}{}
+}
+
+func legacyByCapability(capability string) ([]plugingetter.CompatPlugin, error) {
+	registry := plugins.NewLocalRegistry()
+	found, err := registry.GetAll(capability)
+	if err != nil {
+		return nil, &LegacyError{Err: err}
+	}
+	all := make([]plugingetter.CompatPlugin, len(found))
+	for i, p := range found {
+		all[i] = p
+	}
+	return all, nil
+}
+
+// LegacyError reports a plugin of the first generation that does not work.
+// Class System.
+type LegacyError struct{ Err error }
+
+func (e *LegacyError) Error() string { return fmt.Sprintf("legacy plugin: %v", e.Err) }
+
+// Unwrap returns what docker's plugins package said.
+func (e *LegacyError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *LegacyError) System() {}

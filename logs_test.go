@@ -1,0 +1,167 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// writer is a plugin that writes what it is told, one line at a time.
+func writer(lines <-chan string) plugintest.Behaviour {
+	return plugintest.Behaviour{Program: func(run *plugintest.Run) int {
+		socket, err := net.Listen("unix", filepath.Join(execDir(run), "plugin.sock"))
+		if err != nil {
+			return 1
+		}
+		defer socket.Close()
+		for {
+			select {
+			case line, ok := <-lines:
+				if !ok {
+					return 0
+				}
+				fmt.Fprintln(run.Stdout, line)
+			case <-run.Signals():
+				return 0
+			case <-run.Killed():
+				return 137
+			}
+		}
+	}}
+}
+
+func execDir(run *plugintest.Run) string {
+	for _, mount := range run.Spec.Mounts {
+		if mount.Destination == "/run/docker/plugins" {
+			return mount.Source
+		}
+	}
+	return ""
+}
+
+func (w *world) logs(ref string, options plugin.LogOptions) []string {
+	w.t.Helper()
+	lines, err := w.Logs(context.Background(), ref, options)
+	assert.NilError(w.t, err)
+	var texts []string
+	for line, err := range lines {
+		assert.NilError(w.t, err)
+		texts = append(texts, line.Stream+" "+line.Text)
+	}
+	return texts
+}
+
+func TestLogs(t *testing.T) {
+	w := newWorld(t)
+	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{
+		Code: 1, Stdout: "one\ntwo\n", Stderr: "three, without end of line",
+	}}
+	w.start()
+	id := w.create("p")
+	assert.Check(t, w.Enable(id, nil) != nil)
+	all := []string{"stdout one", "stdout two", "stderr three, without end of line"}
+	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)
+	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{Tail: 1}), all[2:])
+	assert.Equal(t, len(w.logs("p", plugin.LogOptions{Since: time.Now()})), 0)
+	w.restart()
+	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)
+	_, err := w.Logs(context.Background(), "absent", plugin.LogOptions{})
+	assert.Check(t, is.ErrorType(err, &plugin.NotFoundError{}))
+}
+
+func TestLogsFollow(t *testing.T) {
+	w := newWorld(t)
+	lines := make(chan string)
+	w.executor.Behaviour = writer(lines)
+	w.start()
+	id := w.create("p")
+	w.enable(id)
+	lines <- "before"
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	followed, err := w.Logs(ctx, id, plugin.LogOptions{Follow: true})
+	assert.NilError(t, err)
+	var seen []string
+	for line, err := range followed {
+		if err != nil {
+			assert.Check(t, is.ErrorIs(err, context.Canceled))
+			break
+		}
+		seen = append(seen, line.Text)
+		switch line.Text {
+		case "before":
+			lines <- "after"
+		case "after":
+			cancel()
+		}
+	}
+	assert.DeepEqual(t, seen, []string{"before", "after"})
+
+	// A reader that is far behind is told so, and blocks nobody.
+	followed, err = w.Logs(context.Background(), id, plugin.LogOptions{Follow: true, Tail: 1})
+	assert.NilError(t, err)
+	seen = nil
+	for line, err := range followed {
+		assert.NilError(t, err)
+		if len(seen) == 0 {
+			for i := range 3000 {
+				lines <- fmt.Sprint("line ", i)
+			}
+			assert.NilError(t, w.Disable(id, nil))
+			assert.NilError(t, w.Remove(id, nil))
+		}
+		seen = append(seen, line.Text)
+	}
+	assert.Equal(t, len(seen), 1002)
+	assert.Equal(t, seen[1], "2000 lines were missed")
+	assert.Equal(t, seen[1001], "line 2999")
+}
+
+func TestLogFilesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	lines := make(chan string)
+	w.executor.Behaviour = writer(lines)
+	w.start()
+	id := w.create("p")
+	w.enable(id)
+	for range 500 {
+		lines <- strings.Repeat("x", 12<<10)
+	}
+	assert.NilError(t, w.Disable(id, nil))
+	files, err := filepath.Glob(filepath.Join(w.config.Root, id, "output.log*"))
+	assert.NilError(t, err)
+	assert.Equal(t, len(files), 2)
+	for _, file := range files {
+		info, err := os.Stat(file)
+		assert.NilError(t, err)
+		assert.Check(t, info.Size() < 1<<20+64<<10, "%s has %d bytes", file, info.Size())
+	}
+	kept := w.logs(id, plugin.LogOptions{})
+	assert.Check(t, len(kept) > 80 && len(kept) < 200, "%d lines", len(kept))
+}
+
+func TestCutLogFileIsRead(t *testing.T) {
+	w := newWorld(t)
+	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "whole\n"}}
+	w.start()
+	id := w.create("p")
+	path := filepath.Join(w.config.Root, id, "output.log")
+	assert.NilError(t, os.WriteFile(path, []byte("{\"log\":\"cut by a cra\n"), 0o600))
+	var start *plugin.StartError
+	assert.Check(t, errors.As(w.Enable(id, nil), &start))
+	assert.DeepEqual(t, w.logs(id, plugin.LogOptions{}), []string{"stdout whole"})
+}

@@ -1,0 +1,247 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/containerd/log"
+	"github.com/docker/docker/api/types/events"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/layout"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// Manager controls the plugins below one root directory. Make one with
+// [NewManager] and end it with [Manager.Shutdown].
+//
+// All methods may be called concurrently. Verbs on one plugin are serialised,
+// with one exception: disabling or removing by force interrupts a start that
+// is under way. Verbs on different plugins don't wait for each other.
+//
+// Plugins are named by id, by name, of which the default registry and tag may
+// be left out, or by a prefix of the id that no other plugin shares; errors of
+// every verb that takes such a reference are [NotFoundError] and
+// [AmbiguousError]. A verb that changes something fails with [FencedError]
+// once the manager was shut down or a newer manager of the same process took
+// its root over. A verb that returned nil has reached the disk.
+type Manager struct {
+	config   ManagerConfig
+	executor Executor
+	events   broadcaster
+	files    *durable.FS
+	root     *layout.Root
+	blobs    *blobs.Store
+
+	// ctx ends with the manager; background is what has to end before it.
+	ctx        context.Context
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+	garbage    chan struct{} // asks the collector for a sweep
+
+	mu     sync.RWMutex
+	units  map[string]*unit // by id, those of broken plugins too
+	closed bool
+}
+
+// NewManager takes over config.Root, which no other process may manage at the
+// same time, cleans up what a crash left, and loads the plugins. Plugins that
+// are wished to run are started in parallel: authorization plugins first, then
+// network plugins, then the rest. It returns when each of them runs or has
+// failed once, or after [ManagerConfig.BootWait]. One that failed is tried
+// again, with growing waits, until it is disabled.
+//
+// Errors: [ConfigError], [RootInUseError], the error of CreateExecutor, and
+// those of the file system. Nothing is left running after an error.
+func NewManager(config ManagerConfig) (_ *Manager, err error) {
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	pm := &Manager{
+		config:  config.withDefaults(),
+		files:   &durable.FS{},
+		ctx:     ctx,
+		cancel:  cancel,
+		garbage: make(chan struct{}, 1),
+		units:   make(map[string]*unit),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, pm.close())
+		}
+	}()
+	if err := pm.open(); err != nil {
+		return nil, err
+	}
+	if pm.executor, err = config.CreateExecutor(pm); err != nil {
+		return nil, err
+	}
+	pm.boot()
+	pm.background.Go(pm.collect)
+	return pm, nil
+}
+
+func (pm *Manager) open() (err error) {
+	if pm.root, err = layout.Open(pm.config.Root, pm.files); err != nil {
+		return err
+	}
+	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
+		return err
+	}
+	pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files)
+	return err
+}
+
+// close releases what open and CreateExecutor acquired.
+func (pm *Manager) close() error {
+	pm.cancel()
+	pm.background.Wait()
+	var problems []error
+	if closer, ok := pm.executor.(io.Closer); ok {
+		problems = append(problems, closer.Close())
+	}
+	if pm.root != nil {
+		problems = append(problems, pm.root.Close())
+	}
+	return errors.Join(problems...)
+}
+
+// Get returns the plugin that a reference names, enabled or not. Errors:
+// [BrokenError] besides those of every reference.
+func (pm *Manager) Get(idOrName string) (*v2.Plugin, error) {
+	u, err := pm.unit(idOrName)
+	if err != nil {
+		return nil, err
+	}
+	if u.broken != nil {
+		return nil, &BrokenError{ID: u.plugin.GetID(), Err: u.broken}
+	}
+	return u.plugin, nil
+}
+
+// HandleExitEvent takes an executor's report that the process of plugin id
+// ended. It never blocks, and a report that comes twice, late or for a process
+// that still lives does no harm. Errors: [NotFoundError].
+func (pm *Manager) HandleExitEvent(id string) error {
+	pm.mu.RLock()
+	u, ok := pm.units[id]
+	pm.mu.RUnlock()
+	if !ok {
+		return &NotFoundError{Ref: id}
+	}
+	u.exited()
+	return nil
+}
+
+// Shutdown ends the manager: it interrupts what is under way, stops all
+// plugins in parallel, or leaves them running if LiveRestoreEnabled, and
+// releases the root. Which plugins are wished to run stays as it was. No
+// goroutine of the manager is left when it returns, and an executor that is
+// an [io.Closer] is closed. Calling it again does nothing.
+func (pm *Manager) Shutdown() {
+	pm.mu.Lock()
+	if pm.closed {
+		pm.mu.Unlock()
+		return
+	}
+	pm.closed = true
+	units := pm.unitsLocked()
+	pm.mu.Unlock()
+
+	var stopping sync.WaitGroup
+	for _, u := range units {
+		stopping.Go(u.shutdown)
+	}
+	stopping.Wait()
+	if !pm.config.LiveRestoreEnabled {
+		if err := unmountAll(pm.root.Dir()); err != nil {
+			pm.logger().WithError(err).Warn("unmount plugin data")
+		}
+	}
+	if err := pm.close(); err != nil {
+		log.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
+	}
+}
+
+func (pm *Manager) unitsLocked() []*unit {
+	units := make([]*unit, 0, len(pm.units))
+	for _, u := range pm.units {
+		units = append(units, u)
+	}
+	return units
+}
+
+// writable returns why a verb that changes something can't begin.
+func (pm *Manager) writable() error {
+	pm.mu.RLock()
+	closed := pm.closed
+	pm.mu.RUnlock()
+	if closed {
+		return &FencedError{Root: pm.root.Dir()}
+	}
+	return pm.root.Check()
+}
+
+// unit returns the unit that a reference names.
+func (pm *Manager) unit(refOrID string) (*unit, error) {
+	p, err := pm.config.Store.GetV2Plugin(refOrID)
+	if err != nil {
+		return pm.brokenUnit(refOrID, err)
+	}
+	pm.mu.RLock()
+	defer pm.mu.RUnlock()
+	u, ok := pm.units[p.GetID()]
+	if !ok {
+		return nil, &NotFoundError{Ref: refOrID}
+	}
+	return u, nil
+}
+
+// interruptStart makes way for a verb that ends what a user's Enable began.
+func (pm *Manager) interruptStart(refOrID string) bool {
+	u, err := pm.unit(refOrID)
+	return err == nil && u.interruptStart()
+}
+
+// acquire returns the unit that a reference names, locked: the plugin exists
+// and no other verb works on it until release.
+func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) {
+	if err := pm.writable(); err != nil {
+		return nil, nil, err
+	}
+	if u, err = pm.unit(refOrID); err != nil {
+		return nil, nil, err
+	}
+	u.operation.Lock()
+	if u.isRemoved() {
+		u.operation.Unlock()
+		return nil, nil, &NotFoundError{Ref: refOrID}
+	}
+	if err := pm.writable(); err != nil {
+		u.operation.Unlock()
+		return nil, nil, err
+	}
+	return u, u.operation.Unlock, nil
+}
+
+// acquireReadable is acquire for verbs that need the record.
+func (pm *Manager) acquireReadable(refOrID string) (u *unit, release func(), err error) {
+	u, release, err = pm.acquire(refOrID)
+	if err == nil && u.broken != nil {
+		release()
+		return nil, nil, &BrokenError{ID: u.plugin.GetID(), Err: u.broken}
+	}
+	return u, release, err
+}
+
+// announce tells of a verb that is done: subscribers and the daemon's log.
+func (pm *Manager) announce(p *v2.Plugin, action events.Action, event Event) {
+	pm.events.publish(event)
+	pm.config.LogPluginEvent(p.GetID(), p.Name(), action)
+}
+
+func (pm *Manager) logger() *log.Entry { return log.G(pm.ctx) }

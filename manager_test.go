@@ -1,0 +1,568 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/pkg/plugingetter"
+	"github.com/docker/docker/pkg/plugins"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+)
+
+// world is a manager on directories and an executor that outlive it.
+type world struct {
+	t        testing.TB
+	executor *plugintest.Executor
+	config   plugin.ManagerConfig
+	*plugin.Manager
+
+	mu      sync.Mutex
+	actions []string
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	executortest.VerifyNoLeaks(t)
+	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	assert.NilError(t, err)
+	w := &world{t: t, executor: &plugintest.Executor{}}
+	w.config = plugin.ManagerConfig{
+		Store:          plugin.NewStore(),
+		Root:           t.TempDir(),
+		ExecRoot:       execRoot,
+		CreateExecutor: w.createExecutor,
+		LogPluginEvent: w.logEvent,
+		Backoff:        time.Millisecond,
+	}
+	t.Cleanup(func() {
+		if w.Manager != nil {
+			w.Shutdown()
+		}
+		w.executor.KillAll()
+		assert.Check(t, os.RemoveAll(execRoot))
+	})
+	return w
+}
+
+func (w *world) createExecutor(pm *plugin.Manager) (plugin.Executor, error) {
+	w.executor.HandleExits(func(id string) { _ = pm.HandleExitEvent(id) })
+	return w.executor, nil
+}
+
+// start makes a manager, as a daemon's start does.
+func (w *world) start() *world {
+	w.t.Helper()
+	pm, err := plugin.NewManager(w.config)
+	assert.NilError(w.t, err)
+	w.Manager = pm
+	return w
+}
+
+func (w *world) restart() *world {
+	w.t.Helper()
+	w.Shutdown()
+	return w.start()
+}
+
+func (w *world) logEvent(id, name string, action events.Action) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.actions = append(w.actions, string(action)+" "+name)
+}
+
+func (w *world) create(name string, interfaces ...string) string {
+	w.t.Helper()
+	assert.NilError(w.t, w.createConfig(name, plugintest.Config(interfaces...)))
+	return w.id(name)
+}
+
+func (w *world) createConfig(name string, config types.PluginConfig) error {
+	files := map[string]string{"plugin": "a program", "etc/name": name}
+	return w.CreateFromContext(context.Background(), plugintest.BuildContext(config, files), &types.PluginCreateOptions{RepoName: name})
+}
+
+func (w *world) id(ref string) string {
+	w.t.Helper()
+	p, err := w.Inspect(ref)
+	assert.NilError(w.t, err)
+	return p.ID
+}
+
+func (w *world) enabled(ref string) bool {
+	w.t.Helper()
+	p, err := w.Inspect(ref)
+	assert.NilError(w.t, err)
+	return p.Enabled
+}
+
+func (w *world) enable(ref string) {
+	w.t.Helper()
+	assert.NilError(w.t, w.Enable(ref, &backend.PluginEnableConfig{Timeout: 30}))
+}
+
+func (w *world) alive(ref string) bool {
+	w.t.Helper()
+	running, err := w.executor.IsRunning(w.id(ref))
+	assert.NilError(w.t, err)
+	return running
+}
+
+func TestStory(t *testing.T) {
+	w := newWorld(t).start()
+	ch, cancel := w.SubscribeEvents(10)
+	defer cancel()
+
+	id := w.create("dovetail/story", "docker.volumedriver/1.0")
+	p, err := w.Inspect(id[:12])
+	assert.NilError(t, err)
+	assert.Equal(t, p.Name, "dovetail/story:latest")
+	assert.Equal(t, p.PluginReference, "dovetail/story:latest")
+	assert.Check(t, !p.Enabled)
+	content, err := os.ReadFile(filepath.Join(w.config.Root, id, "rootfs", "etc", "name"))
+	assert.NilError(t, err)
+	assert.Equal(t, string(content), "dovetail/story")
+
+	w.enable("dovetail/story")
+	assert.Check(t, w.enabled(id))
+	assert.Check(t, w.alive(id))
+	got, err := w.config.Store.Get("dovetail/story", "VolumeDriver", plugingetter.Acquire)
+	assert.NilError(t, err)
+	var manifest plugins.Manifest
+	assert.NilError(t, got.Client().Call("Plugin.Activate", nil, &manifest))
+	assert.DeepEqual(t, manifest.Implements, []string{"VolumeDriver"})
+
+	err = w.Disable(id, &backend.PluginDisableConfig{})
+	var inUse *plugin.InUseError
+	assert.Assert(t, errors.As(err, &inUse), "%v", err)
+	assert.Equal(t, inUse.References, 1)
+	assert.Check(t, w.enabled(id))
+	got.(plugingetter.CountedPlugin).Release()
+
+	assert.NilError(t, w.Disable(id, nil))
+	assert.Check(t, !w.alive(id))
+	_, err = os.Stat(filepath.Join(w.config.ExecRoot, id))
+	assert.Check(t, is.ErrorIs(err, os.ErrNotExist), "sockets are left")
+	assert.NilError(t, w.Remove(id, nil))
+	_, err = w.Inspect(id)
+	assert.Check(t, cerrdefs.IsNotFound(err))
+
+	w.GC()
+	assert.Equal(t, len(w.blobs()), 0)
+	assert.DeepEqual(t, w.actions, []string{
+		"create dovetail/story:latest", "enable dovetail/story:latest",
+		"disable dovetail/story:latest", "remove dovetail/story:latest",
+	})
+	for _, want := range []any{plugin.EventCreate{}, plugin.EventEnable{}, plugin.EventDisable{}, plugin.EventRemove{}} {
+		assert.Equal(t, reflect.TypeOf(<-ch), reflect.TypeOf(want))
+	}
+}
+
+func (w *world) blobs() []string {
+	w.t.Helper()
+	names, err := filepath.Glob(filepath.Join(w.config.Root, "storage", "blobs", "sha256", "*"))
+	assert.NilError(w.t, err)
+	return names
+}
+
+func TestConfigIsValidated(t *testing.T) {
+	_, err := plugin.NewManager(plugin.ManagerConfig{StopTimeout: -1})
+	var invalid *plugin.ConfigError
+	assert.Assert(t, errors.As(err, &invalid), "%v", err)
+	for _, name := range []string{"Root", "ExecRoot", "CreateExecutor", "timeout"} {
+		assert.Check(t, is.ErrorContains(err, name))
+	}
+	assert.Check(t, cerrdefs.IsInvalidArgument(err))
+}
+
+func TestExecutorIsMadeBeforeRecordsAreLoaded(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("early")
+	w.Shutdown()
+	config := w.config
+	config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
+		assert.Check(t, is.ErrorType(pm.HandleExitEvent(id), &plugin.NotFoundError{}))
+		return nil, nil
+	}
+	pm, err := plugin.NewManager(config)
+	assert.NilError(t, err)
+	defer pm.Shutdown()
+	err = pm.Enable(id, nil)
+	var unsupported *plugin.UnsupportedError
+	assert.Assert(t, errors.As(err, &unsupported), "%v", err)
+	assert.NilError(t, pm.Remove(id, nil), "a manager without executor can do the rest")
+}
+
+func TestFailedNewManagerReleasesRoot(t *testing.T) {
+	w := newWorld(t)
+	config := w.config
+	config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) { return nil, errors.New("no runtime") }
+	_, err := plugin.NewManager(config)
+	assert.Check(t, is.ErrorContains(err, "no runtime"))
+	w.start()
+}
+
+func TestSettingsOutliveTheDaemon(t *testing.T) {
+	w := newWorld(t).start()
+	config := plugintest.Config("docker.volumedriver/1.0")
+	value := "off"
+	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
+	config.Args = types.PluginConfigArgs{Name: "args", Settable: []string{"value"}, Value: []string{"-v"}}
+	assert.NilError(t, w.createConfig("settings", config))
+
+	err := w.Set("settings", []string{"DEBUG=on", "UNKNOWN=1"})
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	p, err := w.Inspect("settings")
+	assert.NilError(t, err)
+	assert.DeepEqual(t, p.Settings.Env, []string{"DEBUG=off"})
+
+	assert.NilError(t, w.Set("settings", []string{"DEBUG=on", `args=--name "two words"`}))
+	w.restart()
+	p, err = w.Inspect("settings")
+	assert.NilError(t, err)
+	assert.DeepEqual(t, p.Settings.Env, []string{"DEBUG=on"})
+	assert.Equal(t, *p.Config.Env[0].Value, "off")
+	w.enable("settings")
+	spec := w.executor.Specs(p.ID)[0]
+	assert.DeepEqual(t, spec.Process.Args, []string{"/plugin", "--name", "two words"})
+	assert.Check(t, is.Contains(spec.Process.Env, "DEBUG=on"))
+
+	var enabled *plugin.EnabledError
+	assert.Check(t, errors.As(w.Set("settings", []string{"DEBUG=off"}), &enabled))
+	live, err := w.Get("settings")
+	assert.NilError(t, err)
+	assert.Equal(t, live.Timeout(), 30*time.Second)
+	w.restart()
+	live, err = w.Get("settings")
+	assert.NilError(t, err)
+	assert.Equal(t, live.Timeout(), 30*time.Second, "the timeout of calls was forgotten")
+}
+
+func TestCreateRefusals(t *testing.T) {
+	w := newWorld(t).start()
+	w.create("taken")
+	before := w.tree()
+	noConfig := plugintest.BuildContext(types.PluginConfig{}, nil)
+	for _, tc := range []struct {
+		name, repo string
+		context    string
+		conflict   bool
+		want       string
+	}{
+		{"duplicate name", "taken:latest", "", true, `plugin "taken:latest" already exists`},
+		{"canonical reference", "x@sha256:" + strings.Repeat("0", 64), "", false, "digest"},
+		{"no name", "", "", false, "invalid plugin name"},
+		{"bad name", "UPPER", "", false, "invalid plugin name"},
+		{"not an archive", "x", "this is not an archive, and long enough to be read as one " + strings.Repeat("x", 512), false, ""},
+		{"empty", "x", " ", false, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			source := noConfig
+			if tc.context != "" {
+				source = readCloser(tc.context)
+			}
+			err := w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: tc.repo})
+			assert.Check(t, is.ErrorContains(err, tc.want))
+			if tc.conflict {
+				assert.Check(t, cerrdefs.IsConflict(err), "%v", err)
+			} else {
+				assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+			}
+			w.GC()
+			assert.DeepEqual(t, w.tree(), before)
+		})
+	}
+	for _, change := range []func(c *types.PluginConfig){
+		func(c *types.PluginConfig) { c.Interface.Socket = "../escape.sock" },
+		func(c *types.PluginConfig) { c.PropagatedMount = "relative" },
+		func(c *types.PluginConfig) { c.PropagatedMount = "/" },
+		func(c *types.PluginConfig) { c.PropagatedMount = "/a/../../b" },
+	} {
+		config := plugintest.Config()
+		change(&config)
+		err := w.createConfig("x", config)
+		assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+		w.GC()
+		assert.DeepEqual(t, w.tree(), before)
+	}
+}
+
+func readCloser(text string) *closeCounter { return &closeCounter{Reader: strings.NewReader(text)} }
+
+type closeCounter struct {
+	*strings.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error { c.closed++; return nil }
+
+// tree lists all names below the root.
+func (w *world) tree() []string {
+	w.t.Helper()
+	var names []string
+	err := filepath.WalkDir(w.config.Root, func(path string, _ os.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	assert.NilError(w.t, err)
+	return names
+}
+
+func TestCreateIsDeterministicAndShares(t *testing.T) {
+	w := newWorld(t).start()
+	config := plugintest.Config("docker.volumedriver/1.0")
+	create := func(name string) {
+		source := plugintest.BuildContext(config, map[string]string{"plugin": strings.Repeat("same", 1<<18)})
+		assert.NilError(t, w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: name}))
+	}
+	create("one")
+	blobs := w.blobs()
+	assert.Equal(t, len(blobs), 3)
+	create("two")
+	assert.DeepEqual(t, w.blobs(), blobs)
+	one, err := w.Get("one")
+	assert.NilError(t, err)
+	two, err := w.Get("two")
+	assert.NilError(t, err)
+	assert.Equal(t, one.Manifest, two.Manifest)
+	assert.NilError(t, w.Remove("one", nil))
+	w.GC()
+	assert.DeepEqual(t, w.blobs(), blobs)
+}
+
+func TestCreateEndsWithItsContext(t *testing.T) {
+	w := newWorld(t).start()
+	before := w.tree()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := w.CreateFromContext(ctx, plugintest.BuildContext(plugintest.Config(), nil), &types.PluginCreateOptions{RepoName: "x"})
+	assert.Check(t, is.ErrorIs(err, context.Canceled))
+	w.GC()
+	assert.DeepEqual(t, w.tree(), before)
+}
+
+func TestEnableFailsWithWhatThePluginSaid(t *testing.T) {
+	w := newWorld(t)
+	w.config.StartTimeout = 50 * time.Millisecond
+	w.start()
+	id := w.create("broken")
+	for _, tc := range []struct {
+		name      string
+		behaviour plugintest.Behaviour
+		phase     plugin.Phase
+		want      []string
+	}{
+		{"refused", plugintest.Behaviour{CreateError: errors.New("exec format error")}, plugin.PhaseCreate, []string{"exec format error"}},
+		{"exits", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 3, Stderr: "no\nsuch database\n"}}, plugin.PhaseReady,
+			[]string{`start plugin "broken:latest"`, "exited with code 3", "no\nsuch database"}},
+		{"killed", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 137, OOMKilled: true}}, plugin.PhaseReady,
+			[]string{"signal: killed", "memory"}},
+		{"never listens", plugintest.Behaviour{NeverListens: true}, plugin.PhaseReady, []string{`socket "plugin.sock"`}},
+		{"wrong socket", plugintest.Behaviour{Socket: "other.sock"}, plugin.PhaseReady, []string{"other.sock"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w.executor.Behaviour = tc.behaviour
+			err := w.Enable(id, nil)
+			var start *plugin.StartError
+			assert.Assert(t, errors.As(err, &start), "%v", err)
+			assert.Equal(t, start.Phase, tc.phase)
+			assert.Check(t, cerrdefs.IsInternal(err), "%v", err)
+			for _, want := range tc.want {
+				assert.Check(t, is.ErrorContains(err, want))
+			}
+			assert.Check(t, !w.enabled(id))
+			assert.Check(t, !w.alive(id))
+			_, err = os.Stat(filepath.Join(w.config.ExecRoot, id))
+			assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+		})
+	}
+	w.executor.Behaviour = plugintest.Behaviour{}
+	w.enable(id)
+}
+
+func TestTwoEnablesStartOnce(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("once")
+	var wg sync.WaitGroup
+	results := make([]error, 8)
+	for i := range results {
+		wg.Go(func() { results[i] = w.Enable(id, nil) })
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range results {
+		var enabled *plugin.EnabledError
+		if err == nil {
+			won++
+		} else {
+			assert.Check(t, errors.As(err, &enabled), "%v", err)
+		}
+	}
+	assert.Equal(t, won, 1)
+	assert.Equal(t, w.executor.Runs(id), 1)
+}
+
+func TestDisableWins(t *testing.T) {
+	t.Run("during a start", func(t *testing.T) {
+		w := newWorld(t)
+		started := make(chan struct{})
+		w.executor.Behaviour.NeverListens = true
+		w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+			defer close(started)
+			return plugintest.Behaviour{NeverListens: true}
+		}
+		w.start()
+		id := w.create("slow")
+		result := make(chan error)
+		go func() { result <- w.Enable(id, nil) }()
+		<-started
+		assert.NilError(t, w.Disable(id, nil))
+		assert.Check(t, <-result != nil)
+		assert.Check(t, !w.enabled(id))
+		assert.Check(t, !w.alive(id))
+	})
+	t.Run("during a wait for a restart", func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Backoff = time.Hour
+		w.start()
+		id := w.create("crashing")
+		w.enable(id)
+		assert.NilError(t, w.executor.Exit(id, 1))
+		assert.NilError(t, w.Disable(id, nil))
+		assert.Check(t, !w.enabled(id))
+		assert.Equal(t, w.executor.Runs(id), 1)
+	})
+}
+
+func TestCrashIsFollowedByRestart(t *testing.T) {
+	w := newWorld(t)
+	restarted := make(chan string, 10)
+	w.start()
+	w.config.Store.Handle("volumedriver", func(name string, client *plugins.Client) {
+		assert.Check(t, client != nil)
+		restarted <- name
+	})
+	id := w.create("crashing", "docker.volumedriver/1.0")
+	w.enable(id)
+	<-restarted
+	for range 3 {
+		assert.NilError(t, w.executor.Exit(id, 1))
+		assert.Equal(t, <-restarted, "crashing:latest")
+		assert.Check(t, w.enabled(id))
+	}
+	assert.Equal(t, w.executor.Runs(id), 4)
+	for range 3 {
+		w.executor.Report(id) // late and duplicate
+	}
+	assert.NilError(t, w.Disable(id, nil))
+	assert.Equal(t, w.executor.Runs(id), 4)
+}
+
+func TestListFilters(t *testing.T) {
+	w := newWorld(t).start()
+	w.create("both", "docker.volumedriver/1.0", "docker.networkdriver/1.0")
+	w.create("network", "docker.networkdriver/1.0")
+	w.create("log", "docker.logdriver/1.0")
+	w.enable("network")
+	list := func(pairs ...string) string {
+		args := filters.NewArgs()
+		for i := 0; i < len(pairs); i += 2 {
+			args.Add(pairs[i], pairs[i+1])
+		}
+		found, err := w.List(args)
+		assert.NilError(t, err)
+		var names []string
+		for _, p := range found {
+			names = append(names, strings.TrimSuffix(p.Name, ":latest"))
+		}
+		return strings.Join(names, " ")
+	}
+	assert.Equal(t, list(), "both log network")
+	assert.Equal(t, list("enabled", "true"), "network")
+	assert.Equal(t, list("enabled", "false"), "both log")
+	assert.Equal(t, list("capability", "volumedriver"), "both")
+	assert.Equal(t, list("capability", "networkdriver"), "both network")
+	assert.Equal(t, list("capability", "volumedriver", "capability", "logdriver"), "both log")
+	assert.Equal(t, list("capability", "networkdriver", "enabled", "false"), "both")
+	for _, bad := range []filters.KeyValuePair{filters.Arg("label", "x"), filters.Arg("enabled", "perhaps")} {
+		_, err := w.List(filters.NewArgs(bad))
+		assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	}
+}
+
+func TestRemove(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p", "docker.volumedriver/1.0")
+	w.enable(id)
+	var enabled *plugin.EnabledError
+	assert.Check(t, errors.As(w.Remove(id, nil), &enabled))
+	live, err := w.Get(id)
+	assert.NilError(t, err)
+	live.Acquire()
+	var inUse *plugin.InUseError
+	assert.Check(t, errors.As(w.Remove(id, nil), &inUse))
+	assert.Check(t, w.alive(id))
+	assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
+	running, err := w.executor.IsRunning(id)
+	assert.NilError(t, err)
+	assert.Check(t, !running)
+	for _, verb := range []func() error{
+		func() error { return w.Remove(id, nil) },
+		func() error { return w.Enable(id, nil) },
+		func() error { return w.Disable(id, nil) },
+		func() error { return w.Set(id, nil) },
+		func() error { return w.HandleExitEvent(id) },
+	} {
+		assert.Check(t, is.ErrorType(verb(), &plugin.NotFoundError{}))
+	}
+	w.create("p")
+}
+
+func TestInspectHandsOutCopies(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p", "docker.volumedriver/1.0")
+	p, err := w.Inspect(id)
+	assert.NilError(t, err)
+	p.Config.Entrypoint[0] = "/bin/false"
+	p.Config.Interface.Types[0].Capability = "authz"
+	p, err = w.Inspect(id)
+	assert.NilError(t, err)
+	assert.Equal(t, p.Config.Entrypoint[0], "/plugin")
+	assert.Equal(t, p.Config.Interface.Types[0].Capability, "volumedriver")
+}
+
+func TestNegativeTimeoutIsRefused(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p")
+	err := w.Enable(id, &backend.PluginEnableConfig{Timeout: -1})
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+}
+
+func TestLongExecRootIsExplained(t *testing.T) {
+	w := newWorld(t)
+	w.config.ExecRoot = filepath.Join(t.TempDir(), strings.Repeat("long", 20))
+	w.start()
+	id := w.create("p")
+	err := w.Enable(id, nil)
+	assert.Check(t, is.ErrorContains(err, "107"))
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+}

@@ -1,0 +1,133 @@
+package plugin
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/log"
+)
+
+const (
+	// keptLines is how many of a run's last lines an error quotes.
+	keptLines = 20
+	// maxLine bounds what a plugin that writes no newline can make us hold.
+	maxLine = 16 << 10
+	// drainTime is how long the last lines of a process that ended may take.
+	drainTime = 200 * time.Millisecond
+)
+
+// output receives what one run writes: each line goes to the plugin's logbook
+// and to the daemon's log, and the last ones are kept.
+type output struct {
+	logger  *log.Entry
+	logbook *logbook
+
+	mu     sync.Mutex
+	kept   []string // oldest first
+	open   int      // streams not closed yet
+	closed chan struct{}
+}
+
+func newOutput(u *unit) *output {
+	return &output{
+		logger:  u.logger(),
+		logbook: u.logbook,
+		open:    2,
+		closed:  make(chan struct{}),
+	}
+}
+
+func (o *output) stdout() io.WriteCloser {
+	return &stream{output: o, name: "stdout", level: log.InfoLevel}
+}
+
+func (o *output) stderr() io.WriteCloser {
+	return &stream{output: o, name: "stderr", level: log.ErrorLevel}
+}
+
+// last returns the last lines, waiting a little for those that are on their
+// way from a process that just ended.
+func (o *output) last() []string {
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-o.closed:
+	case <-timer.C:
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.kept)
+}
+
+func (o *output) line(s *stream, text string) {
+	o.logger.Log(s.level, text)
+	if err := o.logbook.add(LogLine{Time: time.Now(), Stream: s.name, Text: text}); err != nil {
+		o.logger.WithError(err).Warn("write plugin output to its file")
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.kept) == keptLines {
+		o.kept = o.kept[1:]
+	}
+	o.kept = append(o.kept, text)
+}
+
+func (o *output) closeOne() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open--
+	if o.open == 0 {
+		close(o.closed)
+	}
+}
+
+// stream cuts one of the two streams into lines.
+type stream struct {
+	output *output
+	name   string
+	level  log.Level
+
+	mu      sync.Mutex
+	partial []byte
+	closed  bool
+}
+
+// Write never fails and never waits for a reader.
+func (s *stream) Write(data []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partial = append(s.partial, data...)
+	for {
+		end := bytes.IndexByte(s.partial, '\n')
+		if end < 0 && len(s.partial) < maxLine {
+			return len(data), nil
+		}
+		if end < 0 || end > maxLine {
+			end = maxLine
+			s.output.line(s, string(s.partial[:end]))
+			s.partial = s.partial[end:]
+			continue
+		}
+		s.output.line(s, string(bytes.TrimSuffix(s.partial[:end], []byte("\r"))))
+		s.partial = s.partial[end+1:]
+	}
+}
+
+// Close flushes a last line that has no newline.
+func (s *stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if len(s.partial) > 0 {
+		s.output.line(s, string(s.partial))
+		s.partial = nil
+	}
+	s.output.closeOne()
+	return nil
+}

@@ -1,0 +1,176 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	dockererrdefs "github.com/docker/docker/errdefs"
+	"github.com/docker/docker/pkg/plugins"
+
+	"github.com/dovetailhq/plugin/internal/supervise"
+)
+
+// process is what the supervisor of a unit drives: the executor, and what a
+// run needs around it.
+type process struct {
+	unit   *unit
+	output *output
+	began  time.Time
+}
+
+var _ supervise.Process = (*process)(nil)
+
+// maxSocketPath is the longest path that fits a sockaddr_un.
+const maxSocketPath = 107
+
+func (p *process) id() string { return p.unit.plugin.GetID() }
+
+func (p *process) execDir() string {
+	return filepath.Join(p.unit.manager.config.ExecRoot, p.id())
+}
+
+// phaseError tells how far a start got that failed.
+type phaseError struct {
+	phase Phase
+	err   error
+}
+
+func (e *phaseError) Error() string { return e.err.Error() }
+func (e *phaseError) Unwrap() error { return e.err }
+
+// Start prepares the directories, mounts and spec, and starts the process.
+func (p *process) Start() error {
+	p.began = time.Now()
+	p.output = newOutput(p.unit)
+	pm := p.unit.manager
+	if pm.executor == nil {
+		return &phaseError{PhasePrepare, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}}
+	}
+	if err := p.connect(); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
+	// A socket that a crash left would be taken for a plugin that is slow.
+	if err := pm.files.Discard(p.execDir()); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
+	if err := p.sharePropagatedMount(); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
+	spec, err := p.unit.plugin.InitSpec(pm.config.ExecRoot)
+	if err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
+	if err := pm.executor.Create(p.id(), *spec, p.output.stdout(), p.output.stderr()); err != nil {
+		return &phaseError{PhaseCreate, err}
+	}
+	return nil
+}
+
+// connect publishes how the plugin will be reached. Calls that come before it
+// listens are retried by the client.
+func (p *process) connect() error {
+	plugin := p.unit.plugin
+	path := filepath.Join(p.execDir(), plugin.GetSocket())
+	if len(path) > maxSocketPath {
+		return &InvalidError{What: "socket path", Err: fmt.Errorf("%s has %d bytes, the system allows %d: use a shorter ExecRoot", path, len(path), maxSocketPath)}
+	}
+	plugin.SetAddr(&net.UnixAddr{Net: "unix", Name: path})
+	if plugin.Protocol() != plugins.ProtocolSchemeHTTPV1 {
+		return nil
+	}
+	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, plugin.Timeout())
+	if err != nil {
+		return fmt.Errorf("make plugin client: %w", err)
+	}
+	plugin.SetPClient(client)
+	return nil
+}
+
+func (p *process) sharePropagatedMount() error {
+	if p.unit.plugin.Snapshot().Config.PropagatedMount == "" {
+		return nil
+	}
+	dir := p.unit.manager.root.PropagatedMount(p.id())
+	if err := p.unit.manager.files.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return shareMounts(dir)
+}
+
+// restore takes over a process that an earlier manager left, if one lives.
+func (p *process) restore() (alive bool, err error) {
+	p.began = time.Now()
+	p.output = newOutput(p.unit)
+	if err := p.connect(); err != nil {
+		return false, err
+	}
+	return p.unit.manager.executor.Restore(p.id(), p.output.stdout(), p.output.stderr())
+}
+
+// Ready waits for the socket.
+func (p *process) Ready(ctx context.Context) error {
+	return supervise.AwaitSocket(ctx, p.execDir(), p.unit.plugin.GetSocket())
+}
+
+// Alive asks the executor.
+func (p *process) Alive() (bool, error) { return p.unit.manager.executor.IsRunning(p.id()) }
+
+// Signal sends a signal to the process.
+func (p *process) Signal(signal syscall.Signal) error {
+	return p.unit.manager.executor.Signal(p.id(), signal)
+}
+
+// Ended removes the sockets, which nobody listens on any more.
+func (p *process) Ended() {
+	if err := p.unit.manager.files.Discard(p.execDir()); err != nil {
+		p.unit.logger().WithError(err).Warn("remove plugin sockets")
+	}
+}
+
+// explain makes the error of a start say what is known: how far it got, how
+// the process ended and what it wrote last.
+func (u *unit) explain(cause error) error {
+	p := u.process
+	explained := &StartError{
+		Plugin:   u.plugin.Name(),
+		Phase:    PhaseReady,
+		ExitCode: -1,
+		Elapsed:  time.Since(p.began),
+		Err:      cause,
+	}
+	var early *phaseError
+	if errors.As(cause, &early) {
+		explained.Phase, explained.Err = early.phase, early.err
+	}
+	var exited *supervise.ExitedError
+	if errors.As(cause, &exited) {
+		explained.ExitCode, explained.OOMKilled = u.lastExit()
+	}
+	if explained.Phase == PhaseReady {
+		explained.Output = p.output.last()
+	} else {
+		explained.Hint = hint(u.plugin)
+	}
+	if errdefs.IsInvalidArgument(explained.Err) {
+		return dockererrdefs.InvalidParameter(explained)
+	}
+	return dockererrdefs.System(explained)
+}
+
+func (u *unit) lastExit() (code int, oomKilled bool) {
+	reporter, ok := u.manager.executor.(ExitReporter)
+	if !ok {
+		return -1, false
+	}
+	code, oomKilled, ok = reporter.LastExit(u.plugin.GetID())
+	if !ok {
+		return -1, oomKilled
+	}
+	return code, oomKilled
+}
