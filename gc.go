@@ -5,12 +5,16 @@ import (
 )
 
 // GC deletes the blobs that no plugin refers to and no verb under way uses,
-// and returns when that is done. Neither does it wait for a pull nor a pull
+// and what earlier removals could not delete because it was mounted. It
+// returns when that is done. Neither does it wait for a pull nor a pull
 // for it. Errors are logged: what stays is deleted by the next one.
 func (pm *Manager) GC() {
 	if err := pm.writable(); err != nil {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
 		return
+	}
+	if err := pm.root.SweepTrash(); err != nil {
+		pm.logger().WithError(err).Warn("delete what removed plugins left")
 	}
 	if broken := pm.brokenPlugins(); len(broken) > 0 {
 		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")

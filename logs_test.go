@@ -23,7 +23,7 @@ import (
 // writer is a plugin that writes what it is told, one line at a time.
 func writer(lines <-chan string) plugintest.Behaviour {
 	return plugintest.Behaviour{Program: func(run *plugintest.Run) int {
-		socket, err := net.Listen("unix", filepath.Join(execDir(run), "plugin.sock"))
+		socket, err := listen(run)
 		if err != nil {
 			return 1
 		}
@@ -44,13 +44,13 @@ func writer(lines <-chan string) plugintest.Behaviour {
 	}}
 }
 
-func execDir(run *plugintest.Run) string {
+func listen(run *plugintest.Run) (net.Listener, error) {
 	for _, mount := range run.Spec.Mounts {
 		if mount.Destination == "/run/docker/plugins" {
-			return mount.Source
+			return net.Listen("unix", filepath.Join(mount.Source, "plugin.sock"))
 		}
 	}
-	return ""
+	return nil, errors.New("the spec has no directory for sockets")
 }
 
 func (w *world) logs(ref string, options plugin.LogOptions) []string {

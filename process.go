@@ -100,6 +100,9 @@ func (p *process) sharePropagatedMount() error {
 	if err := p.unit.manager.files.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	if err := detachDead(dir); err != nil {
+		p.unit.logger().WithError(err).Warn("detach dead mounts of plugin")
+	}
 	return shareMounts(dir)
 }
 
@@ -110,7 +113,11 @@ func (p *process) restore() (alive bool, err error) {
 	if err := p.connect(); err != nil {
 		return false, err
 	}
-	return p.unit.manager.executor.Restore(p.id(), p.output.stdout(), p.output.stderr())
+	alive, err = p.unit.manager.executor.Restore(p.id(), p.output.stdout(), p.output.stderr())
+	if alive && err == nil {
+		err = p.sharePropagatedMount()
+	}
+	return alive, err
 }
 
 // Ready waits for the socket.

@@ -169,31 +169,42 @@ func (r *Root) Recover() ([]Found, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	problems := r.sweepStages()
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
-		return nil, errors.Join(append(problems, err)...)
+		return nil, err
 	}
 	var found []Found
 	for _, entry := range entries {
-		name := entry.Name()
-		if id, removing := strings.CutSuffix(name, removingSuffix); removing && validID.MatchString(id) {
-			problems = append(problems, r.fs.RemoveAll(filepath.Join(r.dir, name)))
-			continue
-		}
-		if validID.MatchString(name) && entry.IsDir() {
+		if name := entry.Name(); validID.MatchString(name) && entry.IsDir() {
 			record, err := os.ReadFile(filepath.Join(r.dir, name, recordName))
 			found = append(found, Found{ID: name, Record: record, Err: err})
 		}
 	}
-	return found, errors.Join(problems...)
+	return found, errors.Join(r.sweepStages(), r.SweepTrash())
 }
 
-func (r *Root) sweepStages() []error {
+// sweepStages deletes all stages; it is for when no install is under way.
+func (r *Root) sweepStages() error {
 	stages, err := os.ReadDir(r.tmp())
 	problems := []error{err}
 	for _, stage := range stages {
 		problems = append(problems, r.fs.RemoveAll(filepath.Join(r.tmp(), stage.Name())))
 	}
-	return problems
+	return errors.Join(problems...)
+}
+
+// SweepTrash deletes what removals left, but for what is still mounted.
+func (r *Root) SweepTrash() error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(r.dir)
+	problems := []error{err}
+	for _, entry := range entries {
+		id, removing := strings.CutSuffix(entry.Name(), removingSuffix)
+		if removing && validID.MatchString(id) {
+			problems = append(problems, r.fs.RemoveAll(filepath.Join(r.dir, entry.Name())))
+		}
+	}
+	return errors.Join(problems...)
 }

@@ -1,0 +1,98 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/docker/docker/api/types/backend"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// TestShutdownStopsAllAtOnce has plugins that end only when every one of them
+// was asked to: one after the other they would never.
+func TestShutdownStopsAllAtOnce(t *testing.T) {
+	w := newWorld(t)
+	const plugins = 20
+	var asked sync.WaitGroup
+	asked.Add(plugins)
+	all := make(chan struct{})
+	go func() {
+		asked.Wait()
+		close(all)
+	}()
+	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+		return plugintest.Behaviour{Program: serveUntil(func(run *plugintest.Run) {
+			<-run.Signals()
+			asked.Done()
+			select {
+			case <-all:
+			case <-run.Killed():
+				t.Error("a plugin was killed while it waited for the others")
+			}
+		})}
+	}
+	w.start()
+	for i := range plugins {
+		w.enable(w.create(fmt.Sprint("p", i)))
+	}
+	w.Shutdown()
+}
+
+// serveUntil is a program that listens until end returns.
+func serveUntil(end func(run *plugintest.Run)) plugintest.Program {
+	return func(run *plugintest.Run) int {
+		listener, err := listen(run)
+		if err != nil {
+			return 1
+		}
+		defer listener.Close()
+		end(run)
+		return 0
+	}
+}
+
+// TestCrashLoopsDelayNobody enables and disables healthy plugins while others
+// crash whenever they are started.
+func TestCrashLoopsDelayNobody(t *testing.T) {
+	w := newWorld(t)
+	crash := map[string]bool{}
+	w.executor.Choose = func(id string, earlier int, _ specs.Spec) plugintest.Behaviour {
+		if crash[id] && earlier > 0 {
+			return plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1}}
+		}
+		return plugintest.Behaviour{}
+	}
+	w.start()
+	var loops []string
+	for i := range 10 {
+		loops = append(loops, w.create(fmt.Sprint("loop", i)))
+		crash[loops[i]] = true
+	}
+	healthy := w.create("healthy")
+	for _, id := range loops {
+		w.enable(id)
+		assert.NilError(t, w.executor.Exit(id, 1))
+	}
+	events, cancel := w.SubscribeEvents(1000, plugin.EventStartFailed{})
+	defer cancel()
+	failures := 0
+	for failures < 30 {
+		w.enable(healthy)
+		assert.NilError(t, w.Disable(healthy, nil))
+		for len(events) > 0 {
+			<-events
+			failures++
+		}
+	}
+	for _, id := range loops {
+		assert.Check(t, w.enabled(id), "the wish was flipped")
+		assert.NilError(t, w.Disable(id, &backend.PluginDisableConfig{}))
+	}
+}
