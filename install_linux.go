@@ -62,7 +62,7 @@ func (in *install) commit(p *v2.Plugin) error {
 // end releases what the install held, and deletes what was not committed.
 func (in *install) end() {
 	if !in.committed {
-		if err := in.stage.Abort(); err != nil {
+		if err := in.stage.TakeBack(); err != nil {
 			in.manager.logger().WithError(err).Warn("remove install that failed")
 		}
 	}

@@ -9,6 +9,7 @@
 //	<root>/storage                 the content store
 //	<root>/tmp/<id>                a stage: an install that is not committed
 //	<root>/<id>-removing           trash: a removal that is committed
+//	<root>/<id>/upgrade            an upgrade that is committed
 //
 // Names tell the state: whatever is below tmp, and every name that ends in
 // -removing, is garbage by definition and swept by [Root.Recover]. Anything
@@ -174,13 +175,16 @@ func (r *Root) Recover() ([]Found, error) {
 		return nil, err
 	}
 	var found []Found
+	var problems []error
 	for _, entry := range entries {
 		if name := entry.Name(); validID.MatchString(name) && entry.IsDir() {
+			problems = append(problems, r.completeUpgrade(name))
 			record, err := os.ReadFile(filepath.Join(r.dir, name, recordName))
 			found = append(found, Found{ID: name, Record: record, Err: err})
 		}
 	}
-	return found, errors.Join(r.sweepStages(), r.SweepTrash())
+	problems = append(problems, r.sweepStages(), r.SweepTrash())
+	return found, errors.Join(problems...)
 }
 
 // sweepStages deletes all stages; it is for when no install is under way.

@@ -32,6 +32,22 @@ func install(r *Root, record string) error {
 		return errors.Join(err, stage.Abort())
 	}
 	if err := stage.Commit([]byte(record)); err != nil {
+		return errors.Join(err, stage.TakeBack())
+	}
+	return nil
+}
+
+// upgrade writes a rootfs whose entrypoint tells the version, as install's
+// does not.
+func upgrade(r *Root, record string) error {
+	stage, err := r.Stage(id)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(stage.Rootfs(), "entrypoint"), []byte(record), 0o755); err != nil {
+		return errors.Join(err, stage.Abort())
+	}
+	if err := stage.CommitUpgrade([]byte(record), []byte("old")); err != nil {
 		return errors.Join(err, stage.Abort())
 	}
 	return nil
@@ -55,8 +71,16 @@ func recovered(t *testing.T, dir string) string {
 	}
 	assert.NilError(t, found[0].Err)
 	assert.Equal(t, found[0].ID, id)
-	_, err = os.Stat(filepath.Join(r.Rootfs(id), "entrypoint"))
+	entrypoint, err := os.ReadFile(filepath.Join(r.Rootfs(id), "entrypoint"))
 	assert.NilError(t, err)
+	if len(entrypoint) > 0 {
+		assert.Equal(t, string(entrypoint), string(found[0].Record), "rootfs and record are of two versions")
+	}
+	names, err := os.ReadDir(r.Plugin(id))
+	assert.NilError(t, err)
+	for _, name := range names {
+		assert.Check(t, name.Name() == recordName || name.Name() == rootfsName || name.Name() == "kept", "%s is left", name)
+	}
 	return string(found[0].Record)
 }
 
@@ -69,6 +93,7 @@ func TestEveryOperationIsWholeAtEveryStep(t *testing.T) {
 		{"install", func(r *Root) error { return install(r, "new") }, "", "new"},
 		{"save", func(r *Root) error { return r.SaveRecord(id, []byte("new")) }, "old", "new"},
 		{"remove", func(r *Root) error { return r.Remove(id) }, "old", ""},
+		{"upgrade", func(r *Root) error { return upgrade(r, "new") }, "old", "new"},
 	}
 	for _, op := range operations {
 		for k := 0; ; k++ {
@@ -148,4 +173,76 @@ func TestAbortLeavesNothing(t *testing.T) {
 	assert.NilError(t, stage.Abort())
 	assert.NilError(t, stage.Abort(), "twice")
 	assert.Equal(t, recovered(t, dir), "")
+}
+
+// TestUpgradeThatFailsLeavesOldVersion fails one step, before and after it
+// happened; the process lives on and undoes what was done.
+func TestUpgradeThatFailsLeavesOldVersion(t *testing.T) {
+	broken := errors.New("disk error")
+	for k := 0; ; k++ {
+		dir := t.TempDir()
+		files := &durable.FS{}
+		r := open(t, dir, files)
+		assert.NilError(t, install(r, "old"))
+		assert.NilError(t, os.Mkdir(filepath.Join(r.Plugin(id), "kept"), 0o700))
+		calls := 0
+		files.Fault = func(durable.Step) error {
+			calls++
+			if calls-1 == k {
+				return broken
+			}
+			return nil
+		}
+		err := upgrade(r, "new")
+		files.Fault = nil
+		reached := calls > k
+		var leftover *LeftoverError
+		switch {
+		case !reached:
+			assert.NilError(t, err)
+			assert.Equal(t, recovered(t, dir), "new")
+			assert.Check(t, exists(filepath.Join(r.Plugin(id), "kept")))
+			return
+		case errors.As(err, &leftover), err == nil:
+			assert.Equal(t, recovered(t, dir), "new", "step %d", k)
+		default:
+			assert.Check(t, is.ErrorIs(err, broken), "step %d", k)
+			assert.Check(t, !exists(r.journal(id)), "step %d", k)
+			record, err := os.ReadFile(filepath.Join(r.Plugin(id), recordName))
+			assert.NilError(t, err)
+			assert.Equal(t, string(record), "old", "step %d", k)
+			assert.Equal(t, recovered(t, dir), "old", "step %d", k)
+		}
+	}
+}
+
+// TestUpgradeThatFailsAndCrashes fails one step and, while that is undone,
+// stops the process at a later one: still one version is there, whole.
+func TestUpgradeThatFailsAndCrashes(t *testing.T) {
+	for k := range 16 {
+		for crash := k + 1; ; crash++ {
+			dir := t.TempDir()
+			files := &durable.FS{}
+			r := open(t, dir, files)
+			assert.NilError(t, install(r, "old"))
+			calls := 0
+			files.Fault = func(durable.Step) error {
+				calls++
+				if calls-1 == k || calls-1 >= crash {
+					return errors.New("disk error")
+				}
+				return nil
+			}
+			err := upgrade(r, "new")
+			files.Fault = nil
+			got := recovered(t, dir)
+			assert.Check(t, got == "old" || got == "new", "step %d, crash at %d: %q", k, crash, got)
+			if err == nil {
+				assert.Equal(t, got, "new")
+			}
+			if calls <= crash {
+				break
+			}
+		}
+	}
 }

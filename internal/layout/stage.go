@@ -36,23 +36,32 @@ func (s *Stage) Rootfs() string { return filepath.Join(s.dir, rootfsName) }
 // renames it into place: before the rename a crash leaves garbage, after it
 // the installed plugin. A failed Commit may be followed by Abort only.
 func (s *Stage) Commit(record []byte) error {
+	if err := s.seal(record); err != nil {
+		return err
+	}
+	return s.root.fs.Rename(s.dir, s.root.Plugin(s.id))
+}
+
+// seal makes the stage complete, and durable.
+func (s *Stage) seal(record []byte) error {
 	if err := s.root.Check(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(s.dir, recordName), record, 0o600); err != nil {
 		return err
 	}
-	if err := s.root.fs.SyncTree(s.dir); err != nil {
-		return err
-	}
-	return s.root.fs.Rename(s.dir, s.root.Plugin(s.id))
+	return s.root.fs.SyncTree(s.dir)
 }
 
-// Abort deletes the stage. After a Commit whose reply was lost it takes the
-// plugin back out of its place. What can't be deleted is swept by Recover.
-func (s *Stage) Abort() error {
-	if _, err := os.Lstat(s.root.Plugin(s.id)); err == nil {
+// Abort deletes the stage, and does nothing to one that was committed. What
+// can't be deleted is swept by Recover.
+func (s *Stage) Abort() error { return s.root.fs.RemoveAll(s.dir) }
+
+// TakeBack deletes the stage even if a Commit put it into its place and could
+// not say so.
+func (s *Stage) TakeBack() error {
+	if exists(s.root.Plugin(s.id)) {
 		return s.root.Remove(s.id)
 	}
-	return s.root.fs.RemoveAll(s.dir)
+	return s.Abort()
 }

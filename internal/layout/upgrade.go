@@ -1,0 +1,134 @@
+package layout
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// An upgrade replaces the rootfs and the record of an installed plugin and
+// keeps everything else in its directory. Its journal is the directory
+// <id>/upgrade: it comes into being complete, by one rename, and from then on
+// whoever finds it carries the upgrade on:
+//
+//	<id>/upgrade/rootfs        the new rootfs, until it is in its place
+//	<id>/upgrade/config.json   the new record, until it is in its place
+//	<id>/upgrade/old-rootfs    the old rootfs, once it is out of the way
+const (
+	upgradeName   = "upgrade"
+	oldRootfsName = "old-rootfs"
+)
+
+func (r *Root) journal(id string) string { return filepath.Join(r.Plugin(id), upgradeName) }
+
+// CommitUpgrade writes the record and makes the stage replace the installed
+// plugin of its id. Once the journal is there a crash leaves the new version,
+// which [Root.Recover] completes. An error, at whatever step, leaves the old
+// version, whose record is previous; or, if the disk refuses even that, an
+// [InterruptedError] and a plugin that the next Recover upgrades.
+func (s *Stage) CommitUpgrade(record, previous []byte) error {
+	r := s.root
+	if err := s.seal(record); err != nil {
+		return err
+	}
+	err := r.fs.Rename(s.dir, r.journal(s.id))
+	if err == nil {
+		err = r.advance(s.id)
+	}
+	if err != nil {
+		if undo := r.retreat(s.id, previous); undo != nil {
+			return &InterruptedError{Err: errors.Join(err, undo)}
+		}
+		return err
+	}
+	// The upgrade is complete; a journal that can't be deleted holds nothing
+	// but the old rootfs, and is deleted by the next Recover.
+	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
+		return &LeftoverError{Path: r.journal(s.id), Err: err}
+	}
+	return nil
+}
+
+// advance carries an upgrade on, from wherever it is.
+func (r *Root) advance(id string) error {
+	journal := r.journal(id)
+	if exists(filepath.Join(journal, rootfsName)) {
+		if !exists(filepath.Join(journal, oldRootfsName)) && exists(r.Rootfs(id)) {
+			if err := r.fs.Rename(r.Rootfs(id), filepath.Join(journal, oldRootfsName)); err != nil {
+				return err
+			}
+		}
+		if err := r.fs.Rename(filepath.Join(journal, rootfsName), r.Rootfs(id)); err != nil {
+			return err
+		}
+	}
+	if exists(filepath.Join(journal, recordName)) {
+		return r.fs.Rename(filepath.Join(journal, recordName), filepath.Join(r.Plugin(id), recordName))
+	}
+	return nil
+}
+
+// retreat undoes an upgrade, from wherever it is. Until the journal is taken
+// out of the plugin, by one rename, it is such that advance could carry it on.
+func (r *Root) retreat(id string, previous []byte) error {
+	journal := r.journal(id)
+	if !exists(journal) {
+		return nil
+	}
+	record, newRecord := filepath.Join(r.Plugin(id), recordName), filepath.Join(journal, recordName)
+	if !exists(newRecord) {
+		if err := r.fs.Rename(record, newRecord); err != nil {
+			return err
+		}
+	}
+	old, newRootfs := filepath.Join(journal, oldRootfsName), filepath.Join(journal, rootfsName)
+	if exists(old) {
+		if exists(r.Rootfs(id)) {
+			if err := r.fs.Rename(r.Rootfs(id), newRootfs); err != nil {
+				return err
+			}
+		}
+		if err := r.fs.Rename(old, r.Rootfs(id)); err != nil {
+			return err
+		}
+	}
+	if err := r.SaveRecord(id, previous); err != nil {
+		return err
+	}
+	trash := filepath.Join(r.tmp(), id)
+	if err := r.fs.Rename(journal, trash); err != nil {
+		return err
+	}
+	return r.fs.RemoveAll(trash)
+}
+
+// completeUpgrade is advance for a journal that a crash left.
+func (r *Root) completeUpgrade(id string) error {
+	if !exists(r.journal(id)) {
+		return nil
+	}
+	if err := r.advance(id); err != nil {
+		return err
+	}
+	return r.fs.RemoveAll(r.journal(id))
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// InterruptedError reports an upgrade that could be neither completed nor
+// undone. The next Recover completes it. Class System.
+type InterruptedError struct{ Err error }
+
+func (e *InterruptedError) Error() string {
+	return "the upgrade is interrupted and will be completed at the next start: " + e.Err.Error()
+}
+
+// Unwrap returns what kept the upgrade from being completed, and undone.
+func (e *InterruptedError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *InterruptedError) System() {}
