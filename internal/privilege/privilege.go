@@ -1,0 +1,115 @@
+// Package privilege computes what a plugin's config asks of its host, in the
+// form that docker's CLI shows and sends back, and compares it with what the
+// user granted. It is pure: nothing it is given is changed.
+package privilege
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types"
+)
+
+// Of returns what config asks for, in docker's order and words.
+func Of(config types.PluginConfig) types.PluginPrivileges {
+	var all types.PluginPrivileges
+	add := func(name, description string, values ...string) {
+		all = append(all, types.PluginPrivilege{Name: name, Description: description, Value: values})
+	}
+	switch config.Network.Type {
+	case "", "null", "bridge":
+	default:
+		add("network", "permissions to access a network", config.Network.Type)
+	}
+	if config.IpcHost {
+		add("host ipc namespace", "allow access to host ipc namespace", "true")
+	}
+	if config.PidHost {
+		add("host pid namespace", "allow access to host pid namespace", "true")
+	}
+	for _, mount := range config.Mounts {
+		if mount.Source != nil {
+			add("mount", "host path to mount", *mount.Source)
+		}
+	}
+	for _, device := range config.Linux.Devices {
+		if device.Path != nil {
+			add("device", "host device to access", *device.Path)
+		}
+	}
+	if config.Linux.AllowAllDevices {
+		add("allow-all-devices", "allow 'rwm' access to all devices", "true")
+	}
+	if len(config.Linux.Capabilities) > 0 {
+		add("capabilities", "list of additional capabilities required", slices.Clone(config.Linux.Capabilities)...)
+	}
+	return all
+}
+
+// Check returns a [MismatchError] unless granted is what required is, in
+// whatever order: as many entries of each name and values. Descriptions are
+// for people and don't count.
+func Check(required, granted types.PluginPrivileges) error {
+	counts := make(map[string]int)
+	for _, p := range required {
+		counts[key(p)]++
+	}
+	for _, p := range granted {
+		counts[key(p)]--
+	}
+	mismatch := &MismatchError{}
+	for _, p := range required {
+		if counts[key(p)] > 0 {
+			counts[key(p)]--
+			mismatch.Missing = append(mismatch.Missing, p)
+		}
+	}
+	for _, p := range granted {
+		if counts[key(p)] < 0 {
+			counts[key(p)]++
+			mismatch.Excess = append(mismatch.Excess, p)
+		}
+	}
+	if len(mismatch.Missing)+len(mismatch.Excess) > 0 {
+		return mismatch
+	}
+	return nil
+}
+
+// key is the same for privileges that are the same but for the order of their
+// values. Quoting keeps values apart.
+func key(p types.PluginPrivilege) string {
+	values := slices.Sorted(slices.Values(p.Value))
+	return fmt.Sprintf("%q %q", p.Name, values)
+}
+
+// MismatchError refuses grants that are not what the plugin asks for. Class
+// InvalidParameter.
+type MismatchError struct {
+	// Missing is what the plugin asks for and was not granted, Excess what was
+	// granted and it does not ask for.
+	Missing, Excess types.PluginPrivileges
+}
+
+func (e *MismatchError) Error() string {
+	var parts []string
+	if len(e.Missing) > 0 {
+		parts = append(parts, "not granted: "+describe(e.Missing))
+	}
+	if len(e.Excess) > 0 {
+		parts = append(parts, "granted, but not asked for: "+describe(e.Excess))
+	}
+	return "incorrect privilege: " + strings.Join(parts, "; ")
+}
+
+// InvalidParameter marks the error's class.
+func (e *MismatchError) InvalidParameter() {}
+
+func describe(privileges types.PluginPrivileges) string {
+	texts := make([]string, len(privileges))
+	for i, p := range privileges {
+		texts[i] = fmt.Sprintf("%s: %v", p.Name, p.Value)
+	}
+	return strings.Join(texts, ", ")
+}
