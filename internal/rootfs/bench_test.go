@@ -1,0 +1,176 @@
+package rootfs
+
+import (
+	"bytes"
+	stdgzip "compress/gzip"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"testing"
+
+	containerd "github.com/containerd/containerd/v2/pkg/archive"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/pgzip"
+	moby "github.com/moby/go-archive"
+	"gotest.tools/v3/assert"
+)
+
+// workloads are what the figures in ARCHITECTURE.md are about.
+func workloads(b *testing.B) []workload {
+	prose := text(newRandom(1), 8<<20)
+	return []workload{
+		{"20000x4KiB", files(prose, 20000, 4<<10)},
+		{"100x1MiB", files(prose, 100, 1<<20)},
+	}
+}
+
+type workload struct {
+	name    string
+	entries []entry
+}
+
+func files(prose string, count, size int) []entry {
+	var entries []entry
+	random := newRandom(2)
+	for i := range count {
+		if i%100 == 0 {
+			entries = append(entries, folder(fmt.Sprintf("dir%03d", i/100)))
+		}
+		from := random.IntN(len(prose) - size)
+		entries = append(entries, file(fmt.Sprintf("dir%03d/file%05d", i/100, i), prose[from:from+size]))
+	}
+	return entries
+}
+
+// BenchmarkUnpack compares unpackers of an uncompressed archive.
+func BenchmarkUnpack(b *testing.B) {
+	unpackers := []struct {
+		name   string
+		unpack func(ctx context.Context, dir string, archive io.Reader) error
+	}{
+		{"own", func(ctx context.Context, dir string, archive io.Reader) error {
+			u, err := NewUnpacker(dir, Limits{})
+			if err != nil {
+				return err
+			}
+			defer u.Close()
+			_, err = u.Apply(ctx, archive)
+			return err
+		}},
+		{"containerd", func(ctx context.Context, dir string, archive io.Reader) error {
+			_, err := containerd.Apply(ctx, dir, archive)
+			return err
+		}},
+		{"go-archive", func(_ context.Context, dir string, archive io.Reader) error {
+			return moby.Unpack(archive, dir, &moby.TarOptions{})
+		}},
+		{"tar", func(ctx context.Context, dir string, archive io.Reader) error {
+			tar := exec.CommandContext(ctx, "tar", "-x", "-C", dir)
+			tar.Stdin = archive
+			return tar.Run()
+		}},
+	}
+	parent := b.TempDir()
+	for _, w := range workloads(b) {
+		packed := archive(b, w.entries...)
+		for _, u := range unpackers {
+			b.Run(w.name+"/"+u.name, func(b *testing.B) {
+				b.SetBytes(int64(len(packed)))
+				for range b.N {
+					dir := scratch(b, parent)
+					assert.NilError(b, u.unpack(b.Context(), dir, bytes.NewReader(packed)))
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkSplit compares one pass over a build context with the plain way:
+// the layer made with the standard library's gzip, then unpacked.
+func BenchmarkSplit(b *testing.B) {
+	parent := b.TempDir()
+	for _, w := range workloads(b) {
+		packed := buildContext(b, w.entries...)
+		b.Run(w.name+"/own", func(b *testing.B) {
+			b.SetBytes(int64(len(packed)))
+			var size counter
+			for range b.N {
+				dir := scratch(b, parent)
+				size = 0
+				_, err := Split(b.Context(), bytes.NewReader(packed), SplitOptions{Directory: dir, Layer: &size})
+				assert.NilError(b, err)
+			}
+			b.ReportMetric(float64(size), "layer-bytes")
+		})
+		b.Run(w.name+"/plain", func(b *testing.B) {
+			b.SetBytes(int64(len(packed)))
+			var size counter
+			for range b.N {
+				dir := scratch(b, parent)
+				size = 0
+				hash := sha256.New()
+				layer := stdgzip.NewWriter(&size)
+				_, err := io.Copy(io.MultiWriter(layer, hash), bytes.NewReader(packed))
+				assert.NilError(b, err)
+				assert.NilError(b, layer.Close())
+				_, err = containerd.Apply(b.Context(), dir, bytes.NewReader(packed))
+				assert.NilError(b, err)
+			}
+			b.ReportMetric(float64(size), "layer-bytes")
+		})
+	}
+}
+
+// BenchmarkCompress compares compressors alone.
+func BenchmarkCompress(b *testing.B) {
+	data := []byte(text(newRandom(3), 32<<20))
+	compressors := []struct {
+		name string
+		make func(io.Writer) (io.WriteCloser, error)
+	}{
+		{"stdlib", func(w io.Writer) (io.WriteCloser, error) { return stdgzip.NewWriter(w), nil }},
+		{"klauspost-5", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, 5) }},
+		{"klauspost-6", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, 6) }},
+		{"pgzip-5", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 5) }},
+		{"pgzip-6", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 6) }},
+		{"pgzip-7", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 7) }},
+	}
+	for _, c := range compressors {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			var size counter
+			for range b.N {
+				size = 0
+				w, err := c.make(&size)
+				assert.NilError(b, err)
+				_, err = w.Write(data)
+				assert.NilError(b, err)
+				assert.NilError(b, w.Close())
+			}
+			b.ReportMetric(float64(size), "layer-bytes")
+		})
+	}
+}
+
+// scratch makes a directory while the disk has nothing else to do. It is
+// removed only after all benchmarks: ext4 is slow to make files for some
+// seconds after many were removed, which would be charged to the next one.
+func scratch(b *testing.B, parent string) string {
+	b.Helper()
+	b.StopTimer()
+	defer b.StartTimer()
+	dir, err := os.MkdirTemp(parent, "rootfs")
+	assert.NilError(b, err)
+	assert.NilError(b, exec.Command("sync", "-f", dir).Run())
+	return dir
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,139 @@
+package rootfs
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+
+	"github.com/docker/docker/errdefs"
+	"github.com/klauspost/compress/zstd"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+func gzipped(t testing.TB, plain []byte) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(plain)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Close())
+	return packed.Bytes()
+}
+
+func zstandard(t testing.TB, plain []byte, options ...zstd.EOption) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil, options...)
+	assert.NilError(t, err)
+	return w.EncodeAll(plain, nil)
+}
+
+func TestDecompress(t *testing.T) {
+	plain := archive(t, file("a", text(newRandom(1), 1<<20)))
+	tests := []struct {
+		name string
+		from []byte
+		want Compression
+	}{
+		{"plain", plain, Uncompressed},
+		{"gzip", gzipped(t, plain), Gzip},
+		{"gzip in members", append(gzipped(t, plain[:1000]), gzipped(t, plain[1000:])...), Gzip},
+		{"zstd", zstandard(t, plain), Zstd},
+		{"zstd after a skippable frame", append([]byte("\x5a\x2a\x4d\x18\x03\x00\x00\x00abc"), zstandard(t, plain)...), Zstd},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			for _, source := range []io.Reader{bytes.NewReader(test.from), iotest.OneByteReader(bytes.NewReader(test.from))} {
+				d, err := Decompress(source, Limits{})
+				assert.NilError(t, err)
+				got, err := io.ReadAll(d)
+				assert.NilError(t, err)
+				assert.Equal(t, d.Compression, test.want)
+				assert.Check(t, bytes.Equal(got, plain))
+				d.Close()
+			}
+		})
+	}
+}
+
+func TestDecompressLittle(t *testing.T) {
+	for _, little := range []string{"", "a", "abc", "\x1f\x8b", "\x50\x2a\x4d"} {
+		d, err := Decompress(strings.NewReader(little), Limits{})
+		assert.NilError(t, err)
+		got, err := io.ReadAll(d)
+		assert.NilError(t, err)
+		assert.Equal(t, string(got), little)
+		assert.Equal(t, d.Compression, Uncompressed)
+		d.Close()
+	}
+}
+
+func TestDecompressDamaged(t *testing.T) {
+	plain := archive(t, file("a", text(newRandom(1), 1<<20)))
+	for name, sound := range map[string][]byte{"gzip": gzipped(t, plain), "zstd": zstandard(t, plain)} {
+		damaged := bytes.Clone(sound)
+		damaged[len(damaged)/2] ^= 0xff
+		for kind, bad := range map[string][]byte{"cut": sound[:len(sound)/2], "cut early": sound[:7], "damaged": damaged} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				err := decompressAll(bytes.NewReader(bad), Limits{})
+				checkInvalid(t, err)
+				assert.Check(t, is.ErrorContains(err, "archive is malformed"))
+			})
+		}
+	}
+}
+
+func decompressAll(source io.Reader, limits Limits) error {
+	d, err := Decompress(source, limits)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, err = io.Copy(io.Discard, d)
+	return err
+}
+
+// Errors of the source stay what they are, whatever a decoder says of them.
+func TestDecompressSourceError(t *testing.T) {
+	cut := errors.New("connection cut")
+	plain := archive(t, file("a", text(newRandom(1), 1<<20)))
+	for _, from := range [][]byte{plain, gzipped(t, plain), zstandard(t, plain)} {
+		for _, n := range []int{0, 3, 8, 1000, len(from) / 2} {
+			synctest.Test(t, func(t *testing.T) {
+				err := decompressAll(io.MultiReader(bytes.NewReader(from[:n]), failing{cut}), Limits{})
+				assert.Equal(t, err, cut)
+			})
+		}
+	}
+}
+
+func TestDecompressRatio(t *testing.T) {
+	bomb := zstandard(t, make([]byte, ratioFloor+8<<20))
+	small := zstandard(t, make([]byte, ratioFloor))
+	zeros := gzipped(t, make([]byte, ratioFloor+8<<20))
+
+	err := decompressAll(bytes.NewReader(bomb), Limits{})
+	var limit *LimitError
+	assert.Assert(t, errors.As(err, &limit), "%v", err)
+	assert.Equal(t, limit.Limit, "Ratio")
+	checkInvalid(t, err)
+
+	assert.NilError(t, decompressAll(bytes.NewReader(small), Limits{}))
+	assert.NilError(t, decompressAll(bytes.NewReader(zeros), Limits{}))
+	assert.NilError(t, decompressAll(bytes.NewReader(bomb), Limits{Ratio: 1 << 20}))
+	assert.Check(t, errdefs.IsInvalidParameter(decompressAll(bytes.NewReader(zeros), Limits{Ratio: 100})))
+}
+
+// A frame that wants to look back further than memory allows is refused before
+// the memory is taken.
+func TestDecompressWindow(t *testing.T) {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00}
+	err := decompressAll(bytes.NewReader(frame), Limits{})
+	checkInvalid(t, err)
+	assert.Check(t, is.ErrorIs(err, zstd.ErrWindowSizeExceeded))
+}

@@ -1,0 +1,20 @@
+// Package rootfs turns archives into root file systems: it splits a build
+// context into config, rootfs and layer, and it unpacks the layers of a pulled
+// plugin over each other.
+//
+// Archives are somebody else's bytes. An [Unpacker] is confined: every name is
+// resolved by the kernel inside one directory (openat2 with RESOLVE_IN_ROOT),
+// and what an archive brings along, symbolic links included, never makes it
+// write, link, change or delete anything elsewhere. [Limits] bound what an
+// archive may cost. An archive that breaks a rule is refused with a typed error
+// of class InvalidParameter that names the entry; what was unpacked until then
+// stays in the directory, which the caller throws away.
+//
+// Layers come out as containerd's own apply leaves them, with two exceptions:
+// an opaque directory never hides what its own layer put into it, and sparse
+// files of the old GNU form are written instead of refused.
+//
+// The work is a pipeline: the source is read (and inflated, and hashed) on the
+// caller's goroutine, files are written on a second one, and compression uses
+// all cores. Buffers are bounded and don't grow with the archive.
+package rootfs

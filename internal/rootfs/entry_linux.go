@@ -1,0 +1,189 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/moby/sys/userns"
+	"golang.org/x/sys/unix"
+)
+
+// write makes an entry, in place of what has its name. Only a directory over a
+// directory is merged into it.
+func (l *layer) write(d *directory, base string, header *tar.Header, content io.Reader) error {
+	if err := checkOwner(header); err != nil {
+		return err
+	}
+	switch header.Typeflag {
+	case tar.TypeDir:
+		if err := l.makeDirectory(d, base); err != nil {
+			return nameError("make directory", header, err)
+		}
+		l.directories = append(l.directories, header)
+		return setMetadata(d, base, header, unix.S_IFDIR)
+	case tar.TypeReg, tar.TypeGNUSparse:
+		if err := l.writeFile(d, base, header, content); err != nil {
+			return err
+		}
+		return setMetadata(d, base, header, unix.S_IFREG)
+	case tar.TypeSymlink:
+		err := l.replace(d, base, func() error { return unix.Symlinkat(header.Linkname, d.fd, base) })
+		if err != nil {
+			return nameError("make symbolic link", header, err)
+		}
+		return setMetadata(d, base, header, unix.S_IFLNK)
+	case tar.TypeLink:
+		return l.makeLink(d, base, header)
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return l.makeNode(d, base, header)
+	}
+	return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("its type %q is not known", header.Typeflag)}
+}
+
+// replace makes what has no name yet; when the name is taken, what has it is
+// removed first. The name is free as a rule, so that is tried first.
+func (l *layer) replace(d *directory, base string, create func() error) error {
+	err := create()
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := l.tree.remove(d, base); err != nil {
+		return err
+	}
+	return create()
+}
+
+func (l *layer) makeDirectory(d *directory, base string) error {
+	return l.replace(d, base, func() error {
+		err := unix.Mkdirat(d.fd, base, 0o700)
+		if !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		if kind, kindErr := kindOf(d.fd, base); kindErr != nil || kind != unix.S_IFDIR {
+			return err
+		}
+		return nil
+	})
+}
+
+func (l *layer) writeFile(d *directory, base string, header *tar.Header, content io.Reader) error {
+	if err := l.meter.file(header.Name, header.Size); err != nil {
+		return err
+	}
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd := -1
+	err := l.replace(d, base, func() (err error) {
+		fd, err = unix.Openat(d.fd, base, flags, 0o600)
+		return err
+	})
+	if err != nil {
+		return nameError("make file", header, err)
+	}
+	err = l.copy(fd, header, content)
+	if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+		return nameError("close", header, closeErr)
+	}
+	return err
+}
+
+func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
+	for {
+		n, err := content.Read(l.buffer)
+		if writeErr := writeAll(fd, l.buffer[:n]); writeErr != nil {
+			return nameError("write", header, writeErr)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return formatError(err)
+		}
+	}
+}
+
+func writeAll(fd int, p []byte) error {
+	for len(p) > 0 {
+		n, err := unix.Write(fd, p)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		p = p[max(n, 0):]
+	}
+	return nil
+}
+
+// makeLink makes a hard link to what another entry made. The target's path is
+// resolved inside the root, and its last part is not followed: a link to a
+// symbolic link is a second name of the symbolic link.
+func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
+	target := rootedName(header.Linkname)
+	if target == "" {
+		return &EntryError{Entry: header.Name, Reason: "it is a hard link to the root"}
+	}
+	from, name, err := l.tree.find(target)
+	if err != nil {
+		return linkError(header, err)
+	}
+	kind, err := kindOf(from.fd, name)
+	if err != nil {
+		return linkError(header, err)
+	}
+	if kind == unix.S_IFDIR {
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, a directory", header.Linkname)}
+	}
+	if from.inode == d.inode && name == base {
+		return &EntryError{Entry: header.Name, Reason: "it is a hard link to itself"}
+	}
+	err = l.replace(d, base, func() error { return unix.Linkat(from.fd, name, d.fd, base, 0) })
+	if err != nil {
+		return nameError("make hard link", header, err)
+	}
+	return setMetadata(d, base, header, kind)
+}
+
+func linkError(header *tar.Header, err error) error {
+	if isGone(err) {
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, which does not exist", header.Linkname)}
+	}
+	return nameError("make hard link", header, err)
+}
+
+func (l *layer) makeNode(d *directory, base string, header *tar.Header) error {
+	kind := map[byte]uint32{
+		tar.TypeChar:  unix.S_IFCHR,
+		tar.TypeBlock: unix.S_IFBLK,
+		tar.TypeFifo:  unix.S_IFIFO,
+	}[header.Typeflag]
+	if kind != unix.S_IFIFO && userns.RunningInUserNS() {
+		// The kernel lets nobody make devices there; containerd leaves them
+		// out, too.
+		return nil
+	}
+	device := 0
+	if kind != unix.S_IFIFO {
+		if header.Devmajor < 0 || header.Devmajor > math.MaxUint32 || header.Devminor < 0 || header.Devminor > math.MaxUint32 {
+			return &EntryError{Entry: header.Name, Reason: "its device number is out of range"}
+		}
+		device = int(unix.Mkdev(uint32(header.Devmajor), uint32(header.Devminor)))
+	}
+	err := l.replace(d, base, func() error { return unix.Mknodat(d.fd, base, kind|0o600, device) })
+	if err != nil {
+		return nameError("make device", header, err)
+	}
+	return setMetadata(d, base, header, kind)
+}
+
+func kindOf(fd int, base string) (uint32, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(fd, base, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0, err
+	}
+	return stat.Mode & unix.S_IFMT, nil
+}
+
+func nameError(op string, header *tar.Header, err error) error {
+	return entryError(op, header.Name, err)
+}

@@ -1,0 +1,53 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"testing"
+
+	"github.com/docker/docker/errdefs"
+	"gotest.tools/v3/assert"
+)
+
+// Small enough that no input takes long.
+var fuzzLimits = Limits{UnpackedBytes: 1 << 20, FileBytes: 1 << 18, Entries: 500}
+
+// FuzzSplit: any context is split, such that its layer unpacks to the same
+// tree, or refused with a typed error; nothing outside the root changes.
+// Further seeds are in testdata/fuzz.
+func FuzzSplit(f *testing.F) {
+	f.Add(buildContext(f, file("a", "x"), hardlink("b", "a"), symlink("c", "/"), file("c/d", "y")))
+	f.Add(sparseArchive(f, "rootfs/hole", 1<<17))
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		p := newPlayground(t)
+		_, layer, err := p.split(t, packed, fuzzLimits)
+		p.checkUntouched(t)
+		if err != nil {
+			checkTyped(t, err)
+			return
+		}
+		pulled := newPlayground(t)
+		assert.NilError(t, pulled.apply(t, Limits{}, inflate(t, layer)))
+		assert.DeepEqual(t, snapshot(t, pulled.root), snapshot(t, p.root))
+	})
+}
+
+// FuzzApply: any two layers are unpacked or refused with a typed error.
+func FuzzApply(f *testing.F) {
+	f.Add(archive(f, symlink("a", "/sentinel"), folder("d"), file("d/e", "x")), archive(f, file("a/victim", "payload"), file("d/.wh..wh..opq", "")))
+	f.Add(archive(f, device(tar.TypeChar, "a", 1, 3), hardlink("b", "a")), archive(f, file(".wh.a", ""), folder("b")))
+	f.Fuzz(func(t *testing.T, lower, upper []byte) {
+		p := newPlayground(t)
+		err := p.apply(t, fuzzLimits, lower, upper)
+		p.checkUntouched(t)
+		if err != nil {
+			checkTyped(t, err)
+		}
+	})
+}
+
+// checkTyped accepts the host's refusals, too: some attributes are not for
+// anybody to set.
+func checkTyped(t *testing.T, err error) {
+	t.Helper()
+	assert.Check(t, errdefs.IsInvalidParameter(err) || errdefs.IsSystem(err), "%v", err)
+}

@@ -1,0 +1,264 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/errdefs"
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+// Hostile layers are refused, naming the entry, or are unpacked where they
+// can't hurt; nothing outside the root changes either way.
+func TestHostileLayers(t *testing.T) {
+	long := strings.Repeat("n", 256)
+	deep := strings.Repeat("d/", 2000)
+	tests := []struct {
+		name    string
+		entries func(sentinel string) []entry
+		refused string // part of the error
+		lands   string // or the file that holds "payload" below the root
+	}{
+		{"dot-dot name", fixed(file("../victim", "payload")), "", "victim"},
+		{"many dot-dots", fixed(file("a/../../../../victim", "payload")), "", "victim"},
+		{"absolute name", func(s string) []entry { return []entry{file(s+"/victim", "payload")} }, "", "SENTINEL/victim"},
+		{"name of the root", fixed(symlink("..", "/"), file("in", "payload")), "", "in"},
+		{"absolute symlink as parent", func(s string) []entry {
+			return []entry{symlink("out", s), file("out/victim", "payload")}
+		}, "", "SENTINEL/victim"},
+		{"relative symlink as parent", fixed(symlink("out", "../sentinel"), file("out/victim", "payload")), "", "sentinel/victim"},
+		{"symlink to a symlink", fixed(symlink("a", "b/.."), symlink("b", "../../.."), file("a/victim", "payload")), "", "victim"},
+		{"file over symlink", func(s string) []entry {
+			return []entry{symlink("victim", s+"/victim"), file("victim", "payload")}
+		}, "", "victim"},
+		{"directory over symlink", func(s string) []entry {
+			return []entry{symlink("etc", s+"/etc"), folder("etc").mode(0o777), file("etc/passwd", "payload")}
+		}, "", "etc/passwd"},
+		{"mode through hard link to symlink", func(s string) []entry {
+			return []entry{symlink("a", s+"/victim"), hardlink("b", "a").mode(0o777), file("c", "payload")}
+		}, "", "c"},
+		{"whiteout through symlink", func(s string) []entry {
+			return []entry{symlink("out", s), file("out/.wh.victim", ""), file("in", "payload")}
+		}, "", "in"},
+		{"opaque mark through symlink", func(s string) []entry {
+			return []entry{symlink("out", s), file("out/.wh..wh..opq", ""), file("in", "payload")}
+		}, "", "in"},
+		{"whiteout of a symlink", func(s string) []entry {
+			return []entry{symlink("out", s), file(".wh.out", ""), file("in", "payload")}
+		}, "", "in"},
+		{"symlink loop as parent", fixed(symlink("a", "b"), symlink("b", "a"), file("a/x", "")), `"a/x": its path has too many symbolic links`, ""},
+		{"file as parent", fixed(file("a", ""), file("a/b", "")), `"a/b": part of its path is not a directory`, ""},
+		{"device as parent", fixed(device(tar.TypeChar, "a", 1, 3), file("a/b", "")), `"a/b": part of its path is not a directory`, ""},
+		{"hard link out", func(s string) []entry { return []entry{hardlink("x", s+"/victim")} }, "which does not exist", ""},
+		{"hard link out by dot-dot", fixed(hardlink("x", "../sentinel/victim")), `"x": it is a hard link to "../sentinel/victim", which does not exist`, ""},
+		{"hard link out through symlink", func(s string) []entry {
+			return []entry{symlink("out", s), hardlink("x", "out/victim")}
+		}, `"x": it is a hard link`, ""},
+		{"hard link to a directory", fixed(folder("d"), hardlink("x", "d")), `"x": it is a hard link to "d", a directory`, ""},
+		{"hard link to the root", fixed(hardlink("x", "..")), `"x": it is a hard link to the root`, ""},
+		{"hard link to itself", fixed(file("x", "payload"), hardlink("x", "x")), `"x": it is a hard link to itself`, ""},
+		{"hard link to nothing", fixed(hardlink("x", "y/z")), `"x": it is a hard link to "y/z", which does not exist`, ""},
+		{"whiteout of nothing", fixed(file("a/.wh.", "")), `"a/.wh.": it hides nothing`, ""},
+		{"whiteout of the directory", fixed(file("a/.wh..", "")), `"a/.wh..": it hides nothing`, ""},
+		{"whiteout of the parent", fixed(file("a/.wh...", "")), `"a/.wh...": it hides nothing`, ""},
+		{"long name", fixed(file(long, "")), "too long", ""},
+		{"long path", fixed(file(strings.Repeat("dd/", 2000)+"x", "")), "too long", ""},
+		{"directories nested beyond any path", fixed(folder(deep), symlink("l", deep), file("l/"+deep+"x", "")), "too long", ""},
+		{"unknown type", fixed(entry{tar.Header{Typeflag: '7', Name: "x"}, ""}), `"x": its type '7' is not known`, ""},
+		{"negative owner", fixed(file("x", "").with(func(h *tar.Header) { h.Uid = -1 })), `"x": its owner -1:0 is out of range`, ""},
+		{"owner beyond 32 bits", fixed(file("x", "").with(func(h *tar.Header) { h.Gid = 1<<32 - 1 })), "is out of range", ""},
+		{"xattr name too long", fixed(file("x", "").xattr("user."+long, "v")), `"x": an extended attribute`, ""},
+		{"malformed capability", fixed(file("x", "").xattr("security.capability", "v")), `"x": it has a value`, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlayground(t)
+			err := p.apply(t, Limits{}, archive(t, test.entries(p.sentinel)...))
+			p.checkUntouched(t)
+			if test.refused != "" {
+				var refused *EntryError
+				assert.Assert(t, errors.As(err, &refused), "%v", err)
+				assert.Check(t, is.ErrorContains(err, test.refused))
+				checkInvalid(t, err)
+				return
+			}
+			assert.NilError(t, err)
+			lands := strings.Replace(test.lands, "SENTINEL", p.sentinel, 1)
+			content, err := os.ReadFile(filepath.Join(p.root, lands))
+			assert.NilError(t, err)
+			assert.Equal(t, string(content), "payload")
+		})
+	}
+}
+
+func fixed(entries ...entry) func(string) []entry {
+	return func(string) []entry { return entries }
+}
+
+// checkInvalid checks the class as docker's and containerd's errdefs see it.
+func checkInvalid(t testing.TB, err error) {
+	t.Helper()
+	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+}
+
+// A symbolic link of one layer is no way out for the next.
+func TestHostileSecondLayer(t *testing.T) {
+	p := newPlayground(t)
+	err := p.apply(t, Limits{},
+		archive(t, symlink("out", p.sentinel), symlink("victim", p.sentinel+"/victim"), file("plain", "x")),
+		archive(t, file("out/victim", "payload"), file("out/.wh.etc", ""), hardlink("again", "victim").mode(0o777)),
+		archive(t, file("victim", "payload"), folder("out")),
+	)
+	assert.NilError(t, err)
+	p.checkUntouched(t)
+	info, err := os.Lstat(filepath.Join(p.root, "out"))
+	assert.NilError(t, err)
+	assert.Check(t, info.IsDir())
+}
+
+func TestLimits(t *testing.T) {
+	sparse := sparseArchive(t, "hole", 1<<30)
+	many := make([]entry, 20)
+	for i := range many {
+		many[i] = file(fmt.Sprintf("f%d", i), "")
+	}
+	tests := []struct {
+		name   string
+		limits Limits
+		layers [][]byte
+		limit  string
+	}{
+		{"entries", Limits{Entries: 10}, [][]byte{archive(t, many...)}, "Entries"},
+		{"entries over layers", Limits{Entries: 30}, [][]byte{archive(t, many...), archive(t, many...)}, "Entries"},
+		{"directories that no entry names", Limits{Entries: 10}, [][]byte{archive(t, file(strings.Repeat("d/", 50)+"x", ""))}, "Entries"},
+		{"file", Limits{FileBytes: 100}, [][]byte{archive(t, file("x", strings.Repeat("x", 101)))}, "FileBytes"},
+		{"sparse file", Limits{FileBytes: 1 << 20}, [][]byte{sparse}, "FileBytes"},
+		{"sparse archive", Limits{UnpackedBytes: 1 << 20}, [][]byte{sparse}, "UnpackedBytes"},
+		{"archive", Limits{UnpackedBytes: 4096}, [][]byte{archive(t, many...)}, "UnpackedBytes"},
+		{"archive after its end", Limits{UnpackedBytes: 4096}, [][]byte{append(archive(t), make([]byte, 8192)...)}, "UnpackedBytes"},
+		{"headers alone", Limits{UnpackedBytes: 1 << 20}, [][]byte{endlessHeaders(3 << 20)}, "UnpackedBytes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPlayground(t)
+			err := p.apply(t, test.limits, test.layers...)
+			var limit *LimitError
+			assert.Assert(t, errors.As(err, &limit), "%v", err)
+			assert.Equal(t, limit.Limit, test.limit)
+			assert.Check(t, is.ErrorContains(err, test.limit))
+			checkInvalid(t, err)
+			assert.NilError(t, p.apply(t, Limits{}, archive(t, file("sound", ""))))
+		})
+	}
+}
+
+// sparseArchive packs a file of size zeros in the PAX form of GNU tar, which
+// takes a few bytes.
+func sparseArchive(t testing.TB, name string, size int64) []byte {
+	t.Helper()
+	content := fmt.Sprintf("1\n%d\n0\n", size)
+	content += strings.Repeat("\x00", 512-len(content))
+	packed := archive(t, file("GNUSparseFile.0/"+name, content).with(func(h *tar.Header) {
+		// The same length as the keys that the writer wouldn't write.
+		h.PAXRecords = map[string]string{
+			"GNU_sparse.major":    "1",
+			"GNU_sparse.minor":    "0",
+			"GNU_sparse.name":     name,
+			"GNU_sparse.realsize": fmt.Sprint(size),
+		}
+	}))
+	return bytes.ReplaceAll(packed, []byte("GNU_sparse"), []byte("GNU.sparse"))
+}
+
+// endlessHeaders is one extended header after another, and never an entry.
+func endlessHeaders(size int) []byte {
+	record := "20 comment=xxxxxxxx\n"
+	header := make([]byte, 512)
+	copy(header, "x")
+	copy(header[100:], "0000644\x00")
+	copy(header[124:], fmt.Sprintf("%011o\x00", len(record)))
+	header[156] = 'x'
+	copy(header[257:], "ustar\x0000")
+	copy(header[148:], "        ")
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	block := append(header, record...)
+	block = append(block, make([]byte, 512-len(record))...)
+	return bytes.Repeat(block, size/len(block))
+}
+
+func TestMalformedArchives(t *testing.T) {
+	sound := archive(t, file("x", strings.Repeat("x", 2000)))
+	damaged := bytes.Clone(sound)
+	damaged[150] ^= 0xff
+	for name, layer := range map[string][]byte{
+		"not an archive": bytes.Repeat([]byte("no"), 1024),
+		"cut in header":  sound[:300],
+		"cut in content": sound[:2500],
+		"bad checksum":   damaged,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlayground(t)
+			err := p.apply(t, Limits{}, layer)
+			var format *FormatError
+			assert.Assert(t, errors.As(err, &format), "%v", err)
+			checkInvalid(t, err)
+		})
+	}
+}
+
+// A mount point below the root is a border, too: what is mounted there is
+// neither written nor deleted.
+func TestMountPointIsBorder(t *testing.T) {
+	p := newPlayground(t)
+	mounted := filepath.Join(p.root, "mounted")
+	assert.NilError(t, os.Mkdir(mounted, 0o755))
+	assert.NilError(t, unix.Mount(p.sentinel, mounted, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(mounted, unix.MNT_DETACH)) })
+	for _, e := range []entry{file("mounted/victim", "payload"), file(".wh.mounted", ""), file(".wh..wh..opq", ""), file("mounted", "")} {
+		err := p.apply(t, Limits{}, archive(t, e))
+		checkInvalid(t, err)
+		assert.Check(t, is.ErrorContains(err, "mount point"), e.Name)
+		p.checkUntouched(t)
+	}
+}
+
+// The host's faults are not the archive's.
+func TestSystemErrors(t *testing.T) {
+	full := t.TempDir()
+	assert.NilError(t, unix.Mount("tmpfs", full, "tmpfs", 0, "size=64k"))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(full, unix.MNT_DETACH)) })
+	u, err := NewUnpacker(full, Limits{})
+	assert.NilError(t, err)
+	defer u.Close()
+	_, err = u.Apply(t.Context(), bytes.NewReader(archive(t, file("x", strings.Repeat("x", 1<<20)))))
+	assert.Check(t, is.ErrorIs(err, unix.ENOSPC))
+	assert.Check(t, errdefs.IsSystem(err), "%v", err)
+	assert.Check(t, !errdefs.IsInvalidParameter(err), "%v", err)
+
+	_, err = NewUnpacker(filepath.Join(full, "missing"), Limits{})
+	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+
+	broken := errors.New("connection cut")
+	_, err = u.Apply(t.Context(), io.MultiReader(bytes.NewReader(archive(t, file("y", ""))[:600]), failing{broken}))
+	assert.Check(t, is.ErrorIs(err, broken))
+	assert.Check(t, !errdefs.IsInvalidParameter(err), "%v", err)
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,0 +1,124 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	xattrRecord  = "SCHILY.xattr."
+	adminXattrs  = "trusted."
+	userXattrs   = "user."
+	modeBits     = 0o7777
+	maxOwner     = math.MaxUint32 - 1 // the id above means "leave it"
+	openedByProc = "/proc/self/fd/%d/%s"
+)
+
+func checkOwner(header *tar.Header) error {
+	for _, id := range []int{header.Uid, header.Gid} {
+		if id < 0 || int64(id) > maxOwner {
+			return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("its owner %d:%d is out of range", header.Uid, header.Gid)}
+		}
+	}
+	return nil
+}
+
+// setMetadata gives an entry its owner, extended attributes, mode and times, in
+// this order: a change of owner clears set-id bits and capabilities.
+func setMetadata(d *directory, base string, header *tar.Header, kind uint32) error {
+	if err := unix.Fchownat(d.fd, base, header.Uid, header.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nameError("change owner", header, err)
+	}
+	if err := setXattrs(d, base, header, kind); err != nil {
+		return nameError("set extended attribute", header, err)
+	}
+	if kind != unix.S_IFLNK {
+		if err := unix.Fchmodat(d.fd, base, uint32(header.Mode)&modeBits, 0); err != nil {
+			return nameError("change mode", header, err)
+		}
+	}
+	if err := setTimes(d, base, header); err != nil {
+		return nameError("change times", header, err)
+	}
+	return nil
+}
+
+// setXattrs leaves out, like containerd, what is not an archive's to say
+// (trusted attributes) and what the file system can't hold.
+func setXattrs(d *directory, base string, header *tar.Header, kind uint32) error {
+	for record, value := range header.PAXRecords {
+		name, ok := strings.CutPrefix(record, xattrRecord)
+		if !ok || strings.HasPrefix(name, adminXattrs) {
+			continue
+		}
+		// There is no setxattrat before Linux 6.13. The last part of the path
+		// is not followed.
+		err := unix.Lsetxattr(fmt.Sprintf(openedByProc, d.fd, base), name, []byte(value), 0)
+		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, kind) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownedByOthers tells the refusal of a user attribute where there can't be
+// any; see xattr(7).
+func ownedByOthers(err error, name string, kind uint32) bool {
+	return errors.Is(err, unix.EPERM) && strings.HasPrefix(name, userXattrs) &&
+		kind != unix.S_IFREG && kind != unix.S_IFDIR
+}
+
+// finish gives directories their times, now that nothing is put in them any
+// more.
+func (l *layer) finish() error {
+	for _, header := range l.directories {
+		l.tree.next()
+		d, base, err := l.tree.find(rootedName(header.Name))
+		if err != nil {
+			if isGone(err) {
+				continue
+			}
+			return nameError("open directory of", header, err)
+		}
+		kind, err := kindOf(d.fd, base)
+		if isGone(err) || kind != unix.S_IFDIR {
+			continue
+		}
+		if err := setTimes(d, base, header); err != nil {
+			return nameError("change times", header, err)
+		}
+	}
+	return nil
+}
+
+// isGone tells that the layer itself removed a directory, or replaced it.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+func setTimes(d *directory, base string, header *tar.Header) error {
+	accessed := header.AccessTime
+	if accessed.Before(header.ModTime) {
+		accessed = header.ModTime
+	}
+	times := []unix.Timespec{timespec(accessed), timespec(header.ModTime)}
+	return unix.UtimesNanoAt(d.fd, base, times, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// timespec makes a time before 1970, or beyond what 64 bits of nanoseconds
+// hold, the beginning of 1970, as containerd does.
+func timespec(t time.Time) unix.Timespec {
+	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
+		return unix.Timespec{}
+	}
+	return unix.NsecToTimespec(t.UnixNano())
+}

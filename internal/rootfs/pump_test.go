@@ -1,0 +1,81 @@
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+func TestPumpHandsOnEverything(t *testing.T) {
+	data := []byte(text(newRandom(1), 5*pumpBlocks*pumpBlockBytes+17))
+	for _, wrap := range []func(io.Reader) io.Reader{
+		func(r io.Reader) io.Reader { return r }, iotest.DataErrReader, iotest.HalfReader,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var got []byte
+			err := pump(t.Context(), wrap(bytes.NewReader(data)), func(r io.Reader) (err error) {
+				got, err = io.ReadAll(r)
+				return err
+			})
+			assert.NilError(t, err)
+			assert.Check(t, bytes.Equal(got, data))
+		})
+	}
+}
+
+// A consumer that stops early stops the source, which is endless here.
+func TestPumpStopsWithConsumer(t *testing.T) {
+	for _, want := range []error{nil, errors.New("enough")} {
+		synctest.Test(t, func(t *testing.T) {
+			err := pump(t.Context(), endless{}, func(r io.Reader) error {
+				_, err := io.CopyN(io.Discard, r, 3*pumpBlocks*pumpBlockBytes)
+				assert.Check(t, err)
+				return want
+			})
+			assert.Equal(t, err, want)
+		})
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestPumpSourceError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cut := errors.New("connection cut")
+		var seen error
+		err := pump(t.Context(), io.MultiReader(bytes.NewReader([]byte("some")), failing{cut}), func(r io.Reader) error {
+			_, seen = io.ReadAll(r)
+			return errors.New("the consumer's view of it")
+		})
+		assert.Check(t, is.ErrorIs(err, cut))
+		assert.Equal(t, seen, cut)
+	})
+}
+
+func TestPumpCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		read := 0
+		err := pump(ctx, endless{}, func(r io.Reader) error {
+			for {
+				n, err := r.Read(make([]byte, 1<<20))
+				read += n
+				if err != nil {
+					return err
+				}
+				cancel()
+			}
+		})
+		assert.Check(t, is.ErrorIs(err, context.Canceled))
+		assert.Check(t, read > 0)
+	})
+}

@@ -1,0 +1,149 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"io"
+	"os"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// Unpacker unpacks layers over each other, lowest first, into one directory
+// that it never leaves. Its limits bound all layers together. It is not safe
+// for concurrent use.
+type Unpacker struct {
+	tree  *tree
+	meter *meter
+}
+
+// NewUnpacker prepares to unpack into dir, which exists, is not a symbolic
+// link, and gets mode 0755. The caller closes the unpacker.
+func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
+	m := newMeter(limits)
+	t, err := openTree(dir, m.entry)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Fchmod(t.root.fd, 0o755); err != nil {
+		t.close()
+		return nil, &SystemError{Op: "change mode", Entry: dir, Err: err}
+	}
+	return &Unpacker{tree: t, meter: m}, nil
+}
+
+// Close releases what the unpacker holds; the directory stays as it is.
+func (u *Unpacker) Close() {
+	u.tree.close()
+}
+
+// Apply unpacks one layer, an uncompressed archive, over what the directory
+// holds, and reads stream to its end. After an error, which is of class
+// InvalidParameter when the archive is to blame, of class System when the host
+// is, and else the stream's own or ctx's, the directory is to be thrown away.
+//
+// The caller's goroutine reads the stream; see [Decompress].
+func (u *Unpacker) Apply(ctx context.Context, stream io.Reader) (Layer, error) {
+	hash := sha256.New()
+	read := u.meter.read
+	err := pump(ctx, io.TeeReader(stream, hash), func(r io.Reader) error {
+		return u.unpack(u.meter.reader(r))
+	})
+	if err != nil {
+		return Layer{}, err
+	}
+	return Layer{
+		DiffID: digest.NewDigest(digest.SHA256, hash),
+		Bytes:  u.meter.read - read,
+	}, nil
+}
+
+func (u *Unpacker) unpack(stream io.Reader) error {
+	l, err := u.beginLayer()
+	if err != nil {
+		return err
+	}
+	archive := tar.NewReader(stream)
+	for {
+		header, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return formatError(err)
+		}
+		if err := u.meter.entry(header.Name); err != nil {
+			return err
+		}
+		if err := l.add(header, rootedName(header.Name), archive); err != nil {
+			return err
+		}
+	}
+	// Padding after the end mark belongs to the layer's digest.
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		return formatError(err)
+	}
+	return l.finish()
+}
+
+// layer is a layer being unpacked.
+type layer struct {
+	tree   *tree
+	meter  *meter
+	buffer []byte
+	// own is what this layer brought, kept only above other layers: an opaque
+	// directory hides everything else.
+	own map[place]struct{}
+	// directories get their times when all is in them.
+	directories []*tar.Header
+}
+
+func (u *Unpacker) beginLayer() (*layer, error) {
+	l := &layer{tree: u.tree, meter: u.meter, buffer: make([]byte, pumpBlockBytes)}
+	lowest, err := isEmpty(u.tree.root.fd)
+	if err != nil {
+		return nil, &SystemError{Op: "read directory", Entry: "/", Err: err}
+	}
+	if !lowest {
+		l.own = map[place]struct{}{}
+	}
+	return l, nil
+}
+
+func isEmpty(fd int) (bool, error) {
+	again, err := openConfined(fd, ".", directoryFlags, oneStep)
+	if err != nil {
+		return false, err
+	}
+	dir := os.NewFile(uintptr(again), ".")
+	defer dir.Close()
+	_, err = dir.Readdirnames(1)
+	if err == io.EOF {
+		return true, nil
+	}
+	return false, err
+}
+
+// add unpacks one entry, which the caller has counted; name is its [rootedName]. The root's own entry is left
+// out, as containerd does: what a packer's private directory looked like says
+// nothing about the root of a plugin.
+func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
+	if name == "" || header.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	l.tree.next()
+	d, base, err := l.tree.parent(name)
+	if err != nil {
+		return err
+	}
+	if hidden, ok := whiteout(base); ok {
+		return l.hide(d, hidden, header.Name)
+	}
+	if err := l.write(d, base, header, content); err != nil {
+		return err
+	}
+	l.keep(d, base)
+	return nil
+}

@@ -1,0 +1,40 @@
+//go:build !linux
+
+package rootfs
+
+import (
+	"archive/tar"
+	"context"
+	"io"
+)
+
+// Unpacker needs Linux.
+type Unpacker struct {
+	meter *meter
+}
+
+// NewUnpacker returns an error of class NotImplemented.
+func NewUnpacker(string, Limits) (*Unpacker, error) { return nil, errUnsupported }
+
+// Close does nothing.
+func (*Unpacker) Close() {}
+
+// Apply returns an error of class NotImplemented.
+func (*Unpacker) Apply(context.Context, io.Reader) (Layer, error) { return Layer{}, errUnsupported }
+
+func (*Unpacker) beginLayer() (*layer, error) { return nil, errUnsupported }
+
+type layer struct{}
+
+func (*layer) add(*tar.Header, string, io.Reader) error { return errUnsupported }
+
+func (*layer) finish() error { return errUnsupported }
+
+type unsupportedError struct{}
+
+var errUnsupported error = unsupportedError{}
+
+func (unsupportedError) Error() string { return "unpack archive: only Linux is supported" }
+
+// NotImplemented marks the error's class.
+func (unsupportedError) NotImplemented() {}
