@@ -12,6 +12,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
@@ -35,6 +36,7 @@ type Manager struct {
 	files    *durable.FS
 	root     *layout.Root
 	blobs    *blobs.Store
+	sockets  *supervise.Sockets
 
 	// ctx ends with the manager; background is what has to end before it.
 	ctx        context.Context
@@ -92,7 +94,10 @@ func (pm *Manager) open() (err error) {
 	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
 		return err
 	}
-	pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files)
+	if pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files); err != nil {
+		return err
+	}
+	pm.sockets, err = supervise.NewSockets()
 	return err
 }
 
@@ -103,6 +108,9 @@ func (pm *Manager) close() error {
 	var problems []error
 	if closer, ok := pm.executor.(io.Closer); ok {
 		problems = append(problems, closer.Close())
+	}
+	if pm.sockets != nil {
+		problems = append(problems, pm.sockets.Close())
 	}
 	if pm.root != nil {
 		problems = append(problems, pm.root.Close())

@@ -122,7 +122,7 @@ func (p *process) restore() (alive bool, err error) {
 
 // Ready waits for the socket.
 func (p *process) Ready(ctx context.Context) error {
-	return supervise.AwaitSocket(ctx, p.execDir(), p.unit.plugin.GetSocket())
+	return p.unit.manager.sockets.Await(ctx, p.execDir(), p.unit.plugin.GetSocket())
 }
 
 // Alive asks the executor.

@@ -7,27 +7,54 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
 
-// AwaitSocket blocks until something accepts connections on the unix socket
-// name in dir, which must exist, or until ctx ends: then a [NoSocketError]
-// tells what is there instead.
-func AwaitSocket(ctx context.Context, dir, name string) error {
+// Sockets waits for unix sockets to accept connections. One serves all
+// plugins, because inotify instances are few, and because closing one costs
+// the kernel more than ten milliseconds. It is safe for concurrent use.
+type Sockets struct {
+	watcher *fsnotify.Watcher
+	done    chan struct{}
+
+	mu      sync.Mutex
+	waiting map[string]chan struct{} // by directory; gets at most one wake-up
+}
+
+// NewSockets begins to watch nothing. Close must follow.
+func NewSockets() (*Sockets, error) {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, fmt.Errorf("watch for sockets: %w", err)
+	}
+	s := &Sockets{watcher: watcher, done: make(chan struct{}), waiting: make(map[string]chan struct{})}
+	go s.run()
+	return s, nil
+}
+
+// Close ends the watch. Those who wait go on until their contexts end.
+func (s *Sockets) Close() error {
+	err := s.watcher.Close()
+	<-s.done
+	return err
+}
+
+// Await blocks until something accepts connections on the socket name in dir,
+// which must exist and be watched by nobody else, or until ctx ends: then a
+// [NoSocketError] tells what is there instead.
+func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	path := filepath.Join(dir, name)
 	if accepts(ctx, path) {
 		return nil
 	}
-	watcher, err := fsnotify.NewWatcher()
+	changed, forget, err := s.watch(dir)
 	if err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
+		return err
 	}
-	defer watcher.Close()
-	if err := watcher.Add(dir); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
+	defer forget()
 	// A socket shows up with bind and accepts only from listen on, of which
 	// no event tells: between the two, and only then, the clock is asked.
 	const maxPause = 50 * time.Millisecond
@@ -44,11 +71,68 @@ func AwaitSocket(ctx context.Context, dir, name string) error {
 		select {
 		case <-ctx.Done():
 			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
-		case err := <-watcher.Errors:
-			return fmt.Errorf("watch %s: %w", dir, err)
-		case <-watcher.Events:
+		case <-changed:
 		case <-bound:
 		}
+	}
+}
+
+func (s *Sockets) watch(dir string) (changed <-chan struct{}, forget func(), err error) {
+	wake := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.waiting[dir] = wake
+	s.mu.Unlock()
+	forget = func() {
+		s.mu.Lock()
+		delete(s.waiting, dir)
+		s.mu.Unlock()
+		_ = s.watcher.Remove(dir) // it fails if the directory has gone
+	}
+	if err := s.watcher.Add(dir); err != nil {
+		forget()
+		return nil, nil, fmt.Errorf("watch %s: %w", dir, err)
+	}
+	return wake, forget, nil
+}
+
+func (s *Sockets) run() {
+	defer close(s.done)
+	for {
+		select {
+		case event, ok := <-s.watcher.Events:
+			if !ok {
+				return
+			}
+			s.wake(filepath.Dir(event.Name))
+		case _, ok := <-s.watcher.Errors:
+			if !ok {
+				return
+			}
+			s.wakeAll() // events may be lost: all look
+		}
+	}
+}
+
+func (s *Sockets) wake(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wake, ok := s.waiting[dir]; ok {
+		notify(wake)
+	}
+}
+
+func (s *Sockets) wakeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, wake := range s.waiting {
+		notify(wake)
+	}
+}
+
+func notify(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
 	}
 }
 

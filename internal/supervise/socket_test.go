@@ -21,7 +21,16 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
+func newSockets(t *testing.T) *Sockets {
+	t.Helper()
+	s, err := NewSockets()
+	assert.NilError(t, err)
+	t.Cleanup(func() { assert.Check(t, s.Close()) })
+	return s
+}
+
 func TestAwaitSocket(t *testing.T) {
+	sockets := newSockets(t)
 	for _, tc := range []struct {
 		name string
 		make func(t *testing.T, path string) net.Listener
@@ -56,11 +65,11 @@ func TestAwaitSocket(t *testing.T) {
 				listener, err := net.Listen("unix", path)
 				assert.NilError(t, err)
 				defer listener.Close()
-				assert.NilError(t, AwaitSocket(t.Context(), dir, "p.sock"))
+				assert.NilError(t, sockets.Await(t.Context(), dir, "p.sock"))
 				return
 			}
 			result := make(chan error)
-			go func() { result <- AwaitSocket(t.Context(), dir, "p.sock") }()
+			go func() { result <- sockets.Await(t.Context(), dir, "p.sock") }()
 			listener := tc.make(t, path)
 			defer listener.Close()
 			assert.NilError(t, <-result)
@@ -75,7 +84,7 @@ func TestAwaitSocketNamesWhatIsThere(t *testing.T) {
 	defer listener.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	err = AwaitSocket(ctx, dir, "p.sock")
+	err = newSockets(t).Await(ctx, dir, "p.sock")
 	var missing *NoSocketError
 	assert.Assert(t, errors.As(err, &missing), "%v", err)
 	assert.DeepEqual(t, missing.Found, []string{"wrong.sock"})
@@ -84,6 +93,27 @@ func TestAwaitSocketNamesWhatIsThere(t *testing.T) {
 }
 
 func TestAwaitSocketWithoutDirectory(t *testing.T) {
-	err := AwaitSocket(t.Context(), filepath.Join(shortDir(t), "absent"), "p.sock")
+	err := newSockets(t).Await(t.Context(), filepath.Join(shortDir(t), "absent"), "p.sock")
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+}
+
+func TestAwaitManySockets(t *testing.T) {
+	sockets := newSockets(t)
+	const plugins = 200
+	dirs, results := make([]string, plugins), make(chan error)
+	for i := range dirs {
+		dirs[i] = shortDir(t)
+		go func() { results <- sockets.Await(t.Context(), dirs[i], "p.sock") }()
+	}
+	for _, dir := range dirs {
+		listener, err := net.Listen("unix", filepath.Join(dir, "p.sock"))
+		assert.NilError(t, err)
+		defer listener.Close()
+	}
+	for range dirs {
+		assert.NilError(t, <-results)
+	}
+	sockets.mu.Lock()
+	defer sockets.mu.Unlock()
+	assert.Equal(t, len(sockets.waiting), 0)
 }
