@@ -30,7 +30,8 @@ type Backend interface {
 	Remove(name string, config *backend.PluginRmConfig) error
 	// Set changes settings, all of args or none.
 	Set(name string, args []string) error
-	// CreateFromContext makes a plugin of a build context. It may close tarCtx.
+	// CreateFromContext makes a plugin of a build context. It
+	// need not read all of it.
 	CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) error
 	// Privileges returns what the plugin at ref asks for.
 	Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error)

@@ -141,8 +141,15 @@ func (r refusing) CreateFromContext(context.Context, io.ReadCloser, *types.Plugi
 
 func TestDockersClientReadsARefusalOfALargeContext(t *testing.T) {
 	const large = 64 << 20
-	context64M := io.LimitReader(zeros{}, large)
-	err := dial(t, refusing{}).PluginCreate(context.Background(), context64M, types.PluginCreateOptions{RepoName: "foo"})
+	sent := &io.LimitedReader{R: zeros{}, N: large}
+	err := dial(t, refusing{}).PluginCreate(context.Background(), sent, types.PluginCreateOptions{RepoName: "foo"})
+	assert.Error(t, err, "Error response from daemon: plugin foo exists already")
+	assert.Equal(t, sent.N, int64(0)) // it could send all of it and saw no error
+}
+
+func TestDockersClientReadsARefusalOfAHugeContext(t *testing.T) {
+	huge := io.LimitReader(zeros{}, 4*discardLimit)
+	err := dial(t, refusing{}).PluginCreate(context.Background(), huge, types.PluginCreateOptions{RepoName: "foo"})
 	assert.Error(t, err, "Error response from daemon: plugin foo exists already")
 }
 

@@ -2,6 +2,7 @@ package engineapi
 
 import (
 	"context"
+	"io"
 	"net/http"
 
 	"github.com/docker/docker/api/server/httputils"
@@ -15,11 +16,23 @@ const nameHeader = "Docker-Plugin-Name"
 func (p *plugins) create(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	// The body is the build context, so the form is the query alone.
 	options := &types.PluginCreateOptions{RepoName: r.URL.Query().Get("name")}
-	if err := p.backend.CreateFromContext(ctx, r.Body, options); err != nil {
+	err := p.backend.CreateFromContext(ctx, io.NopCloser(r.Body), options)
+	if err != nil {
+		discard(r.Body)
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// discardLimit is how much of a refused build context is still taken. More
+// costs the client more than the complaint it is spared.
+const discardLimit = 256 << 20
+
+// discard takes what is left of a body that was refused: a client that is cut
+// off while it sends complains about that, beside the answer.
+func discard(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, discardLimit) // a client that is gone is no matter
 }
 
 func (p *plugins) pull(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -89,4 +92,30 @@ func TestReleaseAllUnmountsWhatIsMounted(t *testing.T) {
 	assert.Equal(t, len(m.all()), 0)
 	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
 	m.releaseAll()
+}
+
+// mountVolume asks the daemon of h to mount a volume and returns where.
+func mountVolume(t testing.TB, h *house, name string) string {
+	t.Helper()
+	var answer mountAnswer
+	assert.NilError(t, json.Unmarshal(post(t, h, "/volumes/"+name+"/mount?id=test", http.StatusOK), &answer))
+	return answer.Mountpoint
+}
+
+func unmountVolume(t testing.TB, h *house, name string) {
+	t.Helper()
+	post(t, h, "/volumes/"+name+"/unmount?id=test", http.StatusNoContent)
+}
+
+func post(t testing.TB, h *house, path string, status int) []byte {
+	t.Helper()
+	socket, err := h.options.socket()
+	assert.NilError(t, err)
+	answer, err := clientOf(socket).Post("http://plugind"+path, "", nil)
+	assert.NilError(t, err)
+	body, err := io.ReadAll(answer.Body)
+	assert.NilError(t, err)
+	assert.NilError(t, answer.Body.Close())
+	assert.Equal(t, answer.StatusCode, status, "%s", body)
+	return body
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/log"
 	"github.com/spf13/cobra"
+
+	"github.com/dovetailhq/plugin"
 )
 
 // options is what plugind is told on its command line.
@@ -22,6 +24,9 @@ type options struct {
 	liveRestore        bool
 	insecureRegistries []string
 	logLevel           string
+
+	// executor stands in for the one that the flags ask for, in tests.
+	executor plugin.ExecutorCreator
 }
 
 func newCommand() *cobra.Command {

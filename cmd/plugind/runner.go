@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -21,8 +22,11 @@ const (
 	namespace = "plugins.moby"
 	shim      = "io.containerd.runc.v2"
 
-	// dialTimeout is how long containerd may take to be there.
-	dialTimeout = 10 * time.Second
+	// answerTimeout is how long containerd may take to say who it is.
+	answerTimeout = 10 * time.Second
+	// retryInterval bounds the wait between attempts to reach a containerd
+	// that is being restarted.
+	retryInterval = time.Second
 )
 
 // runner makes the executor that the options ask for.
@@ -37,7 +41,7 @@ func newRunner(ctx context.Context, o options) (*runner, error) {
 	if o.containerd == "" {
 		return r, nil
 	}
-	client, err := containerd.New(o.containerd, containerd.WithDefaultNamespace(namespace), containerd.WithTimeout(dialTimeout))
+	client, err := connect(ctx, o.containerd)
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", o.containerd, err)
 	}
@@ -45,14 +49,50 @@ func newRunner(ctx context.Context, o options) (*runner, error) {
 	return r, nil
 }
 
+// connect returns a client that has heard from containerd: making one only
+// promises to connect.
+func connect(ctx context.Context, address string) (*containerd.Client, error) {
+	client, err := containerd.New(address, containerd.WithDefaultNamespace(namespace), containerd.WithTimeout(retryInterval))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if _, err := client.Version(ctx); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
 // newExecutor is a plugin.ExecutorCreator.
 func (r *runner) newExecutor(manager *plugin.Manager) (plugin.Executor, error) {
-	if r.client == nil {
-		return runc.New(filepath.Join(r.options.execRoot, "runtime"), manager, runc.WithRuntime(r.options.runtime))
+	if r.options.executor != nil {
+		return r.options.executor(manager)
 	}
-	return containerdexecutor.New(r.ctx, filepath.Join(r.options.execRoot, "containerd"), r.client, namespace, manager, shim, &runcoptions.Options{
+	if r.client == nil {
+		return r.newRuncExecutor(manager)
+	}
+	return r.newContainerdExecutor(manager)
+}
+
+// A nil pointer in an interface is not nil: an error has to come with none.
+
+func (r *runner) newRuncExecutor(manager *plugin.Manager) (plugin.Executor, error) {
+	executor, err := runc.New(filepath.Join(r.options.execRoot, "runtime"), manager, runc.WithRuntime(r.options.runtime))
+	if err != nil {
+		return nil, err
+	}
+	return executor, nil
+}
+
+func (r *runner) newContainerdExecutor(manager *plugin.Manager) (plugin.Executor, error) {
+	executor, err := containerdexecutor.New(r.ctx, filepath.Join(r.options.execRoot, "containerd"), r.client, namespace, manager, shim, &runcoptions.Options{
 		BinaryName: r.options.runtime,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return executor, nil
 }
 
 func (r *runner) close() error {

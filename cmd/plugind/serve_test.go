@@ -106,13 +106,7 @@ func TestDrainLetsRequestsEnd(t *testing.T) {
 
 // get returns the body of an answer, or the error in its place.
 func get(socket, path string) string {
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		},
-	}}
-	answer, err := client.Get("http://plugind" + path)
+	answer, err := clientOf(socket).Get("http://plugind" + path)
 	if err != nil {
 		return err.Error()
 	}
@@ -121,4 +115,13 @@ func get(socket, path string) string {
 		return err.Error()
 	}
 	return string(body)
+}
+
+func clientOf(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
 }

@@ -93,7 +93,9 @@ func (d *driver) List() (*volume.ListResponse, error) {
 	defer d.mu.Unlock()
 	list := &volume.ListResponse{Volumes: []*volume.Volume{}}
 	for name := range d.state {
-		list.Volumes = append(list.Volumes, d.describeLocked(name))
+		described := d.describeLocked(name)
+		described.Mountpoint = d.mountpoint(name)
+		list.Volumes = append(list.Volumes, described)
 	}
 	return list, nil
 }
@@ -108,8 +110,8 @@ func (d *driver) Get(request *volume.GetRequest) (*volume.GetResponse, error) {
 	return &volume.GetResponse{Volume: d.describeLocked(request.Name)}, nil
 }
 
-// describeLocked leaves the mountpoint out: docker asks Path for it, and only
-// what Path says does it translate to a path on the host.
+// describeLocked leaves the mountpoint out. Docker translates those that List,
+// Path and Mount say to paths on the host, but takes that of Get as it is.
 func (d *driver) describeLocked(name string) *volume.Volume {
 	kept := d.state[name]
 	status := map[string]any{"users": len(d.users[name])}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"os"
@@ -70,6 +71,7 @@ func run(ctx context.Context, args []string, debug string) error {
 
 func parseFlags(args []string) (os.FileMode, error) {
 	flags := flag.NewFlagSet("volume-driver", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main prints the error, once
 	mode := flags.String("mode", "0755", "permissions of a new volume, in octal")
 	if err := flags.Parse(args); err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 test/needs.sh runc curl make
 
+exec 2>&1 # what goes wrong is shown where it does
 work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
 socket=$work/plugind.sock
 daemon=
@@ -18,8 +19,8 @@ finish() {
 		wait "$daemon" || status=1
 	fi
 	if [ "$status" != 0 ]; then
-		echo "demo: a step failed; the daemon's log:" >&2
-		cat "$work/log" >&2 || true
+		echo "demo: a step failed; the daemon's log:"
+		cat "$work/log" || true
 	fi
 	rm -rf --one-file-system "$work"
 	exit "$status"
@@ -36,7 +37,7 @@ step() {
 # refused runs a command that has to fail.
 refused() {
 	if step "$@"; then
-		echo "demo: that should have been refused" >&2
+		echo "demo: that should have been refused"
 		return 1
 	fi
 	echo "(refused, as it should be)"

@@ -19,7 +19,7 @@
 // Two commands are the test's own: "daemon" starts plugind with flags, or
 // stops or kills it, and "drivers" tells the example plugin's processes apart
 // by number, first come first. In output, what differs from run to run is
-// replaced: directories by the variables, ids by <plugin id>, times by <time>.
+// replaced: directories by the variables, ids by <plugin id> and <digest>, times by <time>.
 //
 // After a change of messages, go test ./test/cli -update rewrites the
 // transcripts; read the difference before you commit it.

@@ -5,9 +5,14 @@ api() {
 	curl --silent --show-error --unix-socket "$SOCKET" --request "$1" "http://plugind$2"
 }
 
-# mount_volume VOLUME mounts it and prints the path on the host.
+# mount_volume VOLUME mounts it and prints the path on the host, or what went
+# wrong to stderr and a path where nothing is.
 mount_volume() {
-	api POST "/volumes/$1/mount" | sed -n 's/.*"Mountpoint":"\([^"]*\)".*/\1/p'
+	answer=$(api POST "/volumes/$1/mount")
+	case $answer in
+	*Mountpoint*) echo "$answer" | sed 's/.*"Mountpoint":"\([^"]*\)".*/\1/' ;;
+	*) echo "$answer" >&2 && echo "$WORK/not-mounted" ;;
+	esac
 }
 
 # unmount_volume VOLUME undoes it.
@@ -18,4 +23,12 @@ unmount_volume() {
 # events prints what happened so far, one line each.
 events() {
 	docker events --since 1h --until "$(date +%s.%N)" --format '{{.Type}} {{.Action}} {{with .Actor.Attributes.name}}{{.}}{{else}}{{.Actor.ID}}{{end}}' "$@"
+}
+
+# create_as_is NAME DIRECTORY sends a build context that the docker client may
+# refuse to send.
+create_as_is() {
+	tar --create --directory "$2" . |
+		curl --silent --show-error --unix-socket "$SOCKET" --header 'Content-Type: application/x-tar' \
+			--data-binary @- "http://plugind/plugins/create?name=$1"
 }

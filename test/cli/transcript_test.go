@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -11,9 +10,8 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+	"gotest.tools/v3/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the transcripts in testdata")
 
 // TestScenarios runs every transcript and holds that it happens as written.
 func TestScenarios(t *testing.T) {
@@ -25,7 +23,7 @@ func TestScenarios(t *testing.T) {
 			written, err := os.ReadFile(path)
 			assert.NilError(t, err)
 			happened := perform(t, newWorld(t), string(written))
-			if *update {
+			if golden.FlagUpdate() {
 				assert.NilError(t, os.WriteFile(path, []byte(happened), 0o644))
 				return
 			}
@@ -54,8 +52,10 @@ func perform(t testing.TB, w *world, transcript string) string {
 }
 
 var (
+	digest    = regexp.MustCompile(`sha256:[0-9a-f]{64}\b`)
 	longID    = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 	shortID   = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
+	duration  = regexp.MustCompile(`\bafter [0-9.]+m?s\b`)
 	timestamp = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`)
 )
 
@@ -68,8 +68,10 @@ func (w *world) stable(output string) string {
 		w.socket(), "$SOCKET",
 		w.work, "$WORK",
 	).Replace(output)
+	output = digest.ReplaceAllString(output, "<digest>")
 	output = longID.ReplaceAllString(output, "<plugin id>")
 	output = shortID.ReplaceAllString(output, "<plugin id>.")
+	output = duration.ReplaceAllString(output, "after <time>")
 	output = timestamp.ReplaceAllString(output, "<time>")
 	var kept strings.Builder
 	for line := range strings.Lines(output) {

@@ -1,0 +1,83 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+)
+
+// driver answers docker's volume driver protocol for the fake plugins of
+// these tests. Every volume is the directory /data of the plugin.
+type driver struct {
+	mu      sync.Mutex
+	volumes map[string]int // how often each is mounted
+}
+
+type driverRequest struct{ Name, ID string }
+
+func (d *driver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var request driverRequest
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil && r.URL.Path != "/Plugin.Activate" {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer, err := d.answer(r.URL.Path, request.Name)
+	if err != nil {
+		answer = map[string]any{"Err": err.Error()}
+		w.WriteHeader(http.StatusInternalServerError)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+func (d *driver) answer(path, name string) (map[string]any, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch path {
+	case "/Plugin.Activate":
+		return map[string]any{"Implements": []string{"VolumeDriver"}}, nil
+	case "/VolumeDriver.Capabilities":
+		return map[string]any{"Capabilities": map[string]string{"Scope": "local"}}, nil
+	case "/VolumeDriver.Create":
+		d.volumes[name] = 0
+		return map[string]any{}, nil
+	case "/VolumeDriver.List":
+		return map[string]any{"Volumes": d.listLocked()}, nil
+	}
+	if _, ok := d.volumes[name]; !ok {
+		return nil, fmt.Errorf("no volume %s", name)
+	}
+	switch path {
+	case "/VolumeDriver.Get":
+		return map[string]any{"Volume": map[string]string{"Name": name}}, nil
+	case "/VolumeDriver.Path":
+		return map[string]any{"Mountpoint": "/data"}, nil
+	case "/VolumeDriver.Mount":
+		d.volumes[name]++
+		return map[string]any{"Mountpoint": "/data"}, nil
+	case "/VolumeDriver.Unmount":
+		d.volumes[name]--
+		return map[string]any{}, nil
+	case "/VolumeDriver.Remove":
+		delete(d.volumes, name)
+		return map[string]any{}, nil
+	}
+	return nil, fmt.Errorf("unknown call %s", path)
+}
+
+func (d *driver) listLocked() []map[string]string {
+	list := []map[string]string{}
+	for name := range d.volumes {
+		list = append(list, map[string]string{"Name": name})
+	}
+	return list
+}
+
+// mounts returns how often volume name is mounted.
+func (d *driver) mounts(name string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.volumes[name]
+}
