@@ -49,8 +49,8 @@ func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) er
 		return errors.Join(err, u.stop())
 	}
 	// Committed: from here on the plugin is enabled, also after a crash.
-	pm.config.Store.CallHandler(u.plugin)
-	pm.announce(u.plugin, events.ActionEnable, EventEnable{Plugin: u.plugin.Snapshot()})
+	u.after = append(u.after, func() { pm.config.Store.CallHandler(u.plugin) })
+	u.announce(events.ActionEnable, EventEnable{Plugin: u.plugin.Snapshot()})
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (u *unit) disable(force bool) error {
 	// Committed: what still runs after a crash here is a stray, and stopped.
 	u.left()
 	err := u.stop()
-	u.manager.announce(u.plugin, events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
+	u.announce(events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
 	return err
 }
 
@@ -194,7 +194,7 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) error {
 	}
 	_ = u.fire(lifecycle.Done)
 	pm.forget(u)
-	pm.announce(u.plugin, events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
+	u.announce(events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
 	pm.requestGC()
 	return nil
 }

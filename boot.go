@@ -59,7 +59,7 @@ func (pm *Manager) load(found []layout.Found) {
 	}
 	pm.config.Store.SetAll(loaded)
 	for _, p := range loaded {
-		newUnit(pm, p, nil)
+		pm.register(newUnit(pm, p, nil))
 	}
 }
 
@@ -101,7 +101,8 @@ func bootGroup(capabilities []string) int {
 	return 2
 }
 
-// startAll returns when the first start of each unit has settled.
+// startAll returns when the first start of each unit has settled, and the
+// handlers have been told of it.
 func startAll(units []*unit) {
 	var started sync.WaitGroup
 	slots := make(chan struct{}, parallelStarts)
@@ -112,6 +113,7 @@ func startAll(units []*unit) {
 			if supervisor := u.boot(); supervisor != nil {
 				// How it went is logged, and tried again, by the supervisor.
 				_ = supervisor.First()
+				u.callbacks.Wait()
 			}
 		})
 	}

@@ -11,13 +11,13 @@ import (
 // newBrokenUnit keeps a plugin whose record can't be read: not in the Store,
 // so that nobody uses it, but among the units, so that it can be removed.
 func newBrokenUnit(pm *Manager, id string, reason error) {
-	newUnit(pm, &v2.Plugin{
+	pm.register(newUnit(pm, &v2.Plugin{
 		PluginObj: types.Plugin{
 			ID:     id,
 			Name:   id,
 			Config: types.PluginConfig{Description: "broken: " + reason.Error()},
 		},
-	}, reason)
+	}, reason))
 }
 
 // brokenUnit finds a broken plugin by its id or a prefix that no other plugin

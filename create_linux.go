@@ -55,11 +55,7 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := in.commit(p); err != nil {
-		return err
-	}
-	pm.announce(p, events.ActionCreate, EventCreate{Plugin: p.Snapshot()})
-	return nil
+	return in.commit(p, events.ActionCreate)
 }
 
 // createName is the name of a new plugin, as people see it.

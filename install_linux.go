@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/json"
 
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/stringid"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
@@ -40,8 +41,8 @@ func (pm *Manager) beginInstall(name string) (*install, error) {
 	return in, nil
 }
 
-// commit puts the plugin in its place and publishes it.
-func (in *install) commit(p *v2.Plugin) error {
+// commit puts the plugin in its place, publishes it, and tells of it.
+func (in *install) commit(p *v2.Plugin, action events.Action) error {
 	p.Rootfs = in.manager.root.Rootfs(in.id)
 	record, err := json.Marshal(p)
 	if err != nil {
@@ -55,7 +56,11 @@ func (in *install) commit(p *v2.Plugin) error {
 		return err
 	}
 	in.committed = true
-	newUnit(in.manager, p, nil)
+	u := newUnit(in.manager, p, nil)
+	u.operation.Lock()
+	in.manager.register(u)
+	u.announce(action, EventCreate{Plugin: p.Snapshot()})
+	u.release()
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/pkg/plugins"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 
@@ -95,4 +97,49 @@ func TestCrashLoopsDelayNobody(t *testing.T) {
 		assert.Check(t, w.enabled(id), "the wish was flipped")
 		assert.NilError(t, w.Disable(id, &backend.PluginDisableConfig{}))
 	}
+}
+
+// TestCallbacksMayCallVerbs calls verbs on the plugin that a callback is
+// about, from the callback.
+func TestCallbacksMayCallVerbs(t *testing.T) {
+	w := newWorld(t)
+	failed := make(chan error, 100)
+	note := func(err error) {
+		if err != nil {
+			failed <- err
+		}
+	}
+	w.config.LogPluginEvent = func(id, name string, action events.Action) {
+		switch action {
+		case events.ActionCreate:
+			note(w.Set(name, nil))
+		case events.ActionEnable:
+			note(w.Disable(id, nil))
+		case events.ActionDisable:
+			note(w.Remove(id, nil))
+		}
+	}
+	w.start()
+	id := w.create("logged")
+	w.enable(id)
+	_, err := w.Get(id)
+	assert.Check(t, err != nil, "the callbacks did not remove it")
+
+	w.config.LogPluginEvent = nil
+	w.restart()
+	id = w.create("handled", "docker.volumedriver/1.0")
+	starts := 0
+	done := make(chan struct{})
+	w.config.Store.Handle("volumedriver", func(name string, _ *plugins.Client) {
+		starts++
+		if starts == 2 {
+			note(w.Disable(name, nil))
+			close(done)
+		}
+	})
+	w.enable(id)
+	assert.NilError(t, w.executor.Exit(id, 1))
+	<-done
+	assert.Check(t, !w.enabled(id))
+	assert.Equal(t, len(failed), 0)
 }

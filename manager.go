@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/containerd/log"
-	"github.com/docker/docker/api/types/events"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/durable"
@@ -216,7 +215,8 @@ func (pm *Manager) interruptStart(refOrID string) bool {
 }
 
 // acquire returns the unit that a reference names, locked: the plugin exists
-// and no other verb works on it until release.
+// and no other verb works on it until release, which then calls what the verb
+// left to be called with no lock held.
 func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) {
 	if err := pm.writable(); err != nil {
 		return nil, nil, err
@@ -233,7 +233,7 @@ func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) 
 		u.operation.Unlock()
 		return nil, nil, err
 	}
-	return u, u.operation.Unlock, nil
+	return u, u.release, nil
 }
 
 // acquireReadable is acquire for verbs that need the record.
@@ -244,12 +244,6 @@ func (pm *Manager) acquireReadable(refOrID string) (u *unit, release func(), err
 		return nil, nil, &BrokenError{ID: u.plugin.GetID(), Err: u.broken}
 	}
 	return u, release, err
-}
-
-// announce tells of a verb that is done: subscribers and the daemon's log.
-func (pm *Manager) announce(p *v2.Plugin, action events.Action, event Event) {
-	pm.events.publish(event)
-	pm.config.LogPluginEvent(p.GetID(), p.Name(), action)
 }
 
 func (pm *Manager) logger() *log.Entry { return log.G(pm.ctx) }

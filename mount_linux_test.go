@@ -82,7 +82,7 @@ func TestRemoveWithBusyMount(t *testing.T) {
 	assert.NilError(t, unix.Mount(data, mountpoint, "", unix.MS_BIND, ""))
 	p := &v2.Plugin{PluginObj: types.Plugin{ID: id, Name: "busy:latest"}}
 	assert.NilError(t, pm.config.Store.Add(p))
-	newUnit(pm, p, nil)
+	pm.register(newUnit(pm, p, nil))
 
 	busy := exec.CommandContext(context.Background(), "cat")
 	busy.Dir = mountpoint

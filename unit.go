@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/log"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/authorization"
 
 	"github.com/dovetailhq/plugin/internal/lifecycle"
@@ -26,6 +27,9 @@ type unit struct {
 	// operation serialises verbs. It is held across I/O and is the outermost
 	// lock; Disable gets past a start that holds it by interrupting that.
 	operation sync.Mutex
+	after     []func() // what release calls; guarded by operation
+
+	callbacks sync.WaitGroup // calls of handlers that are under way
 
 	mu         sync.Mutex // guards what follows
 	state      lifecycle.State
@@ -38,10 +42,43 @@ func newUnit(pm *Manager, p *v2.Plugin, broken error) *unit {
 	u.history.since = time.Now()
 	u.process = &process{unit: u}
 	u.logbook = newLogbook(pm.root, p.GetID())
+	return u
+}
+
+// register makes verbs find the unit.
+func (pm *Manager) register(u *unit) {
 	pm.mu.Lock()
 	defer pm.mu.Unlock()
-	pm.units[p.GetID()] = u
-	return u
+	pm.units[u.plugin.GetID()] = u
+}
+
+// release ends a verb.
+func (u *unit) release() {
+	after := u.after
+	u.after = nil
+	u.operation.Unlock()
+	for _, call := range after {
+		call()
+	}
+}
+
+// announce tells of a verb that is done: subscribers at once, so that they
+// see the order of the verbs, and the daemon's log as the verb ends.
+func (u *unit) announce(action events.Action, event Event) {
+	u.manager.events.publish(event)
+	u.after = append(u.after, func() {
+		u.manager.config.LogPluginEvent(u.plugin.GetID(), u.plugin.Name(), action)
+	})
+}
+
+// callHandlers calls the daemon's handlers on a goroutine of their own, from
+// which they may call any verb.
+func (u *unit) callHandlers() {
+	u.callbacks.Add(1)
+	u.manager.background.Go(func() {
+		defer u.callbacks.Done()
+		u.manager.config.Store.CallHandler(u.plugin)
+	})
 }
 
 // fire changes the state, if the state machine allows it.
@@ -115,7 +152,7 @@ func (u *unit) changed(event lifecycle.Event, err error, wait time.Duration) {
 	case lifecycle.Ready:
 		logger.Debug("plugin is ready")
 		if u.plugin.IsEnabled() {
-			u.manager.config.Store.CallHandler(u.plugin)
+			u.callHandlers()
 		}
 		if restarted {
 			u.manager.events.publish(EventRestarted{Plugin: u.plugin.Snapshot()})
