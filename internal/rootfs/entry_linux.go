@@ -23,18 +23,18 @@ func (l *layer) write(d *directory, base string, header *tar.Header, content io.
 			return nameError("make directory", header, err)
 		}
 		l.directories = append(l.directories, header)
-		return setMetadata(d, base, header, unix.S_IFDIR)
+		return setMetadata(d, base, header)
 	case tar.TypeReg, tar.TypeGNUSparse:
 		if err := l.writeFile(d, base, header, content); err != nil {
 			return err
 		}
-		return setMetadata(d, base, header, unix.S_IFREG)
+		return setMetadata(d, base, header)
 	case tar.TypeSymlink:
 		err := l.replace(d, base, func() error { return unix.Symlinkat(header.Linkname, d.fd, base) })
 		if err != nil {
 			return nameError("make symbolic link", header, err)
 		}
-		return setMetadata(d, base, header, unix.S_IFLNK)
+		return setMetadata(d, base, header)
 	case tar.TypeLink:
 		return l.makeLink(d, base, header)
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
@@ -76,7 +76,7 @@ func (l *layer) writeFile(d *directory, base string, header *tar.Header, content
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd := -1
 	err := l.replace(d, base, func() (err error) {
-		fd, err = unix.Openat(d.fd, base, flags, 0o600)
+		fd, err = unix.Openat(d.fd, base, flags, uint32(header.Mode)&0o777)
 		return err
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	if err != nil {
 		return nameError("make hard link", header, err)
 	}
-	return setMetadata(d, base, header, kind)
+	return setMetadata(d, base, header)
 }
 
 func linkError(header *tar.Header, err error) error {
@@ -173,7 +173,7 @@ func (l *layer) makeNode(d *directory, base string, header *tar.Header) error {
 	if err != nil {
 		return nameError("make device", header, err)
 	}
-	return setMetadata(d, base, header, kind)
+	return setMetadata(d, base, header)
 }
 
 func kindOf(fd int, base string) (uint32, error) {

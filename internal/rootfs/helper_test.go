@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 )
 
@@ -119,3 +121,15 @@ func text(random *rand.Rand, n int) string {
 func newRandom(seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, seed))
 }
+
+// checkInvalid checks the class as docker's and containerd's errdefs see it.
+func checkInvalid(t testing.TB, err error) {
+	t.Helper()
+	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+}
+
+// failing is a source that breaks.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }

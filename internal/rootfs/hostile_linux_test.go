@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/errdefs"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
@@ -103,13 +102,6 @@ func TestHostileLayers(t *testing.T) {
 
 func fixed(entries ...entry) func(string) []entry {
 	return func(string) []entry { return entries }
-}
-
-// checkInvalid checks the class as docker's and containerd's errdefs see it.
-func checkInvalid(t testing.TB, err error) {
-	t.Helper()
-	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
 }
 
 // A symbolic link of one layer is no way out for the next.
@@ -258,7 +250,3 @@ func TestSystemErrors(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, broken))
 	assert.Check(t, !errdefs.IsInvalidParameter(err), "%v", err)
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }

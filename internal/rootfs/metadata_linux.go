@@ -15,6 +15,7 @@ const (
 	xattrRecord  = "SCHILY.xattr."
 	adminXattrs  = "trusted."
 	userXattrs   = "user."
+	accessList   = "system.posix_acl_access" // an attribute that changes the mode
 	modeBits     = 0o7777
 	maxOwner     = math.MaxUint32 - 1 // the id above means "leave it"
 	openedByProc = "/proc/self/fd/%d/%s"
@@ -30,18 +31,25 @@ func checkOwner(header *tar.Header) error {
 }
 
 // setMetadata gives an entry its owner, extended attributes, mode and times, in
-// this order: a change of owner clears set-id bits and capabilities.
-func setMetadata(d *directory, base string, header *tar.Header, kind uint32) error {
-	if err := unix.Fchownat(d.fd, base, header.Uid, header.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return nameError("change owner", header, err)
+// this order: a change of owner clears set-id bits and capabilities. Owner and
+// mode mostly are what a new file has anyway, and asking is cheaper than
+// setting them.
+func setMetadata(d *directory, base string, header *tar.Header) error {
+	var have unix.Stat_t
+	if err := unix.Fstatat(d.fd, base, &have, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nameError("stat", header, err)
 	}
-	if err := setXattrs(d, base, header, kind); err != nil {
+	if have.Uid != uint32(header.Uid) || have.Gid != uint32(header.Gid) {
+		if err := unix.Fchownat(d.fd, base, header.Uid, header.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return nameError("change owner", header, err)
+		}
+		have.Mode &^= unix.S_ISUID | unix.S_ISGID
+	}
+	if err := setXattrs(d, base, header, have.Mode); err != nil {
 		return nameError("set extended attribute", header, err)
 	}
-	if kind != unix.S_IFLNK {
-		if err := unix.Fchmodat(d.fd, base, uint32(header.Mode)&modeBits, 0); err != nil {
-			return nameError("change mode", header, err)
-		}
+	if err := setMode(d, base, header, have.Mode); err != nil {
+		return nameError("change mode", header, err)
 	}
 	if err := setTimes(d, base, header); err != nil {
 		return nameError("change times", header, err)
@@ -49,9 +57,19 @@ func setMetadata(d *directory, base string, header *tar.Header, kind uint32) err
 	return nil
 }
 
+// setMode leaves symbolic links, which have none, alone.
+func setMode(d *directory, base string, header *tar.Header, have uint32) error {
+	mode := uint32(header.Mode) & modeBits
+	_, attributes := header.PAXRecords[xattrRecord+accessList]
+	if isKind(have, unix.S_IFLNK) || (have&modeBits == mode && !attributes) {
+		return nil
+	}
+	return unix.Fchmodat(d.fd, base, mode, 0)
+}
+
 // setXattrs leaves out, like containerd, what is not an archive's to say
 // (trusted attributes) and what the file system can't hold.
-func setXattrs(d *directory, base string, header *tar.Header, kind uint32) error {
+func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error {
 	for record, value := range header.PAXRecords {
 		name, ok := strings.CutPrefix(record, xattrRecord)
 		if !ok || strings.HasPrefix(name, adminXattrs) {
@@ -60,7 +78,7 @@ func setXattrs(d *directory, base string, header *tar.Header, kind uint32) error
 		// There is no setxattrat before Linux 6.13. The last part of the path
 		// is not followed.
 		err := unix.Lsetxattr(fmt.Sprintf(openedByProc, d.fd, base), name, []byte(value), 0)
-		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, kind) {
+		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, mode) {
 			continue
 		}
 		if err != nil {
@@ -72,9 +90,9 @@ func setXattrs(d *directory, base string, header *tar.Header, kind uint32) error
 
 // ownedByOthers tells the refusal of a user attribute where there can't be
 // any; see xattr(7).
-func ownedByOthers(err error, name string, kind uint32) bool {
+func ownedByOthers(err error, name string, mode uint32) bool {
 	return errors.Is(err, unix.EPERM) && strings.HasPrefix(name, userXattrs) &&
-		kind != unix.S_IFREG && kind != unix.S_IFDIR
+		!isKind(mode, unix.S_IFREG) && !isKind(mode, unix.S_IFDIR)
 }
 
 // finish gives directories their times, now that nothing is put in them any
