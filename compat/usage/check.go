@@ -1,0 +1,153 @@
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"path/filepath"
+	"slices"
+)
+
+// Result is what the type checker says of one package.
+type Result struct {
+	// Problems is its errors, each with file and line, without those about
+	// imports that can't be had.
+	Problems []string
+	// Uses is how often the package names something of the packages given as
+	// replacements.
+	Uses int
+}
+
+// Check type-checks packages of a module from their source, with their tests
+// if they have any in the same package. Imports are satisfied by replacements,
+// else by others of the packages to check, else by what is given, else by the
+// module's source. What is nowhere, such as a package of a module that is not
+// at hand, is taken to have whatever is asked of it.
+func Check(source *Source, importPaths []string, given, replacements map[string]*types.Package) (map[string]Result, error) {
+	c := &checker{
+		source:       source,
+		toCheck:      importPaths,
+		given:        given,
+		replacements: replacements,
+		files:        token.NewFileSet(),
+		imported:     map[string]*types.Package{},
+	}
+	results := map[string]Result{}
+	for _, importPath := range importPaths {
+		p := source.packages[importPath]
+		if p == nil {
+			return nil, fmt.Errorf("check %s: no such package in %s", importPath, source.Path)
+		}
+		result, err := c.check(importPath, slices.Concat(p.GoFiles, p.TestGoFiles))
+		if err != nil {
+			return nil, err
+		}
+		results[importPath] = result
+	}
+	return results, nil
+}
+
+type checker struct {
+	source              *Source
+	toCheck             []string
+	given, replacements map[string]*types.Package
+	files               *token.FileSet
+	imported            map[string]*types.Package // from source
+}
+
+// Import makes the checker the importer of what it checks.
+func (c *checker) Import(importPath string) (*types.Package, error) {
+	if p, ok := c.replacements[importPath]; ok {
+		return p, nil
+	}
+	if p, ok := c.given[importPath]; ok && !slices.Contains(c.toCheck, importPath) {
+		return p, nil
+	}
+	if c.source.packages[importPath] != nil {
+		return c.fromSource(importPath)
+	}
+	return nil, fmt.Errorf("import %s: not at hand", importPath)
+}
+
+// fromSource makes a package as others see it: without bodies and tests.
+func (c *checker) fromSource(importPath string) (*types.Package, error) {
+	if p, ok := c.imported[importPath]; ok {
+		return p, nil
+	}
+	syntax, err := c.parse(importPath, c.source.packages[importPath].GoFiles)
+	if err != nil {
+		return nil, err
+	}
+	ignore := func(error) {} // check says them
+	config := types.Config{Importer: c, Error: ignore, IgnoreFuncBodies: true, FakeImportC: true}
+	p, _ := config.Check(importPath, c.files, syntax, nil)
+	c.imported[importPath] = p
+	return p, nil
+}
+
+func (c *checker) check(importPath string, names []string) (Result, error) {
+	var result Result
+	syntax, err := c.parse(importPath, names)
+	if err != nil {
+		return result, err
+	}
+	imports := importPositions(c.files, syntax)
+	config := types.Config{Importer: c, FakeImportC: true, Error: func(err error) {
+		var problem types.Error
+		if errors.As(err, &problem) && !imports[c.files.Position(problem.Pos)] && !problem.Soft {
+			result.Problems = append(result.Problems, c.say(problem))
+		}
+	}}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	_, _ = config.Check(importPath, c.files, syntax, info) // its errors were said one by one
+	for _, object := range info.Uses {
+		if c.isReplacement(object.Pkg()) {
+			result.Uses++
+		}
+	}
+	return result, nil
+}
+
+func (c *checker) isReplacement(p *types.Package) bool {
+	for _, replacement := range c.replacements {
+		if p == replacement {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *checker) parse(importPath string, names []string) ([]*ast.File, error) {
+	var syntax []*ast.File
+	for _, name := range names {
+		file, err := parser.ParseFile(c.files, filepath.Join(c.source.packages[importPath].Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", importPath, err)
+		}
+		syntax = append(syntax, file)
+	}
+	return syntax, nil
+}
+
+// importPositions is where a missing import is reported.
+func importPositions(files *token.FileSet, syntax []*ast.File) map[token.Position]bool {
+	positions := map[token.Position]bool{}
+	for _, file := range syntax {
+		for _, spec := range file.Imports {
+			positions[files.Position(spec.Path.Pos())] = true
+		}
+	}
+	return positions
+}
+
+func (c *checker) say(problem types.Error) string {
+	position := c.files.Position(problem.Pos)
+	name, err := filepath.Rel(c.source.Dir, position.Filename)
+	if err != nil {
+		name = position.Filename
+	}
+	return fmt.Sprintf("%s:%d: %s", filepath.ToSlash(name), position.Line, problem.Msg)
+}
