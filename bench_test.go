@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/dovetailhq/plugin"
 )
 
 // BenchmarkEnableDisable runs with an executor that is ready at once: what is
@@ -40,5 +42,30 @@ func BenchmarkBoot(b *testing.B) {
 				w.start()
 			}
 		})
+	}
+}
+
+// BenchmarkRestart measures from a plugin's first crash until it is ready
+// again, with the default wait in between.
+func BenchmarkRestart(b *testing.B) {
+	w := newWorld(b)
+	w.config.Backoff = 0
+	w.start()
+	id := w.create("bench", "docker.volumedriver/1.0")
+	events, cancel := w.SubscribeEvents(1, plugin.EventRestarted{})
+	defer cancel()
+	for b.Loop() {
+		b.StopTimer()
+		w.enable(id)
+		b.StartTimer()
+		if err := w.executor.Exit(id, 1); err != nil {
+			b.Fatal(err)
+		}
+		<-events
+		b.StopTimer()
+		if err := w.Disable(id, nil); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }
