@@ -130,7 +130,7 @@ func TestAbortStaysAnAbort(t *testing.T) {
 		assert.Assert(t, ok && errors.Is(err, http.ErrAbortHandler))
 		assert.Equal(t, answer.Body.Len(), 0)
 	}()
-	aborting.ServeHTTP(answer, httptest.NewRequest("GET", "/", nil))
+	aborting.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
 func TestFlushReachesThroughTheMux(t *testing.T) {
@@ -139,6 +139,6 @@ func TestFlushReachesThroughTheMux(t *testing.T) {
 		w.(http.Flusher).Flush()
 		return nil
 	})}
-	NewMux("", flushing).ServeHTTP(answer, httptest.NewRequest("GET", "/flush", nil))
+	NewMux("", flushing).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/flush", nil))
 	assert.Assert(t, answer.Flushed)
 }

@@ -63,7 +63,7 @@ func TestEventsAreSelected(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			query := url.Values{"since": {tc.since}, "until": {tc.until}, "filters": {tc.filters}}
 			answer := httptest.NewRecorder()
-			engineapi.NewMux("", past().router()).ServeHTTP(answer, httptest.NewRequest("GET", "/events?"+query.Encode(), nil))
+			engineapi.NewMux("", past().router()).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/events?"+query.Encode(), nil))
 			assert.Equal(t, answer.Code, http.StatusOK)
 			assert.Equal(t, answer.Header().Get("Content-Type"), "application/json")
 			assert.DeepEqual(t, ids(decodeAll(t, answer.Body)), tc.want)
@@ -94,7 +94,7 @@ func TestEventRequestsRefused(t *testing.T) {
 		{"form", "since=%zz", "invalid URL escape"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := past().stream(t.Context(), httptest.NewRecorder(), httptest.NewRequest("GET", "/events?"+tc.query, nil), nil)
+			err := past().stream(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/events?"+tc.query, nil), nil)
 			assert.ErrorContains(t, err, tc.message)
 			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
 		})
@@ -148,7 +148,7 @@ func TestEventsEndWithTheirTime(t *testing.T) {
 func TestEventsEndWithTheirReader(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	assert.NilError(t, past().stream(ctx, httptest.NewRecorder(), httptest.NewRequest("GET", "/events", nil), nil))
+	assert.NilError(t, past().stream(ctx, httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/events", nil), nil))
 
 	gone := errors.New("connection reset")
 	err := past().follow(context.Background(), 0, selection{}, json.NewEncoder(io.Discard), func() error { return gone })
