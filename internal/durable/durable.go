@@ -16,11 +16,21 @@ import (
 // FS changes files durably. A nil FS and the zero value work without faults.
 // It is safe for concurrent use.
 type FS struct {
+	// Guard, when set, lets each step happen or refuses it. What it returns is
+	// called when the step is over.
+	Guard func() (release func(), err error)
 	// Fault, when set, is asked before each step, with Done false, and after
 	// it, with Done true. An error stands for a step that did not happen and
 	// for one that happened while its reply was lost.
 	Fault func(Step) error
+	// SkipSync, when set, makes the syncs of some paths lie. It is for
+	// harnesses that prove that they notice.
+	SkipSync func(path string) bool
 }
+
+// Default is what a manager copies when it is made. It is the zero value, but
+// in a harness of this module that changed it before.
+var Default FS
 
 // Step is one change of the file system.
 type Step struct {
@@ -33,10 +43,22 @@ func (f *FS) step(op, path string, do func() error) error {
 	if err := f.fault(Step{Op: op, Path: path}); err != nil {
 		return err
 	}
-	if err := do(); err != nil {
+	if err := f.guarded(op, path, do); err != nil {
 		return err
 	}
 	return f.fault(Step{Op: op, Path: path, Done: true})
+}
+
+func (f *FS) guarded(op, path string, do func() error) error {
+	if f == nil || f.Guard == nil {
+		return do()
+	}
+	release, err := f.Guard()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", op, path, err)
+	}
+	defer release()
+	return do()
 }
 
 func (f *FS) fault(s Step) error {
@@ -49,23 +71,26 @@ func (f *FS) fault(s Step) error {
 	return nil
 }
 
+// Temporary returns the sibling of path that a crash of WriteFile may leave.
+func Temporary(path string) string { return path + ".tmp" }
+
 // WriteFile replaces the file at path by data. A crash leaves the old content
-// or the new one, and perhaps a sibling whose name ends in ".tmp".
+// or the new one, and perhaps [Temporary].
 func (f *FS) WriteFile(path string, data []byte, perm os.FileMode) error {
-	temporary := path + ".tmp"
-	err := f.step("write", temporary, func() error { return writeSynced(temporary, data, perm) })
+	temporary := Temporary(path)
+	err := f.step("write", temporary, func() error { return f.writeSynced(temporary, data, perm) })
 	if err == nil {
 		err = f.step("rename", path, func() error { return os.Rename(temporary, path) })
 	}
 	if err != nil {
 		// Nothing refers to the temporary file; the next write replaces it.
-		_ = os.Remove(temporary)
+		_ = f.Unlink(temporary)
 		return err
 	}
 	return f.SyncDir(filepath.Dir(path))
 }
 
-func writeSynced(path string, data []byte, perm os.FileMode) error {
+func (f *FS) writeSynced(path string, data []byte, perm os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {
 		return err
@@ -74,7 +99,7 @@ func writeSynced(path string, data []byte, perm os.FileMode) error {
 		_ = file.Close()
 		return err
 	}
-	if err := file.Sync(); err != nil {
+	if err := f.sync(path, file.Sync); err != nil {
 		_ = file.Close()
 		return err
 	}
@@ -165,13 +190,24 @@ func (f *FS) Discard(path string) error {
 
 // SyncDir makes the names in a directory durable.
 func (f *FS) SyncDir(path string) error {
-	return f.step("sync", path, func() error { return syncDir(path) })
+	return f.step("sync", path, func() error {
+		return f.sync(path, func() error { return syncDir(path) })
+	})
 }
 
 // SyncTree makes everything below path durable, contents and names. It is as
 // slow as the file system has dirty data, of others too.
 func (f *FS) SyncTree(path string) error {
-	return f.step("sync", path, func() error { return syncTree(path) })
+	return f.step("sync", path, func() error {
+		return f.sync(path, func() error { return syncTree(path) })
+	})
+}
+
+func (f *FS) sync(path string, sync func() error) error {
+	if f != nil && f.SkipSync != nil && f.SkipSync(path) {
+		return nil
+	}
+	return sync()
 }
 
 // MountedError refuses to delete a tree into which something is mounted.

@@ -105,6 +105,52 @@ func TestEveryStepCanFailBeforeAndAfter(t *testing.T) {
 	}
 }
 
+func TestGuardRefusesEachStep(t *testing.T) {
+	closed := errors.New("closed")
+	for _, op := range operations {
+		for k := 0; ; k++ {
+			dir := prepare(t)
+			entered, left := 0, 0
+			fs := &FS{Guard: func() (func(), error) {
+				if entered == k {
+					return nil, closed
+				}
+				entered++
+				return func() { left++ }, nil
+			}}
+			err := op.do(fs, dir)
+			assert.Equal(t, entered, left, "%s entered and did not leave", op.name)
+			if err == nil {
+				assert.Check(t, entered > 0, "%s has no step that is guarded", op.name)
+				break
+			}
+			assert.Check(t, is.ErrorIs(err, closed), "%s step %d", op.name, k)
+		}
+	}
+}
+
+func TestSkippedSyncsClaimToHaveHappened(t *testing.T) {
+	for _, op := range operations {
+		dir := prepare(t)
+		var asked []string
+		fs := &FS{SkipSync: func(path string) bool {
+			asked = append(asked, path)
+			return true
+		}}
+		assert.NilError(t, op.do(fs, dir), op.name)
+		assert.Check(t, op.done(dir), op.name)
+		assert.Check(t, len(asked) > 0, "%s syncs nothing", op.name)
+	}
+	var asked []string
+	fs := &FS{SkipSync: func(path string) bool {
+		asked = append(asked, filepath.Base(path))
+		return false
+	}}
+	dir := prepare(t)
+	assert.NilError(t, fs.WriteFile(filepath.Join(dir, "file"), []byte("new"), 0o600))
+	assert.DeepEqual(t, asked, []string{"file.tmp", filepath.Base(dir)})
+}
+
 func TestMkdirAllOverFile(t *testing.T) {
 	dir := prepare(t)
 	err := (*FS)(nil).MkdirAll(filepath.Join(dir, "file"), 0o700)

@@ -33,8 +33,8 @@ func (e *FencedError) Unavailable() {}
 type lock struct {
 	dir    string
 	info   os.FileInfo
-	mu     sync.Mutex
-	file   *os.File // nil once released or taken over
+	mu     sync.RWMutex // held for reading during each step on disk
+	file   *os.File     // nil once released or taken over
 	fenced bool
 }
 
@@ -79,6 +79,7 @@ func forgetLocked(l *lock) {
 	}
 }
 
+// yield fences the lock when the step that is under way has ended.
 func (l *lock) yield() *os.File {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,12 +89,21 @@ func (l *lock) yield() *os.File {
 }
 
 func (l *lock) check() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fenced {
-		return &FencedError{Root: l.dir}
+	leave, err := l.enter()
+	if err == nil {
+		leave()
 	}
-	return nil
+	return err
+}
+
+// enter begins a step on disk: until leave nobody takes the directory over.
+func (l *lock) enter() (leave func(), err error) {
+	l.mu.RLock()
+	if l.fenced {
+		l.mu.RUnlock()
+		return nil, &FencedError{Root: l.dir}
+	}
+	return l.mu.RUnlock, nil
 }
 
 func (l *lock) release() error {
