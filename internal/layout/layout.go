@@ -12,14 +12,14 @@
 //	<root>/<id>/upgrade            an upgrade that is committed
 //
 // Names tell the state: whatever is below tmp, and every name that ends in
-// -removing, is garbage by definition and swept by [Root.Recover]. Anything
+// -removing, is garbage by definition and swept by [Root.Sweep]. Anything
 // else that is not ours is left alone.
 package layout
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,11 +50,15 @@ type Root struct {
 
 // Open makes the directory where it is missing and locks it: against other
 // processes with [LockedError], and against earlier Roots of this process by
-// taking over from them, see [FencedError].
+// taking over from them, see [FencedError]. From then on each step of files,
+// which may be nil, needs the lock: after a takeover none happens any more.
 func Open(dir string, files *durable.FS) (*Root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	if files == nil {
+		files = &durable.FS{}
 	}
 	if err := files.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -63,6 +67,7 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 	if err != nil {
 		return nil, err
 	}
+	files.Guard = held.enter
 	r := &Root{dir: dir, fs: files, lock: held}
 	for _, sub := range []string{r.Storage(), r.tmp()} {
 		if err := files.MkdirAll(sub, 0o700); err != nil {
@@ -113,35 +118,67 @@ func (r *Root) RotateOutput(id string) error {
 
 func (r *Root) tmp() string { return filepath.Join(r.dir, tmpName) }
 
+func (r *Root) record(id string) string { return filepath.Join(r.Plugin(id), recordName) }
+
 // SaveRecord replaces the record of an installed plugin. When it returns nil
-// the new record survives a power cut.
+// the new record survives a power cut. After an error the old one is there,
+// or was to be put back and could not: then a crash leaves either.
 func (r *Root) SaveRecord(id string, record []byte) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	return r.fs.WriteFile(filepath.Join(r.Plugin(id), recordName), record, 0o600)
+	if err := r.uninterrupted(id); err != nil {
+		return err
+	}
+	previous, err := os.ReadFile(r.record(id))
+	if err != nil {
+		return err
+	}
+	if err := r.fs.WriteFile(r.record(id), record, 0o600); err != nil {
+		return errors.Join(err, r.putBack(id, previous))
+	}
+	return nil
+}
+
+// putBack undoes a write that reached its place and could not say so.
+func (r *Root) putBack(id string, record []byte) error {
+	current, err := os.ReadFile(r.record(id))
+	if err == nil && bytes.Equal(current, record) {
+		return nil
+	}
+	return r.fs.WriteFile(r.record(id), record, 0o600)
 }
 
 // Remove deletes an installed plugin. Once its directory is renamed it is
-// gone; what can't be deleted then is deleted by the next Recover, and
-// reported as [LeftoverError].
+// gone; what can't be deleted then is deleted by the next Sweep, and reported
+// as [LeftoverError]. After another error the plugin is still there; or its
+// directory was to be put back and could not: then Remove can be called again.
 func (r *Root) Remove(id string) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
 	trash := r.Plugin(id) + removingSuffix
-	err := r.fs.Rename(r.Plugin(id), trash)
-	if _, statErr := os.Lstat(r.Plugin(id)); err != nil && !errors.Is(statErr, fs.ErrNotExist) {
+	if err := r.discard(id, trash); err != nil {
 		return err
 	}
 	// The commit point is passed: a crash here leaves trash.
-	if err == nil {
-		err = r.fs.RemoveAll(trash)
-	}
-	if err != nil {
+	if err := r.fs.RemoveAll(trash); err != nil {
 		return &LeftoverError{Path: trash, Err: err}
 	}
 	return nil
+}
+
+// discard makes trash of an installed plugin, for good.
+func (r *Root) discard(id, trash string) error {
+	if !exists(r.Plugin(id)) {
+		// An earlier call came as far as this, and could not say so.
+		return r.fs.SyncDir(r.dir)
+	}
+	err := r.fs.Rename(r.Plugin(id), trash)
+	if err != nil && !exists(r.Plugin(id)) {
+		return errors.Join(err, r.fs.Rename(trash, r.Plugin(id)))
+	}
+	return err
 }
 
 // LeftoverError reports a removal that happened, and what is left to delete.
@@ -161,11 +198,11 @@ func (e *LeftoverError) Unwrap() error { return e.Err }
 type Found struct {
 	ID     string
 	Record []byte
-	Err    error // the record could not be read
+	Err    error // the record could not be read, or is of a version that is not whole
 }
 
-// Recover sweeps what crashes left and returns the installed plugins. What
-// can't be swept is joined into the error, beside the plugins.
+// Recover carries on what a crash interrupted and returns the installed
+// plugins. After an error nothing is known about them.
 func (r *Root) Recover() ([]Found, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
@@ -175,19 +212,48 @@ func (r *Root) Recover() ([]Found, error) {
 		return nil, err
 	}
 	var found []Found
-	var problems []error
 	for _, entry := range entries {
-		if name := entry.Name(); validID.MatchString(name) && entry.IsDir() {
-			problems = append(problems, r.completeUpgrade(name))
-			record, err := os.ReadFile(filepath.Join(r.dir, name, recordName))
-			found = append(found, Found{ID: name, Record: record, Err: err})
+		if validID.MatchString(entry.Name()) && entry.IsDir() {
+			found = append(found, r.find(entry.Name()))
 		}
 	}
-	problems = append(problems, r.sweepStages(), r.SweepTrash())
-	return found, errors.Join(problems...)
+	return found, nil
 }
 
-// sweepStages deletes all stages; it is for when no install is under way.
+func (r *Root) find(id string) Found {
+	if err := r.advance(id); err != nil {
+		return Found{ID: id, Err: &InterruptedError{Err: err}}
+	}
+	record, err := os.ReadFile(r.record(id))
+	return Found{ID: id, Record: record, Err: err}
+}
+
+// Sweep deletes what crashes left; it is for when nothing is under way. What
+// it can't delete is in nobody's way.
+func (r *Root) Sweep() error {
+	entries, err := os.ReadDir(r.dir)
+	problems := []error{err}
+	for _, entry := range entries {
+		if id := entry.Name(); validID.MatchString(id) && entry.IsDir() {
+			problems = append(problems, r.sweepPlugin(id))
+		}
+	}
+	return errors.Join(append(problems, r.sweepStages(), r.SweepTrash())...)
+}
+
+// sweepPlugin deletes what an upgrade that is complete and a record that was
+// never put into its place left.
+func (r *Root) sweepPlugin(id string) error {
+	var problems []error
+	if r.uninterrupted(id) == nil {
+		problems = append(problems, r.fs.RemoveAll(r.journal(id)))
+	}
+	if temporary := durable.Temporary(r.record(id)); exists(temporary) {
+		problems = append(problems, r.fs.Unlink(temporary))
+	}
+	return errors.Join(problems...)
+}
+
 func (r *Root) sweepStages() error {
 	stages, err := os.ReadDir(r.tmp())
 	problems := []error{err}

@@ -47,7 +47,11 @@ func upgrade(r *Root, record string) error {
 	if err := os.WriteFile(filepath.Join(stage.Rootfs(), "entrypoint"), []byte(record), 0o755); err != nil {
 		return errors.Join(err, stage.Abort())
 	}
-	if err := stage.CommitUpgrade([]byte(record), []byte("old")); err != nil {
+	previous, err := os.ReadFile(r.record(id))
+	if err != nil {
+		return errors.Join(err, stage.Abort())
+	}
+	if err := stage.CommitUpgrade([]byte(record), previous); err != nil {
 		return errors.Join(err, stage.Abort())
 	}
 	return nil
@@ -60,6 +64,7 @@ func recovered(t *testing.T, dir string) string {
 	r := open(t, dir, nil)
 	found, err := r.Recover()
 	assert.NilError(t, err)
+	assert.NilError(t, r.Sweep())
 	leftovers, err := os.ReadDir(filepath.Join(dir, tmpName))
 	assert.NilError(t, err)
 	assert.Equal(t, len(leftovers), 0)
@@ -143,6 +148,7 @@ func TestRecoverTouchesNothingForeign(t *testing.T) {
 	found, err := r.Recover()
 	assert.NilError(t, err)
 	assert.Equal(t, len(found), 0)
+	assert.NilError(t, r.Sweep())
 	for _, name := range foreign {
 		_, err := os.Stat(filepath.Join(dir, name))
 		assert.NilError(t, err, "a name that is not ours is gone")

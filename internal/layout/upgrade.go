@@ -2,6 +2,7 @@ package layout
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,13 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 	if err := s.seal(record); err != nil {
 		return err
 	}
+	if err := r.uninterrupted(s.id); err != nil {
+		return err
+	}
+	// What an earlier upgrade left must not be taken for the old rootfs of this.
+	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
+		return err
+	}
 	err := r.fs.Rename(s.dir, r.journal(s.id))
 	if err == nil {
 		err = r.advance(s.id)
@@ -43,7 +51,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		return err
 	}
 	// The upgrade is complete; a journal that can't be deleted holds nothing
-	// but the old rootfs, and is deleted by the next Recover.
+	// but the old rootfs, and is deleted by the next Sweep.
 	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
 		return &LeftoverError{Path: r.journal(s.id), Err: err}
 	}
@@ -64,7 +72,17 @@ func (r *Root) advance(id string) error {
 		}
 	}
 	if exists(filepath.Join(journal, recordName)) {
-		return r.fs.Rename(filepath.Join(journal, recordName), filepath.Join(r.Plugin(id), recordName))
+		return r.fs.Rename(filepath.Join(journal, recordName), r.record(id))
+	}
+	return nil
+}
+
+// uninterrupted refuses to change a plugin of which the next start makes the
+// new version: what is changed now would be lost then.
+func (r *Root) uninterrupted(id string) error {
+	journal := r.journal(id)
+	if exists(filepath.Join(journal, rootfsName)) || exists(filepath.Join(journal, recordName)) {
+		return &InterruptedError{Err: errors.New("an earlier upgrade was not completed")}
 	}
 	return nil
 }
@@ -76,9 +94,8 @@ func (r *Root) retreat(id string, previous []byte) error {
 	if !exists(journal) {
 		return nil
 	}
-	record, newRecord := filepath.Join(r.Plugin(id), recordName), filepath.Join(journal, recordName)
-	if !exists(newRecord) {
-		if err := r.fs.Rename(record, newRecord); err != nil {
+	if newRecord := filepath.Join(journal, recordName); !exists(newRecord) {
+		if err := r.fs.Rename(r.record(id), newRecord); err != nil {
 			return err
 		}
 	}
@@ -93,25 +110,15 @@ func (r *Root) retreat(id string, previous []byte) error {
 			return err
 		}
 	}
-	if err := r.SaveRecord(id, previous); err != nil {
+	if err := r.fs.WriteFile(r.record(id), previous, 0o600); err != nil {
 		return err
 	}
-	trash := filepath.Join(r.tmp(), id)
-	if err := r.fs.Rename(journal, trash); err != nil {
+	// The journal becomes a stage again, which is the caller's to abort.
+	err := r.fs.Rename(journal, filepath.Join(r.tmp(), id))
+	if err != nil && exists(journal) {
 		return err
 	}
-	return r.fs.RemoveAll(trash)
-}
-
-// completeUpgrade is advance for a journal that a crash left.
-func (r *Root) completeUpgrade(id string) error {
-	if !exists(r.journal(id)) {
-		return nil
-	}
-	if err := r.advance(id); err != nil {
-		return err
-	}
-	return r.fs.RemoveAll(r.journal(id))
+	return nil
 }
 
 func exists(path string) bool {
@@ -124,7 +131,7 @@ func exists(path string) bool {
 type InterruptedError struct{ Err error }
 
 func (e *InterruptedError) Error() string {
-	return "the upgrade is interrupted and will be completed at the next start: " + e.Err.Error()
+	return fmt.Sprintf("the upgrade is interrupted and will be completed at the next start: %v", e.Err)
 }
 
 // Unwrap returns what kept the upgrade from being completed, and undone.
