@@ -17,10 +17,14 @@ import (
 // parallelStarts bounds how many plugins are started at once at boot.
 const parallelStarts = 16
 
-// boot brings memory and processes in line with what is on disk.
-func (pm *Manager) boot() {
+// boot brings memory and processes in line with what is on disk. It fails when
+// that is not known: plugins that were not found would lose their blobs.
+func (pm *Manager) boot() error {
 	found, err := pm.root.Recover()
 	if err != nil {
+		return err
+	}
+	if err := pm.root.Sweep(); err != nil {
 		// What can't be swept is in nobody's way.
 		pm.logger().WithError(err).Warn("clean up plugin root")
 	}
@@ -34,7 +38,7 @@ func (pm *Manager) boot() {
 	})
 	if pm.config.BootWait == 0 {
 		<-settled
-		return
+		return nil
 	}
 	timer := time.NewTimer(pm.config.BootWait)
 	defer timer.Stop()
@@ -43,6 +47,7 @@ func (pm *Manager) boot() {
 	case <-timer.C:
 		pm.logger().Warnf("plugins are still starting after %s", pm.config.BootWait)
 	}
+	return nil
 }
 
 // load fills the store. A record that can't be read hides no other one.

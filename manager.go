@@ -57,14 +57,20 @@ type Manager struct {
 //
 // Errors: [ConfigError], [RootInUseError], the error of CreateExecutor, and
 // those of the file system. Nothing is left running after an error.
-func NewManager(config ManagerConfig) (_ *Manager, err error) {
+func NewManager(config ManagerConfig) (*Manager, error) {
+	files := durable.Default
+	return newManager(config, &files)
+}
+
+// newManager is NewManager on files of its own, with or without faults.
+func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	pm := &Manager{
 		config:  config.withDefaults(),
-		files:   &durable.FS{},
+		files:   files,
 		ctx:     ctx,
 		cancel:  cancel,
 		garbage: make(chan struct{}, 1),
@@ -81,7 +87,9 @@ func NewManager(config ManagerConfig) (_ *Manager, err error) {
 	if pm.executor, err = config.CreateExecutor(pm); err != nil {
 		return nil, err
 	}
-	pm.boot()
+	if err := pm.boot(); err != nil {
+		return nil, err
+	}
 	pm.background.Go(pm.collect)
 	return pm, nil
 }
