@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/docker/cli/cli"
@@ -17,6 +19,7 @@ import (
 	"github.com/docker/cli/cli/command/plugin"
 	"github.com/docker/cli/cli/command/system"
 	"github.com/docker/cli/cli/command/volume"
+	"github.com/docker/cli/cli/version"
 	"github.com/spf13/cobra"
 )
 
@@ -30,6 +33,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	version.Version = cliVersion()
 	client, err := command.NewDockerCli(command.WithBaseContext(ctx))
 	if err != nil {
 		return err
@@ -37,6 +41,7 @@ func run(ctx context.Context) error {
 	root := &cobra.Command{
 		Use:              "docker [OPTIONS] COMMAND [ARG...]",
 		Short:            "Manage plugins and volumes of a daemon",
+		Version:          version.Version,
 		SilenceUsage:     true,
 		SilenceErrors:    true,
 		TraverseChildren: true,
@@ -63,6 +68,20 @@ func run(ctx context.Context) error {
 	}
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
+}
+
+// cliVersion is the version of docker/cli that this was built from.
+func cliVersion() string {
+	build, _ := debug.ReadBuildInfo()
+	if build == nil {
+		return "unknown-version"
+	}
+	for _, module := range build.Deps {
+		if module.Path == "github.com/docker/cli" {
+			return strings.TrimSuffix(strings.TrimPrefix(module.Version, "v"), "+incompatible")
+		}
+	}
+	return "unknown-version"
 }
 
 func exitCode(err error) int {

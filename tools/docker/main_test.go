@@ -102,6 +102,13 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestVersionIsThatOfTheCommands(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	if got, err := invoke(t, "--version"); err != nil || got != "Docker version 28.5.2\n" {
+		t.Errorf("got %q and %v", got, err)
+	}
+}
+
 func TestExitCode(t *testing.T) {
 	if got := exitCode(errors.New("no")); got != 1 {
 		t.Errorf("plain error exits %d", got)
