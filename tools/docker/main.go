@@ -48,6 +48,8 @@ func run(ctx context.Context) error {
 		RunE:             command.ShowHelp(client.Err()),
 	}
 	options, _ := cli.SetupRootCommand(root)
+	// The global flags are read before cobra would add this one itself.
+	root.Flags().BoolP("version", "v", false, "Print version information and quit")
 	root.AddCommand(
 		plugin.NewPluginCommand(client),  //nolint:staticcheck // deprecated for importers at large; there is no other way to the commands
 		volume.NewVolumeCommand(client),  //nolint:staticcheck // likewise
