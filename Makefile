@@ -31,7 +31,9 @@ lint: ## gofmt, go vet, and golangci-lint if it is there
 
 bench: ## run the benchmarks
 	@test/needs.sh runc
-	go test -run '^$$' -bench . -benchmem ./...
+	@for module in $(filter . ./bench,$(MODULES)); do \
+		(cd $$module && go test -run '^$$' -bench . -benchmem ./...) || exit 1; \
+	done
 
 build: ## build for all supported systems
 	@for platform in $(PLATFORMS); do \
