@@ -147,3 +147,27 @@ func (h *host) awaitExits(id string, count int) {
 		}
 	}
 }
+
+// awaitDeath waits until a run that nobody attends is dead. Its files are
+// closed a moment before, and its death is no event to a stranger.
+func (h *host) awaitDeath(id string) {
+	h.t.Helper()
+	limit := time.NewTimer(h.subject.Patience)
+	defer limit.Stop()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for {
+		alive, err := h.executor.IsRunning(id)
+		if err != nil {
+			h.t.Fatalf("IsRunning: %v", err)
+		}
+		if !alive {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-limit.C:
+			h.t.Fatalf("IsRunning has been true for %v since the run ended", h.subject.Patience)
+		}
+	}
+}

@@ -42,6 +42,7 @@ func testRestoreDead(h *host) {
 	pull()
 	awaitEnd()
 	h.start()
+	h.awaitDeath(id)
 
 	dead := h.restore(id, false)
 	dead.stdout.assertClosedOnce(h.t)

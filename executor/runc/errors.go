@@ -1,0 +1,46 @@
+package runc
+
+import "fmt"
+
+// The errors of this package carry their class as a marker method, which
+// docker's and containerd's errdefs both see.
+
+// RuntimeError is what the OCI runtime said when it could not do as it was
+// told. It is of class System.
+type RuntimeError struct {
+	// Runtime is the binary that was called.
+	Runtime string
+	// Message is its own account, for example
+	// unable to start container process: exec: "/plugin": permission denied.
+	Message string
+}
+
+// Error names the runtime and repeats what it said.
+func (e *RuntimeError) Error() string { return fmt.Sprintf("%s: %s", e.Runtime, e.Message) }
+
+// System marks the class of the error.
+func (*RuntimeError) System() {}
+
+type notFoundError struct{ error }
+
+func (notFoundError) NotFound() {}
+
+func (e notFoundError) Unwrap() error { return e.error }
+
+type conflictError struct{ error }
+
+func (conflictError) Conflict() {}
+
+func (e conflictError) Unwrap() error { return e.error }
+
+type invalidParameterError struct{ error }
+
+func (invalidParameterError) InvalidParameter() {}
+
+func (e invalidParameterError) Unwrap() error { return e.error }
+
+type unavailableError struct{ error }
+
+func (unavailableError) Unavailable() {}
+
+func (e unavailableError) Unwrap() error { return e.error }

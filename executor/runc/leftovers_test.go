@@ -1,0 +1,183 @@
+//go:build linux
+
+package runc_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+)
+
+// leave makes a daemon start a run of the probe and crash.
+func leave(t *testing.T, root, rootfs, id string, steps ...string) {
+	t.Helper()
+	d := startDaemon(t, "runc", root, rootfs, id, append([]string{"out=up"}, steps...)...)
+	d.awaitLines("up", "created")
+	d.kill()
+}
+
+func TestNewLeavesTheLivingAlone(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, ended := t.TempDir(), newID(), make(exits, 1)
+	leave(t, root, rootfs, id, "wait=")
+	for range 2 {
+		e := newExecutor(t, "runc", root, ended)
+		alive, err := e.IsRunning(id)
+		assert.NilError(t, err)
+		assert.Assert(t, alive)
+		_, known := e.Pid(id)
+		assert.Assert(t, !known, "it was not restored yet")
+		assert.NilError(t, e.Close())
+	}
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	alive, err := e.Restore(id, newOutput(), newOutput())
+	assert.NilError(t, err)
+	assert.Assert(t, alive)
+	pid, known := e.Pid(id)
+	assert.Assert(t, known)
+	killProcess(t, pid)
+	ended.await(t, id)
+}
+
+func TestNewRemovesTheDead(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id := t.TempDir(), newID()
+	pull := trigger(t, rootfs, "go")
+	leave(t, root, rootfs, id, "step=/go")
+	awaitDeath := watchProcess(t, recordedInit(t, root, id))
+	pull()
+	awaitDeath()
+	// Two more stages of a crash: before there was a record, and after the
+	// bundle was gone.
+	assert.NilError(t, os.Mkdir(filepath.Join(root, "bundles", newID()), 0o700))
+	assert.NilError(t, os.Mkdir(filepath.Join(root, "runtime", newID()), 0o700))
+
+	assert.NilError(t, newExecutor(t, "runc", root, make(exits)).Close())
+	assertNothingLeft(t, root)
+}
+
+func recordedInit(t *testing.T, root, id string) (pid int) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(root, "bundles", id, "run.json"))
+	assert.NilError(t, err)
+	var record struct{ Init struct{ PID int } }
+	assert.NilError(t, json.Unmarshal(content, &record))
+	assert.Assert(t, record.Init.PID > 1, "%s", content)
+	return record.Init.PID
+}
+
+// A container without a bundle is what a crash leaves between the two steps
+// of clearing an unfinished Create.
+func TestNewEndsAContainerWithoutABundle(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, alive := t.TempDir(), newID(), lifeline(t, rootfs, "alive")
+	bundle := t.TempDir()
+	spec := executortest.Spec(rootfs, "hold=/alive", "tell=/up", "wait=")
+	spec.Version = "1.0.2"
+	config, err := json.Marshal(spec)
+	assert.NilError(t, err)
+	assert.NilError(t, os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600))
+	await := notice(t, rootfs, "up")
+	assert.NilError(t, exec.Command("runc", "--root", filepath.Join(root, "runtime"), "run", "--detach", "--bundle", bundle, id).Run())
+	await()
+
+	assert.NilError(t, newExecutor(t, "runc", root, make(exits)).Close())
+	awaitEnd(t, alive)
+	assert.NilError(t, os.MkdirAll(filepath.Join(root, "bundles"), 0o700))
+	assertNothingLeft(t, root)
+}
+
+// Pids are used again. A record that names somebody else's process ends
+// nobody, here the test itself.
+func TestARecordOfAnotherTimeKillsNobody(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	edits := map[string]func(record map[string]any){
+		"another process":  func(record map[string]any) { setPID(record, "init"); setPID(record, "runtime") },
+		"another boot":     func(record map[string]any) { setPID(record, "init"); record["boot"] = "yesterday" },
+		"no process":       func(record map[string]any) { delete(record, "init"); delete(record, "runtime") },
+		"a negative pid":   func(record map[string]any) { record["init"] = map[string]any{"pid": -1, "start": 1} },
+		"nothing readable": func(record map[string]any) { record["init"] = "me" },
+	}
+	for name, edit := range edits {
+		t.Run(name, func(t *testing.T) {
+			executortest.VerifyNoLeaks(t)
+			root, id := t.TempDir(), newID()
+			alive := lifeline(t, rootfs, "alive-"+id)
+			leave(t, root, rootfs, id, "hold=/alive-"+id, "wait=")
+			editRecord(t, root, id, edit)
+
+			e := newExecutor(t, "runc", root, make(exits))
+			defer e.Close()
+			running, err := e.IsRunning(id)
+			assert.NilError(t, err)
+			assert.Assert(t, !running)
+			// Whom the record does not name, the runtime still knows.
+			awaitEnd(t, alive)
+			assertNothingLeft(t, root)
+		})
+	}
+}
+
+func setPID(record map[string]any, who string) {
+	record[who].(map[string]any)["pid"] = os.Getpid()
+}
+
+func TestNothingForeignIsRemoved(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root := t.TempDir()
+	foreign := filepath.Join(root, "bundles", "theirs")
+	assert.NilError(t, os.MkdirAll(foreign, 0o755))
+	files := map[string]string{
+		filepath.Join(foreign, "config.json"):    "their config",
+		filepath.Join(foreign, "pid"):            "1",
+		filepath.Join(root, "bundles", "a-file"): "their file",
+		filepath.Join(root, "notes.txt"):         "their notes",
+	}
+	for path, content := range files {
+		assert.NilError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	e := newExecutor(t, "runc", root, make(exits))
+	defer e.Close()
+	for _, id := range []string{"theirs", "a-file"} {
+		alive, err := e.Restore(id, newOutput(), newOutput())
+		assert.NilError(t, err)
+		assert.Assert(t, !alive)
+		err = e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput())
+		assert.ErrorContains(t, err, filepath.Join(root, "bundles", id))
+	}
+	for path, want := range files {
+		content, err := os.ReadFile(path)
+		assert.NilError(t, err)
+		assert.Equal(t, string(content), want)
+	}
+}
+
+// What somebody put into one of our bundles stays, though the rest goes.
+func TestAForeignFileInABundleStays(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, ended := t.TempDir(), newID(), make(exits, 1)
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	pull := trigger(t, rootfs, "go")
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "step=/go"), newOutput(), newOutput()))
+	note := filepath.Join(root, "bundles", id, "note.txt")
+	assert.NilError(t, os.WriteFile(note, nil, 0o600))
+	pull()
+	ended.await(t, id)
+	entries, err := os.ReadDir(filepath.Dir(note))
+	assert.NilError(t, err)
+	assert.Equal(t, len(entries), 1)
+	assert.Equal(t, entries[0].Name(), "note.txt")
+}

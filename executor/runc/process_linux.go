@@ -1,0 +1,218 @@
+package runc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// identity names a process for good: pids are used again, but not within the
+// same tick of the clock.
+type identity struct {
+	PID int `json:"pid"`
+	// Start is when it started, in clock ticks since boot.
+	Start uint64 `json:"start"`
+}
+
+// process is a handle on a process that is not confused by pids used again.
+type process struct {
+	identity
+	parent int
+	// file is a pidfd, readable once the process has ended. It is parked in
+	// the runtime's poller, so that waiting takes no thread.
+	file *os.File
+}
+
+var errGone = errors.New("process is gone")
+
+// openProcess returns a handle on the process that has pid now, or errGone.
+func openProcess(pid int) (*process, error) {
+	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) {
+		return nil, errGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	p := &process{file: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd of %d", pid))}
+	p.PID = pid
+	p.Start, p.parent, err = readStat(pid)
+	// If it lives now, it lived while its stat was read, and the pid was its
+	// own all the time.
+	if !p.alive() {
+		p.close()
+		return nil, errGone
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// findProcess returns a handle on the process that who names, or errGone.
+func findProcess(who identity) (*process, error) {
+	if who.PID <= 0 {
+		return nil, errGone
+	}
+	p, err := openProcess(who.PID)
+	if err != nil {
+		return nil, err
+	}
+	if p.identity != who {
+		p.close()
+		return nil, errGone
+	}
+	return p, nil
+}
+
+// openDescendant returns a handle on the process that has pid now, nil if
+// that has ended. A process that ancestor is none of has pid by chance.
+func openDescendant(pid, ancestor int) (*process, error) {
+	if pid <= 0 {
+		return nil, nil
+	}
+	p, err := openProcess(pid)
+	if errors.Is(err, errGone) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for parent := p.parent; parent != ancestor; {
+		if parent <= 1 {
+			p.close()
+			return nil, nil
+		}
+		if _, parent, err = readStat(parent); err != nil {
+			p.close()
+			return nil, ignoreMissing(err)
+		}
+	}
+	return p, nil
+}
+
+// readStat reads proc(5)'s /proc/<pid>/stat. The command's name, in
+// parentheses, may hold anything; the fields count from its end.
+func readStat(pid int) (start uint64, parent int, err error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
+	const parentField, startField = 4 - 3, 22 - 3
+	if len(fields) <= startField {
+		return 0, 0, fmt.Errorf("read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	if parent, err = strconv.Atoi(string(fields[parentField])); err != nil {
+		return 0, 0, fmt.Errorf("read parent of %d: %w", pid, err)
+	}
+	if start, err = strconv.ParseUint(string(fields[startField]), 10, 64); err != nil {
+		return 0, 0, fmt.Errorf("read start time of %d: %w", pid, err)
+	}
+	return start, parent, nil
+}
+
+// alive reports whether the process has not ended yet. A closed handle tells
+// of no life.
+func (p *process) alive() (alive bool) {
+	_ = p.control(func(fd uintptr) { alive = !readable(fd) })
+	return alive
+}
+
+func readable(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fds[0].Revents&unix.POLLIN != 0
+		}
+	}
+}
+
+// await waits until the process has ended. It fails with
+// os.ErrDeadlineExceeded at the limit, if that is not zero, and as soon as the
+// handle is closed.
+func (p *process) await(limit time.Time) error {
+	if err := p.file.SetReadDeadline(limit); err != nil {
+		return err
+	}
+	connection, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return connection.Read(readable)
+}
+
+// signal sends signal to the process, or returns errGone.
+func (p *process) signal(signal syscall.Signal) error {
+	var sent error
+	if err := p.control(func(fd uintptr) {
+		sent = unix.PidfdSendSignal(int(fd), signal, nil, 0)
+	}); err != nil {
+		return errGone
+	}
+	if errors.Is(sent, unix.ESRCH) {
+		return errGone
+	}
+	return sent
+}
+
+// kill ends the process and waits for that, at most until limit.
+func (p *process) kill(limit time.Time) error {
+	if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, errGone) {
+		return fmt.Errorf("kill process %d: %w", p.PID, err)
+	}
+	if err := p.await(limit); err != nil {
+		return fmt.Errorf("wait for process %d: %w", p.PID, err)
+	}
+	return nil
+}
+
+func (p *process) control(f func(fd uintptr)) error {
+	connection, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return connection.Control(f)
+}
+
+func (p *process) close() { p.file.Close() }
+
+// pidfdInfo is struct pidfd_info of <linux/pidfd.h> in its first version.
+type pidfdInfo struct {
+	mask     uint64
+	cgroupID uint64
+	_        [11]uint32
+	exitCode int32
+}
+
+const (
+	// pidfdGetInfo is _IOWR(0xFF, 11, struct pidfd_info).
+	pidfdGetInfo = 3<<30 | unsafe.Sizeof(pidfdInfo{})<<16 | 0xFF<<8 | 11
+	// pidfdInfoExit asks for the exit status, which is there once the process
+	// was reaped: Linux 6.15.
+	pidfdInfoExit = 1 << 3
+)
+
+// exitCode asks the kernel how the process ended: its exit code, or 128+n if
+// it ended by signal n.
+func (p *process) exitCode() (code int, ok bool) {
+	info := pidfdInfo{mask: pidfdInfoExit}
+	_ = p.control(func(fd uintptr) {
+		_, _, failed := unix.Syscall(unix.SYS_IOCTL, fd, pidfdGetInfo, uintptr(unsafe.Pointer(&info)))
+		ok = failed == 0 && info.mask&pidfdInfoExit != 0
+	})
+	status := syscall.WaitStatus(uint32(info.exitCode))
+	if status.Signaled() {
+		return 128 + int(status.Signal()), ok
+	}
+	return status.ExitStatus(), ok
+}

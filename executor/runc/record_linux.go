@@ -1,0 +1,58 @@
+package runc
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+)
+
+// newSuffix names a file that is being written, before it replaces another.
+const newSuffix = ".new"
+
+// record says who runs a bundle. It is what one daemon leaves for the next.
+type record struct {
+	// Boot is the boot that the start times count from.
+	Boot string `json:"boot"`
+	// Runtime is the foreground runtime, known soon after it was started.
+	Runtime identity `json:"runtime,omitzero"`
+	// Init is the plugin's main process. Until it is recorded, Create has not
+	// happened: what is found then is a leftover, dead or alive.
+	Init identity `json:"init,omitzero"`
+}
+
+// save replaces the record in one step. There is nothing to sync: after a
+// power cut no process is left that it could speak of.
+func (b bundle) save(r record) error {
+	content, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode run: %w", err)
+	}
+	if err := os.WriteFile(b.record()+newSuffix, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(b.record()+newSuffix, b.record())
+}
+
+// load returns what is recorded about this boot. What can't be read says
+// nothing about any process, like a record that is absent.
+func (b bundle) load() record {
+	content, err := os.ReadFile(b.record())
+	if err != nil {
+		return record{}
+	}
+	var r record
+	if err := json.Unmarshal(content, &r); err != nil || r.Boot != bootID() {
+		return record{}
+	}
+	return r
+}
+
+var bootID = sync.OnceValue(func() string {
+	content, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(content))
+})

@@ -1,0 +1,215 @@
+package runc
+
+import (
+	"io"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/containerd/log"
+)
+
+// handover is how long, after the end of a plugin, its runtime may take to
+// hand on the last output and to clean up, and then the streams to be read.
+// It is needed in full only when a process that outlived the plugin holds on
+// to its output, or when a writer blocks.
+const handover = time.Second
+
+// killedCode is the exit code of a run that ended by SIGKILL.
+const killedCode = 128 + int(syscall.SIGKILL)
+
+// ending is how a run ended.
+type ending struct {
+	code      int
+	oomKilled bool
+	// known says that code is.
+	known bool
+}
+
+// run is a plugin's process from the moment it was started, or restored,
+// until its end was told.
+type run struct {
+	e      *Executor
+	id     string
+	bundle bundle
+
+	// init is the plugin's main process, nil if it ended before it could be
+	// looked at; pid is its pid in any case.
+	init *process
+	pid  int
+	// runtime is init's parent; nil if it is gone.
+	runtime *process
+	// foreground is the runtime as our child; nil if another process
+	// started it.
+	foreground *foreground
+	// outcome is how foreground ended, once it has.
+	outcome *outcome
+	// readers are the near ends of stdout and stderr, until begin makes
+	// streams of them.
+	readers []*os.File
+	streams []*stream
+
+	// killed says that SIGKILL came from us.
+	killed atomic.Bool
+	// over closes when the run is nobody's business any more but its report's.
+	over chan struct{}
+	// watched closes when the run's goroutine has ended.
+	watched chan struct{}
+}
+
+func (e *Executor) newRun(id string) *run {
+	return &run{e: e, id: id, bundle: e.bundle(id), over: make(chan struct{}), watched: make(chan struct{})}
+}
+
+func (r *run) openReaders() error {
+	for _, fifo := range []string{r.bundle.stdout(), r.bundle.stderr()} {
+		reader, err := openReader(fifo)
+		if err != nil {
+			r.abandon()
+			return err
+		}
+		r.readers = append(r.readers, reader)
+	}
+	return nil
+}
+
+func (r *run) record() record {
+	written := record{Boot: bootID()}
+	if r.runtime != nil {
+		written.Runtime = r.runtime.identity
+	}
+	if r.init != nil {
+		written.Init = r.init.identity
+	}
+	return written
+}
+
+// begin makes the run known and starts to watch it.
+func (r *run) begin(stdout, stderr io.WriteCloser) {
+	for i, to := range []io.WriteCloser{stdout, stderr} {
+		r.streams = append(r.streams, newStream(r.readers[i], to))
+	}
+	r.e.mu.Lock()
+	r.e.runs[r.id] = r
+	r.e.mu.Unlock()
+	go r.watch()
+}
+
+func (r *run) alive() bool { return r.init != nil && r.init.alive() }
+
+func (r *run) signal(signal syscall.Signal) error {
+	if r.init == nil {
+		return errGone
+	}
+	if signal == syscall.SIGKILL {
+		r.killed.Store(true)
+	}
+	return r.init.signal(signal)
+}
+
+// letGo makes watch end without waiting for the end of the run.
+func (r *run) letGo() {
+	if r.init != nil {
+		r.init.close()
+	}
+}
+
+// watch is the goroutine of a run.
+func (r *run) watch() {
+	defer close(r.watched)
+	memory := watchOOM(r.pid)
+	if r.init != nil {
+		if err := r.init.await(time.Time{}); err != nil {
+			r.leave()
+			return
+		}
+	}
+	memory.look()
+	end := r.finish()
+	end.oomKilled = end.code == killedCode && !r.killed.Load() && memory.killed()
+	r.conclude(end)
+	r.e.report(r.id)
+}
+
+// leave lets go of a living run.
+func (r *run) leave() {
+	for _, s := range r.streams {
+		s.leave()
+	}
+	for _, s := range r.streams {
+		<-s.done
+	}
+	r.closeHandles()
+}
+
+// finish delivers the last output of a run that has ended, and removes what
+// is left of it.
+func (r *run) finish() ending {
+	r.awaitRuntime()
+	for _, s := range r.streams {
+		s.finish()
+	}
+	limit := time.NewTimer(handover)
+	defer limit.Stop()
+	for _, s := range r.streams {
+		select {
+		case <-s.done:
+		case <-limit.C:
+		}
+	}
+	end := r.ending()
+	r.closeHandles()
+	if err := r.e.clear(r.id); err != nil {
+		log.L.WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed")
+	}
+	return end
+}
+
+// awaitRuntime waits until the runtime has seen the end of the run, has
+// handed on its last output and is gone. One that takes too long is killed.
+func (r *run) awaitRuntime() {
+	switch {
+	case r.outcome != nil:
+	case r.foreground != nil:
+		limit := time.AfterFunc(handover, r.foreground.kill)
+		defer limit.Stop()
+		end := <-r.foreground.ended
+		r.outcome = &end
+	case r.runtime != nil:
+		if r.runtime.await(time.Now().Add(handover)) != nil {
+			_ = r.runtime.signal(syscall.SIGKILL)
+		}
+	}
+}
+
+// ending prefers the kernel's word to the runtime's, which can fail on its
+// own account.
+func (r *run) ending() ending {
+	if r.init != nil {
+		if code, ok := r.init.exitCode(); ok {
+			return ending{code: code, known: true}
+		}
+	}
+	if r.outcome != nil && r.outcome.byItself() {
+		return ending{code: r.outcome.code, known: true}
+	}
+	return ending{}
+}
+
+// conclude makes the end known to those who ask.
+func (r *run) conclude(end ending) {
+	r.e.mu.Lock()
+	delete(r.e.runs, r.id)
+	r.e.ended[r.id] = end
+	r.e.mu.Unlock()
+	close(r.over)
+}
+
+func (r *run) closeHandles() {
+	for _, p := range []*process{r.init, r.runtime} {
+		if p != nil {
+			p.close()
+		}
+	}
+}

@@ -1,0 +1,343 @@
+//go:build linux
+
+package runc_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+)
+
+// Whoever hears of an end finds everything about it said and cleared away,
+// and may start the plugin again from within the report.
+func TestAnEndIsReportedLast(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id := t.TempDir(), newID()
+	reported := make(chan error, 1)
+	stdout, again := newOutput(), newOutput()
+	var e *runc.Executor
+	rounds := 0
+	e = newExecutor(t, "runc", root, handler(func(id string) {
+		if rounds++; rounds == 1 {
+			reported <- func() error {
+				if !stdout.isClosed() {
+					return errors.New("stdout is still open")
+				}
+				if alive, err := e.IsRunning(id); alive || err != nil {
+					return errors.Join(errors.New("the run still lives"), err)
+				}
+				if code, _, ok := e.LastExit(id); code != 3 || !ok {
+					return errors.New("the code is not known")
+				}
+				assertNothingLeft(t, root)
+				return e.Create(id, executortest.Spec(rootfs, "out=again"), again, newOutput())
+			}()
+		} else {
+			reported <- nil
+		}
+	}))
+	defer e.Close()
+
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "lines=1000", "exit=3"), stdout, newOutput()))
+	assert.NilError(t, <-reported)
+	assert.Equal(t, strings.Count(stdout.all(t), "\n"), 1000)
+	assert.NilError(t, <-reported)
+	assert.Equal(t, again.all(t), "again\n")
+	assert.Equal(t, rounds, 2)
+}
+
+// A run may be over before anybody could look at its process.
+func TestShortRuns(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, ended := t.TempDir(), make(exits, 1)
+	e := newExecutor(t, "crun", root, ended)
+	defer e.Close()
+	id := newID()
+	for range 40 {
+		stderr := newOutput()
+		assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "err=short", "exit=7"), newOutput(), stderr))
+		ended.await(t, id)
+		assert.Equal(t, stderr.all(t), "short\n")
+		code, oomKilled, ok := e.LastExit(id)
+		assert.Assert(t, ok)
+		assert.Assert(t, !oomKilled)
+		assert.Equal(t, code, 7)
+	}
+	assert.Equal(t, len(ended), 0, "an end was reported twice")
+	assertNothingLeft(t, root)
+}
+
+func TestOutputIsDeliveredLineByLine(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	ended, stdout, id := make(exits, 1), newOutput(), newID()
+	e := newExecutor(t, "runc", t.TempDir(), ended)
+	defer e.Close()
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "raw=a", "raw=b", "out=c", "lines=2", "raw=d"), stdout, newOutput()))
+	ended.await(t, id)
+	assert.Equal(t, stdout.all(t), "abc\nline 1\nline 2\nd")
+	for _, want := range []string{"abc\n", "line 1\n", "line 2\n", "d"} {
+		assert.Equal(t, <-stdout.lines, want)
+	}
+}
+
+// Without a pid namespace a plugin's children outlive it, and hold its output
+// open; only the runtime can know of them.
+func TestAChildThatHoldsTheOutputDelaysNothing(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	for _, runtime := range []string{"runc", "crun"} {
+		t.Run(runtime, func(t *testing.T) {
+			executortest.VerifyNoLeaks(t)
+			root, ended, stdout, id := t.TempDir(), make(exits, 1), newOutput(), newID()
+			e := newExecutor(t, runtime, root, ended)
+			defer e.Close()
+			alive := lifeline(t, rootfs, "alive-"+runtime)
+			spec := executortest.Spec(rootfs, "spawn=ignore=TERM,hold=/alive-"+runtime+",out=child,wait=", "wait=")
+			dropNamespace(&spec, specs.PIDNamespace)
+			assert.NilError(t, e.Create(id, spec, stdout, newOutput()))
+			stdout.awaitLine(t, "child")
+
+			began := time.Now()
+			assert.NilError(t, e.Signal(id, syscall.SIGTERM))
+			ended.await(t, id)
+			assert.Assert(t, time.Since(began) < 3*time.Second, "the report took %v", time.Since(began))
+			assert.Equal(t, stdout.all(t), "child\n")
+			assertNothingLeft(t, root)
+			awaitEnd(t, alive)
+		})
+	}
+}
+
+func dropNamespace(spec *specs.Spec, kind specs.LinuxNamespaceType) {
+	var kept []specs.LinuxNamespace
+	for _, namespace := range spec.Linux.Namespaces {
+		if namespace.Type != kind {
+			kept = append(kept, namespace)
+		}
+	}
+	spec.Linux.Namespaces = kept
+}
+
+func TestTheKernelKillsForMemory(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	ended := make(exits, 1)
+	e := newExecutor(t, "runc", t.TempDir(), ended)
+	defer e.Close()
+	for _, steps := range [][]string{{"eat=256", "wait="}, {"step=/go", "eat=256", "wait="}} {
+		id, pull := newID(), trigger(t, rootfs, "go")
+		spec := executortest.Spec(rootfs, steps...)
+		limit := int64(32 << 20)
+		spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
+		assert.NilError(t, e.Create(id, spec, newOutput(), newOutput()))
+		pull()
+		ended.await(t, id)
+		code, oomKilled, ok := e.LastExit(id)
+		assert.Assert(t, ok)
+		assert.Equal(t, code, 128+9)
+		assert.Assert(t, oomKilled, "steps %q", steps)
+		assert.NilError(t, os.Remove(filepath.Join(rootfs, "go")))
+	}
+}
+
+// SIGKILL alone does not tell of memory.
+func TestAKillIsNoWantOfMemory(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	ended := make(exits, 1)
+	e := newExecutor(t, "runc", t.TempDir(), ended)
+	defer e.Close()
+	kills := map[string]func(id string, pid int) error{
+		"by us":            func(id string, _ int) error { return e.Signal(id, syscall.SIGKILL) },
+		"by somebody else": func(_ string, pid int) error { return syscall.Kill(pid, syscall.SIGKILL) },
+	}
+	for name, kill := range kills {
+		t.Run(name, func(t *testing.T) {
+			id := newID()
+			assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+			pid, ok := e.Pid(id)
+			assert.Assert(t, ok)
+			assert.NilError(t, kill(id, pid))
+			ended.await(t, id)
+			code, oomKilled, ok := e.LastExit(id)
+			assert.Assert(t, ok)
+			assert.Equal(t, code, 128+9)
+			assert.Assert(t, !oomKilled)
+		})
+	}
+}
+
+// A runtime that somebody kills takes no plugin along, and its plugin's end is
+// still seen, and cleared away.
+func TestARunThatLostItsRuntime(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, ended, stdout, id := t.TempDir(), make(exits, 1), newOutput(), newID()
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=up", "wait="), stdout, newOutput()))
+	stdout.awaitLine(t, "up")
+	pid, ok := e.Pid(id)
+	assert.Assert(t, ok)
+	killProcess(t, parentOf(t, pid))
+	stdout.all(t)
+	alive, err := e.IsRunning(id)
+	assert.NilError(t, err)
+	assert.Assert(t, alive)
+
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.await(t, id)
+	assertNothingLeft(t, root)
+	if code, _, ok := e.LastExit(id); ok {
+		assert.Equal(t, code, 128+9)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	ended, id := make(exits, 1), newID()
+	e := newExecutor(t, "runc", t.TempDir(), ended)
+	defer e.Close()
+	create := func(id string) error {
+		stdout, stderr := newOutput(), newOutput()
+		err := e.Create(id, executortest.Spec(rootfs, "wait="), stdout, stderr)
+		if err != nil {
+			assert.Equal(t, stdout.all(t)+stderr.all(t), "")
+		}
+		return err
+	}
+	for _, bad := range []string{"", ".", "..", "a/b", "/"} {
+		assert.Assert(t, errdefs.IsInvalidArgument(create(bad)), "Create(%q)", bad)
+		_, err := e.Restore(bad, newOutput(), newOutput())
+		assert.Assert(t, errdefs.IsInvalidArgument(err), "Restore(%q)", bad)
+		alive, err := e.IsRunning(bad)
+		assert.NilError(t, err)
+		assert.Assert(t, !alive)
+		assert.Assert(t, errdefs.IsNotFound(e.Signal(bad, syscall.SIGTERM)), "Signal(%q)", bad)
+	}
+
+	assert.NilError(t, create(id))
+	assert.Assert(t, errdefs.IsConflict(create(id)))
+	_, err := e.Restore(id, newOutput(), newOutput())
+	assert.Assert(t, errdefs.IsConflict(err), "%v", err)
+	alive, err := e.IsRunning(id)
+	assert.NilError(t, err)
+	assert.Assert(t, alive)
+
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.await(t, id)
+	assert.Assert(t, errdefs.IsNotFound(e.Signal(id, syscall.SIGTERM)))
+	assert.NilError(t, e.Close())
+	assert.NilError(t, e.Close())
+	assert.Assert(t, errdefs.IsUnavailable(create(id)))
+}
+
+func TestARefusalSaysWhatTheRuntimeSaid(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root := t.TempDir()
+	e := newExecutor(t, "runc", root, make(exits))
+	defer e.Close()
+	spec := executortest.Spec(rootfs)
+	spec.Process.Args = []string{"/nope"}
+	err := e.Create("p", spec, newOutput(), newOutput())
+	assert.Error(t, err, `start plugin p: runc: unable to start container process: exec: "/nope": stat /nope: no such file or directory`)
+	var refused *runc.RuntimeError
+	assert.Assert(t, errors.As(err, &refused))
+	assert.Equal(t, refused.Runtime, "runc")
+	assert.Assert(t, !strings.HasPrefix(refused.Message, "runc"))
+	assert.Assert(t, errdefs.IsInternal(err))
+	assertNothingLeft(t, root)
+}
+
+func TestOddRuntimes(t *testing.T) {
+	tests := []struct {
+		name   string
+		script string
+		want   string
+	}{
+		{"one that speaks on stderr", "echo no such flag: --bundle >&2; exit 7", "no such flag: --bundle"},
+		{"one that says nothing", "exit 7", "exit status 7"},
+		{"one that does nothing", "exit 0", "ended with code 0 before the plugin started"},
+		{"one that dies", "kill -9 $$", "did not terminate successfully"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			executortest.VerifyNoLeaks(t)
+			root := t.TempDir()
+			e, err := runc.New(root, make(exits), runc.WithRuntime(script(t, test.script)))
+			assert.NilError(t, err)
+			defer e.Close()
+			err = e.Create("p", specs.Spec{}, newOutput(), newOutput())
+			assert.ErrorContains(t, err, test.want)
+			assertNothingLeft(t, root)
+		})
+	}
+}
+
+func script(t testing.TB, commands string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "runtime")
+	assert.NilError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+commands+"\n"), 0o700))
+	return path
+}
+
+func TestNewRefuses(t *testing.T) {
+	executortest.VerifyNoLeaks(t)
+	_, err := runc.New(t.TempDir(), make(exits), runc.WithRuntime("no-such-runtime"))
+	assert.ErrorContains(t, err, "no-such-runtime")
+	assert.Assert(t, errdefs.IsUnavailable(err))
+
+	file := filepath.Join(t.TempDir(), "file")
+	assert.NilError(t, os.WriteFile(file, nil, 0o600))
+	_, err = runc.New(file, make(exits))
+	assert.ErrorContains(t, err, file)
+}
+
+// Close does not wait for a runtime that hangs.
+func TestCloseEndsACreateUnderWay(t *testing.T) {
+	executortest.VerifyNoLeaks(t)
+	root := t.TempDir()
+	begun := filepath.Join(t.TempDir(), "begun")
+	assert.NilError(t, syscall.Mkfifo(begun, 0o600))
+	e, err := runc.New(root, make(exits), runc.WithRuntime(script(t, "echo > "+begun+"; exec sleep 1000")))
+	assert.NilError(t, err)
+	created := make(chan error, 1)
+	go func() { created <- e.Create("p", specs.Spec{}, newOutput(), newOutput()) }()
+	_, err = os.ReadFile(begun)
+	assert.NilError(t, err)
+
+	assert.NilError(t, e.Close())
+	err = <-created
+	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
+	assertNothingLeft(t, root)
+}
+
+func TestRuntimeArgs(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, ended, id := t.TempDir(), make(exits, 1), newID()
+	e, err := runc.New(root, ended, runc.WithRuntimeArgs("--debug"))
+	assert.NilError(t, err)
+	defer e.Close()
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+	log, err := os.ReadFile(filepath.Join(root, "bundles", id, "log.json"))
+	assert.NilError(t, err)
+	assert.Assert(t, strings.Contains(string(log), `"level":"debug"`), "%s", log)
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.await(t, id)
+}
