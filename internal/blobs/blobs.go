@@ -10,10 +10,7 @@ package blobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -21,7 +18,6 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dovetailhq/plugin/internal/durable"
 )
@@ -32,6 +28,7 @@ type Store struct {
 	dir     string
 	fs      *durable.FS
 	pins    pins
+	refs    refs
 
 	sweeping sync.Mutex // held by the one sweep that runs
 }
@@ -68,6 +65,16 @@ func (s *Store) Size(ctx context.Context, dgst digest.Digest) (int64, error) {
 	return info.Size, err
 }
 
+// Has reports whether a blob is here. Pin it first, or it may be gone when the
+// answer arrives.
+func (s *Store) Has(ctx context.Context, dgst digest.Digest) (bool, error) {
+	_, err := s.Size(ctx, dgst)
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Put stores data, held by pin.
 func (s *Store) Put(ctx context.Context, pin *Pin, data []byte) (digest.Digest, error) {
 	dgst := digest.FromBytes(data)
@@ -84,37 +91,6 @@ func (s *Store) Put(ctx context.Context, pin *Pin, data []byte) (digest.Digest, 
 		return "", err
 	}
 	return dgst, nil
-}
-
-// ReadAll returns the bytes of a blob of at most limit bytes, verified.
-func (s *Store) ReadAll(ctx context.Context, dgst digest.Digest, limit int64) ([]byte, error) {
-	size, err := s.Size(ctx, dgst)
-	if err != nil {
-		return nil, err
-	}
-	if size > limit {
-		return nil, &TooLargeError{Digest: dgst, Size: size, Limit: limit}
-	}
-	data, err := content.ReadBlob(ctx, s.content, ocispec.Descriptor{Digest: dgst, Size: size})
-	if err != nil {
-		return nil, err
-	}
-	if digest.FromBytes(data) != dgst {
-		return nil, &CorruptError{Digest: dgst}
-	}
-	return data, nil
-}
-
-// Reader returns the bytes of a blob, not verified; the caller closes it.
-func (s *Store) Reader(ctx context.Context, dgst digest.Digest) (io.ReadCloser, error) {
-	if err := dgst.Validate(); err != nil {
-		return nil, err
-	}
-	file, err := os.Open(s.path(dgst))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("blob %s: %w", dgst, errdefs.ErrNotFound)
-	}
-	return file, err
 }
 
 // sync makes the name of a committed blob durable; its bytes are already.

@@ -67,7 +67,14 @@ func TestPutAndRead(t *testing.T) {
 	_, err = s.Reader(t.Context(), absent)
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
 	_, err = s.Reader(t.Context(), "sha256:../../../etc/passwd")
-	assert.Check(t, is.ErrorIs(err, digest.ErrDigestInvalidLength))
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
+	for dgst, want := range map[digest.Digest]bool{dgst: true, absent: false} {
+		has, err := s.Has(t.Context(), dgst)
+		assert.NilError(t, err)
+		assert.Equal(t, has, want)
+	}
+	_, err = s.Has(t.Context(), "no digest")
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }
 
 func TestEmptyBlob(t *testing.T) {
@@ -85,6 +92,29 @@ func TestCorruptBlobIsNotRead(t *testing.T) {
 	assert.NilError(t, os.WriteFile(s.path(dgst), []byte("CONTENT"), 0o600))
 	_, err := s.ReadAll(t.Context(), dgst, 100)
 	assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
+	assert.Check(t, is.ErrorContains(err, dgst.String()))
+	reader, err := s.Reader(t.Context(), dgst)
+	assert.NilError(t, err)
+	defer reader.Close()
+	_, err = io.Copy(io.Discard, reader)
+	assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
+}
+
+// A reader that is open goes on while its blob is swept.
+func TestReadWhileSwept(t *testing.T) {
+	s := open(t, nil)
+	pin := s.NewPin()
+	dgst := put(t, s, pin, "content")
+	pin.Release()
+	reader, err := s.Reader(t.Context(), dgst)
+	assert.NilError(t, err)
+	defer reader.Close()
+	_, err = s.Sweep(t.Context(), nothing)
+	assert.NilError(t, err)
+	assert.Check(t, !s.has(dgst))
+	data, err := io.ReadAll(reader)
+	assert.NilError(t, err)
+	assert.Equal(t, string(data), "content")
 }
 
 func TestIngest(t *testing.T) {
@@ -140,6 +170,53 @@ func TestSweep(t *testing.T) {
 	_, err = s.Sweep(t.Context(), nothing)
 	assert.NilError(t, err)
 	assert.Check(t, !s.has(pinned) && !s.has(marked))
+}
+
+// Only what is named by a digest is ours.
+func TestSweepLeavesForeignFiles(t *testing.T) {
+	s := open(t, nil)
+	foreign := []string{"blobs/note", "blobs/sha256/note", "blobs/sha256/" + digest.FromString("dir").Encoded() + "/file", "blobs/md5/x", "note"}
+	for _, name := range foreign {
+		path := filepath.Join(s.dir, name)
+		assert.NilError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		assert.NilError(t, os.WriteFile(path, nil, 0o600))
+	}
+	swept, err := s.Sweep(t.Context(), nothing)
+	assert.NilError(t, err)
+	assert.Equal(t, swept, Swept{})
+	for _, name := range foreign {
+		_, err := os.Stat(filepath.Join(s.dir, name))
+		assert.Check(t, err)
+	}
+}
+
+// A blob that can't be deleted keeps none of the others.
+func TestSweepGoesOn(t *testing.T) {
+	s := open(t, nil)
+	pin := s.NewPin()
+	stuck, garbage := put(t, s, pin, "stuck"), put(t, s, pin, "garbage")
+	pin.Release()
+	broken := errors.New("no power")
+	s.fs = &durable.FS{Fault: func(step durable.Step) error {
+		if step.Path == s.path(stuck) {
+			return broken
+		}
+		return nil
+	}}
+	swept, err := s.Sweep(t.Context(), nothing)
+	assert.Check(t, is.ErrorIs(err, broken))
+	assert.Equal(t, swept, Swept{Blobs: 1, Bytes: 7})
+	assert.Check(t, s.has(stuck) && !s.has(garbage))
+}
+
+func TestSweepThatIsCancelled(t *testing.T) {
+	s := open(t, nil)
+	dgst := put(t, s, s.NewPin(), "x")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := s.Sweep(ctx, nothing)
+	assert.Check(t, is.ErrorIs(err, context.Canceled))
+	assert.Check(t, s.has(dgst))
 }
 
 func TestSweepThatCannotMarkDeletesNothing(t *testing.T) {

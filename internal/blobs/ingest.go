@@ -12,7 +12,6 @@ import (
 // It belongs to one goroutine. Commit or Abort ends it.
 type Ingest struct {
 	store  *Store
-	pin    *Pin
 	ref    string
 	writer content.Writer // nil once ended
 }
@@ -20,11 +19,11 @@ type Ingest struct {
 // Ingest begins to take in content that pin will hold.
 func (s *Store) Ingest(ctx context.Context, pin *Pin) (*Ingest, error) {
 	ref := "ingest-" + rand.Text()
-	writer, err := s.content.Writer(ctx, content.WithRef(ref))
+	writer, err := s.Content(pin).Writer(ctx, content.WithRef(ref))
 	if err != nil {
 		return nil, err
 	}
-	return &Ingest{store: s, pin: pin, ref: ref, writer: writer}, nil
+	return &Ingest{store: s, ref: ref, writer: writer}, nil
 }
 
 // Write adds bytes.
@@ -38,13 +37,12 @@ func (i *Ingest) Commit(ctx context.Context) (Blob, error) {
 		return Blob{}, err
 	}
 	blob := Blob{Digest: i.writer.Digest(), Size: status.Offset}
-	i.pin.Add(blob.Digest)
 	err = i.writer.Commit(ctx, blob.Size, blob.Digest)
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return Blob{}, err
 	}
 	i.writer = nil
-	return blob, i.store.sync(blob.Digest)
+	return blob, nil
 }
 
 // Abort forgets the bytes, unless they were committed.
@@ -54,6 +52,6 @@ func (i *Ingest) Abort() {
 	}
 	_ = i.writer.Close()
 	i.writer = nil
-	// Bytes that can't be removed now are an abandoned ingest, and swept.
-	_ = i.store.content.Abort(context.Background(), i.ref)
+	// Bytes that can't be removed now stay listed as unfinished.
+	_ = i.store.Abort(i.ref)
 }

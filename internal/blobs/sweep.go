@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -29,13 +27,9 @@ func (s *Store) Sweep(ctx context.Context, mark func() (map[digest.Digest]struct
 	defer s.sweeping.Unlock()
 	s.pins.beginSweep()
 	defer s.pins.endSweep()
-	var candidates []content.Info
-	err := s.content.Walk(ctx, func(info content.Info) error {
-		candidates = append(candidates, info)
-		return nil
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Swept{}, fmt.Errorf("list blobs: %w", err)
+	candidates, err := s.list()
+	if err != nil {
+		return Swept{}, err
 	}
 	marked, err := mark()
 	if err != nil {
@@ -44,7 +38,7 @@ func (s *Store) Sweep(ctx context.Context, mark func() (map[digest.Digest]struct
 	return s.delete(ctx, candidates, marked)
 }
 
-func (s *Store) delete(ctx context.Context, candidates []content.Info, marked map[digest.Digest]struct{}) (Swept, error) {
+func (s *Store) delete(ctx context.Context, candidates []Blob, marked map[digest.Digest]struct{}) (Swept, error) {
 	var swept Swept
 	var problems []error
 	for _, candidate := range candidates {
