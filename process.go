@@ -161,7 +161,9 @@ func (u *unit) explain(cause error) error {
 	}
 	if explained.Phase == PhaseReady {
 		explained.Output = p.output.last()
-	} else {
+	}
+	// runc starts what can't be executed, and lets it exit.
+	if explained.Phase != PhaseReady || exited != nil {
 		explained.Hint = hint(u.plugin)
 	}
 	if errdefs.IsInvalidArgument(explained.Err) {
