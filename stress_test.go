@@ -160,9 +160,7 @@ func onlook(w *world, stop chan struct{}) {
 		_, err := w.List(filters.NewArgs(filters.Arg("capability", "volumedriver")))
 		assert.Check(w.t, err)
 		for id, p := range w.config.Store.GetAll() {
-			p.Acquire()
 			assert.Check(w.t, p.GetID() == id)
-			p.Release()
 		}
 		w.GC()
 		cancel()
