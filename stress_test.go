@@ -184,7 +184,13 @@ func checkWorld(t *testing.T, w *world, owners []*owner) {
 		for name, known := range o.model {
 			p, err := w.Get(name)
 			assert.NilError(t, err)
-			assert.Equal(t, w.alive(name), known.enabled, name)
+			state := w.status(name).State
+			if known.enabled {
+				assert.Check(t, state == "running" || state == "backoff" || state == "starting", "%s is %s", name, state)
+			} else {
+				assert.Equal(t, state, "disabled", name)
+				assert.Check(t, !w.alive(name), name)
+			}
 			assert.Equal(t, p.GetRefCount(), 0, name)
 			needed[p.Config.Encoded()] = true
 			needed[p.Manifest.Encoded()] = true
