@@ -6,4 +6,6 @@
 // activation call and obeys SIGTERM; its [Behaviour] says otherwise where a
 // test wants a plugin that fails to start, never listens, crashes, ignores
 // SIGTERM, or an executor that reports exits in an unusual way.
+//
+// [CheckRoot] verifies a manager's root directory, and its memory with it.
 package plugintest

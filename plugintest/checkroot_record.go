@@ -1,0 +1,98 @@
+package plugintest
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// pluginFiles are the names that belong into a plugin's directory.
+var pluginFiles = []string{"config.json", "rootfs", "propagated-mount", "output.log", "output.log.old"}
+
+// checkPlugin looks at one plugin's directory.
+func (c *rootChecker) checkPlugin(id string) {
+	dir := filepath.Join(c.root, id)
+	for _, entry := range c.list(dir) {
+		if !slices.Contains(pluginFiles, entry.Name()) {
+			c.problem("plugin %s: %s is left", id, entry.Name())
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		c.problem("plugin %s: read record: %v", id, err)
+		return
+	}
+	p := &v2.Plugin{}
+	if err := json.Unmarshal(data, p); err != nil {
+		c.problem("plugin %s: read record: %v", id, err)
+		return
+	}
+	c.plugins[id], c.raw[id] = p, data
+	c.checkRecord(id, p)
+	c.checkRootfs(id, p.Blobsums)
+}
+
+// checkRecord looks whether a record is complete, and of one version.
+func (c *rootChecker) checkRecord(id string, p *v2.Plugin) {
+	if p.GetID() != id {
+		c.problem("plugin %s: the record is of plugin %q", id, p.GetID())
+	}
+	named, err := reference.ParseNormalizedNamed(p.Name())
+	if err != nil || reference.IsNameOnly(named) {
+		c.problem("plugin %s: %q is not a name with a tag", id, p.Name())
+	}
+	if len(p.PluginObj.Config.Entrypoint) == 0 {
+		c.problem("plugin %s: the record has no entrypoint", id)
+	}
+	for what, dgst := range map[string]digest.Digest{"config": p.Config, "manifest": p.Manifest} {
+		if dgst == "" {
+			c.problem("plugin %s: the record has no %s digest", id, what)
+		}
+	}
+	for _, dgst := range append([]digest.Digest{p.Config, p.Manifest}, p.Blobsums...) {
+		c.need(id, dgst)
+	}
+	if data := c.read(p.Manifest); data != nil {
+		c.checkManifest(id, p, data)
+	}
+	if data := c.read(p.Config); data != nil {
+		c.checkConfig(id, p, data)
+	}
+}
+
+// checkManifest looks whether the record is of the version of its manifest.
+func (c *rootChecker) checkManifest(id string, p *v2.Plugin, data []byte) {
+	var manifest ocispec.Manifest
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		c.problem("plugin %s: read manifest %s: %v", id, p.Manifest, err)
+		return
+	}
+	layers := make([]digest.Digest, len(manifest.Layers))
+	for i, layer := range manifest.Layers {
+		layers[i] = layer.Digest
+	}
+	if manifest.Config.Digest != p.Config || !slices.Equal(layers, p.Blobsums) {
+		c.problem("plugin %s: the record and manifest %s are of two versions", id, p.Manifest)
+	}
+}
+
+func (c *rootChecker) checkConfig(id string, p *v2.Plugin, data []byte) {
+	config, err := v2.ParseConfig(data)
+	if err != nil {
+		c.problem("plugin %s: read config %s: %v", id, p.Config, err)
+		return
+	}
+	blob, blobErr := json.Marshal(config)
+	record, recordErr := json.Marshal(p.PluginObj.Config)
+	if blobErr != nil || recordErr != nil || !bytes.Equal(blob, record) {
+		c.problem("plugin %s: the record and config %s are of two versions", id, p.Config)
+	}
+}
