@@ -15,7 +15,7 @@ func NewHandler(backend Backend) http.Handler {
 // own routers, to be joined with others by [NewMux] or by docker's API server.
 func NewRouter(backend Backend) router.Router {
 	p := &plugins{backend: backend}
-	return routes{
+	all := routes{
 		router.NewGetRoute("/plugins", p.list),
 		router.NewGetRoute("/plugins/privileges", p.privileges),
 		router.NewGetRoute("/plugins/{name:.*}/json", p.inspect),
@@ -28,6 +28,13 @@ func NewRouter(backend Backend) router.Router {
 		router.NewPostRoute("/plugins/{name:.*}/push", p.push),
 		router.NewDeleteRoute("/plugins/{name:.*}", p.remove),
 	}
+	if observer, ok := backend.(Observer); ok {
+		o := observed{observer}
+		all = append(all,
+			router.NewGetRoute("/plugins/{name:.*}/status", o.status),
+			router.NewGetRoute("/plugins/{name:.*}/logs", o.logs))
+	}
+	return all
 }
 
 // routes is a router of fixed routes.

@@ -1,0 +1,96 @@
+package engineapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/docker/docker/api/server/httputils"
+
+	"github.com/dovetailhq/plugin"
+)
+
+// Observer is what a [Backend] implements to have two more endpoints, which
+// docker does not have: GET /plugins/{name}/status, and GET
+// /plugins/{name}/logs with the parameters follow, tail (a number) and since
+// (RFC 3339, or seconds since 1970), which streams a JSON object a line.
+type Observer interface {
+	Status(refOrID string) (*plugin.Status, error)
+	Logs(ctx context.Context, refOrID string, options plugin.LogOptions) (iter.Seq2[plugin.LogLine, error], error)
+}
+
+var _ Observer = (*plugin.Manager)(nil)
+
+type observed struct {
+	observer Observer
+}
+
+func (o observed) status(_ context.Context, w http.ResponseWriter, _ *http.Request, vars map[string]string) error {
+	status, err := o.observer.Status(vars["name"])
+	if err != nil {
+		return err
+	}
+	return httputils.WriteJSON(w, http.StatusOK, status)
+}
+
+func (o observed) logs(ctx context.Context, w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	options, err := logOptions(r)
+	if err != nil {
+		return err
+	}
+	lines, err := o.observer.Logs(ctx, vars["name"], options)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w)
+	_ = flush.Flush() // a client that follows wants to know that it does
+	encoder := json.NewEncoder(w)
+	for line, err := range lines {
+		if err != nil {
+			return nil // the client has gone, or finds the stream at its end
+		}
+		if err := encoder.Encode(line); err != nil {
+			return nil
+		}
+		if options.Follow {
+			_ = flush.Flush()
+		}
+	}
+	return nil
+}
+
+func logOptions(r *http.Request) (plugin.LogOptions, error) {
+	if err := httputils.ParseForm(r); err != nil {
+		return plugin.LogOptions{}, err
+	}
+	options := plugin.LogOptions{Follow: httputils.BoolValue(r, "follow")}
+	if tail := r.Form.Get("tail"); tail != "" && tail != "all" {
+		count, err := strconv.Atoi(tail)
+		if err != nil || count < 0 {
+			return options, invalid(fmt.Errorf("tail %q is not a number of lines", tail))
+		}
+		options.Tail = count
+	}
+	if since := r.Form.Get("since"); since != "" {
+		at, err := parseTime(since)
+		if err != nil {
+			return options, invalid(fmt.Errorf("since %q is neither a time of RFC 3339 nor seconds since 1970", since))
+		}
+		options.Since = at
+	}
+	return options, nil
+}
+
+func parseTime(text string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return at, nil
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(seconds, 0), err
+}
