@@ -49,10 +49,7 @@ func newHouse(t testing.TB) *house {
 		host:     "unix://" + filepath.Join(directory, "s"),
 		runtime:  "runc",
 		logLevel: "error",
-		executor: func(m *plugin.Manager) (plugin.Executor, error) {
-			h.executor.HandleExits(func(id string) { _ = m.HandleExitEvent(id) })
-			return h.executor, nil
-		},
+		executor: h.executor.Creator(),
 	}
 	return h
 }

@@ -19,22 +19,20 @@ import (
 
 // A daemon makes one manager, asks the store for the drivers it needs, and
 // shuts the manager down at its end. This one runs its plugins by a fake, so
-// that it can be tried anywhere; a real one returns
-// runc.New("/run/mydaemon/runtime", m) instead, or containerd's.
+// that it can be tried anywhere; a real one has a function for CreateExecutor
+// that returns runc.New("/run/mydaemon/runtime", m), or containerd's.
 func Example() {
 	directory, err := os.MkdirTemp("", "")
 	check(err)
 	defer os.RemoveAll(directory)
 
-	store, fake := plugin.NewStore(), &plugintest.Executor{}
+	fake := &plugintest.Executor{}
+	store := plugin.NewStore()
 	manager, err := plugin.NewManager(plugin.ManagerConfig{
-		Store:    store,
-		Root:     filepath.Join(directory, "plugins"),
-		ExecRoot: filepath.Join(directory, "run"),
-		CreateExecutor: func(m *plugin.Manager) (plugin.Executor, error) {
-			fake.HandleExits(func(id string) { _ = m.HandleExitEvent(id) })
-			return fake, nil
-		},
+		Store:          store,
+		Root:           filepath.Join(directory, "plugins"),
+		ExecRoot:       filepath.Join(directory, "run"),
+		CreateExecutor: fake.Creator(),
 		LogPluginEvent: func(_, name string, action events.Action) { fmt.Println(action, name) },
 	})
 	check(err)

@@ -29,7 +29,7 @@ func tools(t testing.TB) built {
 	if os.Getuid() != 0 {
 		t.Skip("plugins are run and mounted by root")
 	}
-	for _, command := range []string{"runc", "curl"} {
+	for _, command := range []string{"runc", "containerd", "curl"} {
 		if _, err := exec.LookPath(command); err != nil {
 			t.Fatalf("%s is missing: make test installs it", command)
 		}

@@ -32,3 +32,23 @@ create_as_is() {
 		curl --silent --show-error --unix-socket "$SOCKET" --header 'Content-Type: application/x-tar' \
 			--data-binary @- "http://plugind/plugins/create?name=$1"
 }
+
+# start_containerd starts one of our own, with its socket at $WORK/c.
+start_containerd() {
+	cat >containerd.toml <<-END
+		version = 2
+		root = "$WORK/containerd"
+		state = "$WORK/containerd-state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri"]
+		[grpc]
+		address = "$WORK/c"
+	END
+	containerd --config containerd.toml >containerd.log 2>&1 &
+	echo $! >containerd.pid
+}
+
+# stop_containerd ends it and waits for that.
+stop_containerd() {
+	pid=$(cat containerd.pid)
+	kill "$pid" && tail --pid="$pid" --follow /dev/null
+}

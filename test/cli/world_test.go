@@ -67,6 +67,9 @@ func (w *world) control(t testing.TB, verb string, flags []string) {
 	switch verb {
 	case "start":
 		args := append([]string{"--root", w.root(), "--exec-root", w.execRoot(), "--host", "unix://" + w.socket(), "--log-level", "debug"}, flags...)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "$WORK", w.work)
+		}
 		w.daemon = startDaemon(t, w.tools.bin, args...)
 	case "stop":
 		w.daemon.stop(t)
