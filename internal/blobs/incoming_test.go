@@ -1,0 +1,157 @@
+package blobs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+func named(text string) Blob {
+	return Blob{Digest: digest.FromString(text), Size: int64(len(text))}
+}
+
+func incoming(t *testing.T, s *Store, text string) *Incoming {
+	t.Helper()
+	in, err := s.Incoming(t.Context(), s.NewPin(), named(text))
+	assert.NilError(t, err)
+	return in
+}
+
+func send(t *testing.T, in *Incoming, text string) {
+	t.Helper()
+	_, err := io.WriteString(in, text)
+	assert.NilError(t, err)
+}
+
+// readers are opened before, while and after a blob comes; each reads all.
+func TestIncomingIsReadWhileItComes(t *testing.T) {
+	s := open(t, nil)
+	text := strings.Repeat("some content ", 20000)
+	synctest.Test(t, func(t *testing.T) {
+		in := incoming(t, s, text)
+		results := make(chan []byte, 4)
+		read := func() {
+			r, err := in.Reader(t.Context())
+			assert.NilError(t, err)
+			go func() {
+				defer r.Close()
+				data, err := io.ReadAll(r)
+				assert.Check(t, err)
+				results <- data
+			}()
+		}
+		read()
+		send(t, in, text[:1000])
+		read()
+		synctest.Wait()
+		for rest := text[1000:]; rest != ""; rest = rest[min(len(rest), 7000):] {
+			send(t, in, rest[:min(len(rest), 7000)])
+		}
+		read()
+		synctest.Wait()
+		assert.Equal(t, len(results), 0, "a reader ended before the blob was verified")
+		assert.NilError(t, in.Commit(t.Context()))
+		read()
+		for range 4 {
+			assert.Check(t, bytes.Equal(<-results, []byte(text)))
+		}
+	})
+	assert.Check(t, s.has(named(text).Digest))
+	_, err := s.Incoming(t.Context(), s.NewPin(), named(text))
+	assert.Check(t, errdefs.IsAlreadyExists(err), "%v", err)
+}
+
+func TestIncomingIsResumed(t *testing.T) {
+	s := open(t, nil)
+	cut := errors.New("connection cut")
+	in := incoming(t, s, "one two")
+	assert.Equal(t, in.Resumed, int64(0))
+	r, err := in.Reader(t.Context())
+	assert.NilError(t, err)
+	defer r.Close()
+	send(t, in, "one ")
+	in.Fail(cut)
+	_, err = io.ReadAll(r)
+	assert.Check(t, is.ErrorIs(err, cut))
+
+	in = incoming(t, s, "one two")
+	assert.Equal(t, in.Resumed, int64(4))
+	send(t, in, "two")
+	assert.Equal(t, in.Arrived(), int64(7))
+	assert.NilError(t, in.Commit(t.Context()))
+	data, err := s.ReadAll(t.Context(), named("one two").Digest, 100)
+	assert.NilError(t, err)
+	assert.Equal(t, string(data), "one two")
+}
+
+// What is not the promised blob is refused, and nothing of it stays.
+func TestIncomingWrongContent(t *testing.T) {
+	tests := []struct{ name, sent, want string }{
+		{"other bytes", "other", "got content of digest sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"},
+		{"too few", "righ", "got 4 bytes, want 5"},
+		{"too many", "right and more", "got 14 bytes, want 5"},
+		{"none", "", "got 0 bytes, want 5"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := open(t, nil)
+			in := incoming(t, s, "right")
+			r, err := in.Reader(t.Context())
+			assert.NilError(t, err)
+			defer r.Close()
+			send(t, in, test.sent)
+			err = in.Commit(t.Context())
+			assert.Check(t, is.ErrorContains(err, test.want))
+			assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
+			_, err = io.ReadAll(r)
+			assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
+			usage, err := s.Usage(t.Context())
+			assert.NilError(t, err)
+			assert.Equal(t, usage, Usage{})
+			assert.Equal(t, incoming(t, s, "right").Resumed, int64(0))
+		})
+	}
+}
+
+func TestIncomingReaderStopsWaiting(t *testing.T) {
+	s := open(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		in := incoming(t, s, "text")
+		why := errors.New("another layer failed")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r, err := in.Reader(ctx)
+		assert.NilError(t, err)
+		defer r.Close()
+		go cancel(why)
+		_, err = io.ReadAll(r)
+		assert.Check(t, is.ErrorIs(err, why))
+		in.Fail(why)
+	})
+}
+
+// A blob that a power cut left short does not stay in the way.
+func TestIncomingReplacesTruncated(t *testing.T) {
+	s := open(t, nil)
+	dgst := put(t, s, s.NewPin(), "content")
+	assert.NilError(t, os.Truncate(s.path(dgst), 0))
+	in := incoming(t, s, "content")
+	send(t, in, "content")
+	assert.NilError(t, in.Commit(t.Context()))
+	data, err := s.ReadAll(t.Context(), dgst, 100)
+	assert.NilError(t, err)
+	assert.Equal(t, string(data), "content")
+
+	assert.NilError(t, s.Discard(dgst))
+	assert.Check(t, !s.has(dgst))
+	assert.Check(t, errdefs.IsInvalidArgument(s.Discard("../x")))
+}
