@@ -1,3 +1,5 @@
+//go:build linux
+
 package engineapi
 
 import (
@@ -15,11 +17,14 @@ import (
 	"github.com/docker/docker/client"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
 // dial serves backend on a unix socket and returns docker's own client to it.
 func dial(t testing.TB, backend Backend) *client.Client {
 	t.Helper()
+	executortest.VerifyNoLeaks(t)
 	address := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", address)
 	assert.NilError(t, err)
