@@ -26,9 +26,9 @@ const (
 	mediaTypeLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
-// CreateFromContext installs a plugin from a build context: an uncompressed
-// tar stream of config.json and of the directory rootfs. It is read once, and
-// closed. The plugin is named options.RepoName, with the tag latest if it has
+// CreateFromContext installs a plugin from a build context: a tar stream of
+// config.json and of the directory rootfs, plain or compressed by gzip or
+// zstd. It is read once, and closed. The plugin is named options.RepoName, with the tag latest if it has
 // none, and is disabled.
 //
 // Errors: [ExistsError], [InvalidError] for the name, class InvalidParameter

@@ -34,8 +34,8 @@ type Parts struct {
 	LayerBytes int64
 }
 
-// Split reads a build context, an uncompressed archive of config.json and of
-// what is below rootfs/, and in one pass unpacks the rootfs and writes it as a
+// Split reads a build context, an archive of config.json and of what is below
+// rootfs/, plain or compressed as a layer may be, and in one pass unpacks the rootfs and writes it as a
 // layer. Other entries at the top are ignored. What [Unpacker.Apply] makes of
 // the layer is what Split unpacked, and the same context gives the same layer
 // on every host.
@@ -58,8 +58,14 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 	}
 	defer layer.abandon()
 
+	plain, err := Decompress(buildContext, options.Limits)
+	if err != nil {
+		return Parts{}, err
+	}
+	defer plain.Close()
+
 	s := &splitter{unpacker: unpacker, layer: layer}
-	if err := pump(ctx, buildContext, s.split); err != nil {
+	if err := pump(ctx, plain, s.split); err != nil {
 		return Parts{}, err
 	}
 	return Parts{Config: s.config, DiffID: layer.diffID(), LayerBytes: layer.bytes}, nil

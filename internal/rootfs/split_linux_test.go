@@ -125,6 +125,7 @@ func TestSplitReadsEveryForm(t *testing.T) {
 		{"global header", archive(t, entry{tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "rootfs/x", PAXRecords: map[string]string{"comment": "x"}}, ""}, folder("rootfs"), file("config.json", "{}")), ""},
 		{"parent by symlink", buildContext(t, symlink("lib", "usr/lib"), file("lib/a", "x")), "lib->usr/lib usr/ usr/lib/ usr/lib/a=x"},
 		{"no end mark", buildContext(t, file("a", "x"))[:5120], "a=x"},
+		{"compressed by gzip", gzipped(t, buildContext(t, file("a", "x"))), "a=x"},
 		{"padding", append(buildContext(t, file("a", "x")), make([]byte, 1<<20)...), "a=x"},
 	}
 	for _, test := range tests {

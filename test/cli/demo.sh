@@ -87,7 +87,9 @@ step docker plugin ls
 
 step docker volume create --driver example/volume data
 step docker volume ls
-answer=$(on_volume mount | tee /dev/stderr | tail -n 1)
+answer=$(on_volume mount)
+echo "$answer"
+answer=${answer##*$'\n'}
 mountpoint=$(sed -n 's/.*"Mountpoint":"\([^"]*\)".*/\1/p' <<<"$answer")
 step grep "$mountpoint" /proc/self/mountinfo
 step bash -c "echo 'hello from the host' >$mountpoint/greeting"
