@@ -1,0 +1,121 @@
+package disk
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/log"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/moby/sys/mount"
+	"github.com/opencontainers/go-digest"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/compat/internal/subject"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+func TestMain(m *testing.M) {
+	log.L.Logger.SetOutput(io.Discard) // docker's manager has no other way
+	os.Exit(m.Run())
+}
+
+// host is a directory that managers take turns at.
+type host struct {
+	t        *testing.T
+	config   subject.Config
+	executor *plugintest.Executor
+}
+
+func newHost(t *testing.T, liveRestore bool) *host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("docker's manager mounts, which only root may")
+	}
+	t.Chdir(t.TempDir())                    // docker's manager moves things there, see config
+	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	assert.NilError(t, err)
+	executor := &plugintest.Executor{}
+	h := &host{t: t, executor: executor, config: subject.Config{
+		Root:        filepath.Join(t.TempDir(), "plugins"),
+		ExecRoot:    execRoot,
+		Executor:    executor,
+		LiveRestore: liveRestore,
+		Log:         func(string, string, events.Action) {},
+	}}
+	t.Cleanup(func() {
+		executor.KillAll()
+		assert.Check(t, mount.RecursiveUnmount(h.config.Root)) // live restore leaves mounts
+		assert.Check(t, os.RemoveAll(execRoot))
+	})
+	return h
+}
+
+// under lets one manager do something, and ends it.
+func (h *host) under(start subject.Start, do func(subject.Subject)) {
+	h.t.Helper()
+	s, err := start(h.config)
+	assert.NilError(h.t, err)
+	defer s.Shutdown()
+	do(s)
+}
+
+// record is what a manager keeps of a plugin, as far as both know it.
+type record struct {
+	Plugin           types.Plugin `json:"plugin"`
+	Rootfs           string
+	Config, Manifest digest.Digest
+	Blobsums         []digest.Digest
+	SwarmServiceID   string
+}
+
+// records reads what is on disk, by name.
+func (h *host) records() map[string]record {
+	h.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(h.config.Root, strings.Repeat("[0-9a-f]", 64), "config.json"))
+	assert.NilError(h.t, err)
+	records := map[string]record{}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		assert.NilError(h.t, err)
+		var r record
+		assert.NilError(h.t, json.Unmarshal(data, &r))
+		// Docker's writes it no sooner than at the first change.
+		assert.Check(h.t, r.Rootfs == "" || r.Rootfs == filepath.Join(filepath.Dir(path), "rootfs"), r.Rootfs)
+		records[r.Plugin.Name] = r
+	}
+	return records
+}
+
+// checkBlobs checks that what the records refer to is stored and is what its
+// digest says. Docker's collection of garbage takes the manifests too.
+func (h *host) checkBlobs(manifestsToo bool) {
+	h.t.Helper()
+	for name, r := range h.records() {
+		digests := append([]digest.Digest{r.Config}, r.Blobsums...)
+		if manifestsToo {
+			digests = append(digests, r.Manifest)
+		}
+		for _, dgst := range digests {
+			data, err := os.ReadFile(filepath.Join(h.config.Root, "storage", "blobs", "sha256", dgst.Encoded()))
+			assert.NilError(h.t, err, name)
+			assert.Equal(h.t, digest.FromBytes(data), dgst, name)
+		}
+	}
+}
+
+func list(t *testing.T, s subject.Subject) map[string]types.Plugin {
+	t.Helper()
+	found, err := s.List(filters.NewArgs())
+	assert.NilError(t, err)
+	all := map[string]types.Plugin{}
+	for _, p := range found {
+		all[p.Name] = p
+	}
+	return all
+}

@@ -1,0 +1,90 @@
+package subject
+
+import (
+	"context"
+	"io"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/plugin"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+type docker struct {
+	*plugin.Manager
+	store *plugin.Store
+}
+
+// Docker starts docker's manager.
+func Docker(c Config) (Subject, error) {
+	store := plugin.NewStore()
+	config := plugin.ManagerConfig{
+		Store:              store,
+		Root:               c.Root,
+		ExecRoot:           c.ExecRoot,
+		LiveRestoreEnabled: c.LiveRestore,
+		LogPluginEvent:     c.Log,
+		AuthzMiddleware:    c.Authz,
+		CreateExecutor: func(m *plugin.Manager) (plugin.Executor, error) {
+			if c.Executor == nil {
+				return nil, nil
+			}
+			c.Executor.HandleExits(func(id string) { _ = m.HandleExitEvent(id) })
+			return c.Executor, nil
+		},
+	}
+	if c.Registry != nil {
+		config.RegistryService = c.Registry
+	}
+	m, err := plugin.NewManager(config)
+	if err != nil {
+		return nil, err
+	}
+	return docker{Manager: m, store: store}, nil
+}
+
+func (d docker) Pull(ctx context.Context, ref reference.Named, name string, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, service string, env []string) error {
+	var options []plugin.CreateOpt
+	if service != "" {
+		options = append(options, plugin.WithSwarmService(service))
+	}
+	if len(env) > 0 {
+		options = append(options, plugin.WithEnv(env))
+	}
+	return d.Manager.Pull(ctx, ref, name, nil, authConfig, privileges, outStream, options...)
+}
+
+func (d docker) Plugin(idOrName string) (Plugin, error) {
+	p, err := d.Get(idOrName)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (d docker) Subscribe(buffer int) (<-chan interface{}, func()) { return d.SubscribeEvents(buffer) }
+
+func (d docker) Store() Store { return dockerStore{d.store} }
+
+type dockerStore struct{ *plugin.Store }
+
+func (s dockerStore) Mount(capability string, mount specs.Mount) {
+	s.RegisterRuntimeOpt(capability, plugin.WithSpecMounts([]specs.Mount{mount}))
+}
+
+func (s dockerStore) Lookup(refOrID string) (Plugin, error) {
+	p, err := s.GetV2Plugin(refOrID)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (s dockerStore) Names() map[string]string {
+	names := map[string]string{}
+	for id, p := range s.GetAll() {
+		names[id] = p.Name()
+	}
+	return names
+}
