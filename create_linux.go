@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -62,10 +63,10 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 func createName(repo string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(repo)
 	if err != nil {
-		return "", &InvalidError{What: "plugin name " + repo, Err: err}
+		return "", &InvalidError{What: fmt.Sprintf("plugin name %q", repo), Err: err}
 	}
 	if _, ok := named.(reference.Canonical); ok {
-		return "", &InvalidError{What: "plugin name " + repo, Err: errors.New("a new plugin has no digest yet: give a tag or nothing")}
+		return "", &InvalidError{What: fmt.Sprintf("plugin name %q", repo), Err: errors.New("a new plugin has no digest yet: give a tag or nothing")}
 	}
 	return reference.FamiliarString(reference.TagNameOnly(named)), nil
 }

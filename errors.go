@@ -38,7 +38,7 @@ func (e *AmbiguousError) InvalidParameter() {}
 type DisabledError struct{ Name string }
 
 func (e *DisabledError) Error() string {
-	return fmt.Sprintf("plugin %q found but disabled", e.Name)
+	return fmt.Sprintf("plugin %s found but disabled", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -48,7 +48,7 @@ func (e *DisabledError) Conflict() {}
 type EnabledError struct{ Name string }
 
 func (e *EnabledError) Error() string {
-	return fmt.Sprintf("plugin %q is enabled", e.Name)
+	return fmt.Sprintf("plugin %s is enabled: disable it first", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -62,7 +62,7 @@ type InUseError struct {
 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("plugin %q is in use", e.Name)
+	return fmt.Sprintf("plugin %s is in use", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -73,7 +73,7 @@ func (e *InUseError) Conflict() {}
 type ExistsError struct{ Name string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("plugin %q already exists", e.Name)
+	return fmt.Sprintf("plugin %s already exists", e.Name)
 }
 
 // Conflict marks the error's class.

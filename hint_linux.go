@@ -32,7 +32,7 @@ func hint(p *v2.Plugin) string {
 
 func missingSource(_ *v2.Plugin, snapshot types.Plugin) string {
 	for _, mount := range snapshot.Settings.Mounts {
-		if mount.Source == nil || mount.Type != "bind" {
+		if mount.Source == nil || *mount.Source == "" || mount.Type != "bind" {
 			continue
 		}
 		if _, err := os.Stat(*mount.Source); errors.Is(err, fs.ErrNotExist) {

@@ -268,7 +268,7 @@ func TestCreateRefusals(t *testing.T) {
 		conflict   bool
 		want       string
 	}{
-		{"duplicate name", "taken:latest", "", true, `plugin "taken:latest" already exists`},
+		{"duplicate name", "taken:latest", "", true, `plugin taken:latest already exists`},
 		{"canonical reference", "x@sha256:" + strings.Repeat("0", 64), "", false, "digest"},
 		{"no name", "", "", false, "invalid plugin name"},
 		{"bad name", "UPPER", "", false, "invalid plugin name"},

@@ -55,6 +55,9 @@ func (p *process) Start() error {
 	if err := p.connect(); err != nil {
 		return &phaseError{PhasePrepare, err}
 	}
+	if err := pm.writable(); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
 	// A socket that a crash left would be taken for a plugin that is slow.
 	if err := pm.files.Discard(p.execDir()); err != nil {
 		return &phaseError{PhasePrepare, err}
@@ -163,7 +166,7 @@ func (u *unit) explain(cause error) error {
 		explained.Output = p.output.last()
 	}
 	// runc starts what can't be executed, and lets it exit.
-	if explained.Phase != PhaseReady || exited != nil {
+	if explained.Phase == PhaseCreate || exited != nil {
 		explained.Hint = hint(u.plugin)
 	}
 	if errdefs.IsInvalidArgument(explained.Err) {

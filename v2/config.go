@@ -2,6 +2,8 @@ package v2
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/docker/docker/api/types"
@@ -15,6 +17,11 @@ import (
 func ParseConfig(data []byte) (types.PluginConfig, error) {
 	var config wireConfig
 	if err := json.Unmarshal(data, &config); err != nil {
+		var mismatch *json.UnmarshalTypeError
+		if errors.As(err, &mismatch) {
+			_, field, _ := strings.Cut(mismatch.Field, ".") // the first is a type of ours
+			err = fmt.Errorf("%s: a JSON %s is no %s", field, mismatch.Value, mismatch.Type)
+		}
 		return types.PluginConfig{}, ErrInvalidConfig{Err: err}
 	}
 	return config.value(), nil

@@ -38,7 +38,7 @@ type ErrInUse struct {
 
 // Error names the plugin.
 func (e ErrInUse) Error() string {
-	return fmt.Sprintf("plugin %q is in use", e.Name)
+	return fmt.Sprintf("plugin %s is in use", e.Name)
 }
 
 // Conflict is the error's class.

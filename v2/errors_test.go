@@ -31,7 +31,7 @@ func TestErrorClassesAndMessages(t *testing.T) {
 	}{
 		{ErrInadequateCapability{capability: "VolumeDriver"}, "", `plugin does not provide "volumedriver" capability`},
 		{ErrDisabled{Name: "example"}, "conflict", `plugin example found but disabled`},
-		{ErrInUse{Name: "example"}, "conflict", `plugin "example" is in use`},
+		{ErrInUse{Name: "example"}, "conflict", `plugin example is in use`},
 		{
 			ErrInvalidSetting{Setting: "A", Reason: "is not settable"}, "invalid parameter",
 			`"A" is not settable (settable in this plugin: nothing)`,

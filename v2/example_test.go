@@ -72,7 +72,7 @@ func ExamplePlugin_Use() {
 	// plugin example/volumes:latest found but disabled
 	// plugin does not provide "networkdriver" capability
 	// <nil>
-	// plugin "example/volumes:latest" is in use
+	// plugin example/volumes:latest is in use
 }
 
 func ExamplePlugin_ScopedPath() {

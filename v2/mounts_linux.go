@@ -13,8 +13,8 @@ import (
 const pluginSockets = "/run/docker/plugins"
 
 // setMounts adds to the default mounts of spec, in this order, the plugin's own
-// mounts, its socket directory, the host's name resolution and the propagated
-// mount. Each takes the place of what comes before it at the same destination,
+// mounts, the propagated mount, the socket directory and the host's name
+// resolution. Each takes the place of what comes before it at the same destination,
 // but for name resolution, which gives way.
 func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(string) bool) error {
 	mounts := slices.Clone(spec.Mounts)
@@ -24,15 +24,6 @@ func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(stri
 			return err
 		}
 		mounts = append(mounts, converted)
-	}
-	mounts = append(mounts, specs.Mount{
-		Destination: pluginSockets,
-		Type:        "bind",
-		Source:      socketDir(execRoot, view),
-		Options:     []string{"rbind", "rshared"},
-	})
-	if view.PluginObj.Config.Network.Type != "" {
-		mounts = append(mounts, nameResolution(mounts, exists)...)
 	}
 	if destination := view.PluginObj.Config.PropagatedMount; destination != "" {
 		destination = path.Join("/", destination)
@@ -46,6 +37,15 @@ func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(stri
 			Options:     []string{"rbind", "rw", "rshared"},
 		})
 		spec.Linux.RootfsPropagation = "rshared"
+	}
+	mounts = append(mounts, specs.Mount{
+		Destination: pluginSockets,
+		Type:        "bind",
+		Source:      socketDir(execRoot, view),
+		Options:     []string{"rbind", "rshared"},
+	})
+	if view.PluginObj.Config.Network.Type != "" {
+		mounts = append(mounts, nameResolution(mounts, exists)...)
 	}
 	spec.Mounts = lastAtEachDestination(mounts)
 	return nil
