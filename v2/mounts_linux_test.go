@@ -139,7 +139,9 @@ func TestPropagationIsSharedForThePropagatedMountOnly(t *testing.T) {
 	p.PluginObj.Config.PropagatedMount = "/mnt"
 	spec := specOf(t, p)
 	assert.Equal(t, spec.Linux.RootfsPropagation, "rshared")
-	assert.DeepEqual(t, spec.Mounts[len(spec.Mounts)-1].Options, []string{"rbind", "rw", "rshared"})
+	last := spec.Mounts[len(spec.Mounts)-2:]
+	assert.DeepEqual(t, last[0].Options, []string{"rbind", "rw", "rshared"})
+	assert.Equal(t, last[1].Destination, pluginSockets, "a propagated mount may hide the sockets")
 }
 
 func TestUserMount(t *testing.T) {
