@@ -1,19 +1,14 @@
 package plugin
 
 import (
-	"context"
 	"errors"
-	"io"
-	"net/http"
 	"slices"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/registry"
 
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
@@ -28,7 +23,7 @@ import (
 //
 // Errors: [EnabledError], [StartError], [BusyError], and class System when
 // the wish can't be written.
-func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) error {
+func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) (retErr error) {
 	timeout, err := callTimeout(config)
 	if err != nil {
 		return err
@@ -41,12 +36,21 @@ func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) er
 	if u.plugin.IsEnabled() {
 		return &EnabledError{Name: u.plugin.Name()}
 	}
+	earlier := u.plugin.Timeout()
+	defer func() {
+		if retErr != nil {
+			u.plugin.SetTimeout(earlier)
+		}
+	}()
 	u.plugin.SetTimeout(timeout)
 	if err := u.start(); err != nil {
 		return err
 	}
 	if err := u.wish(true); err != nil {
-		return errors.Join(err, u.stop())
+		if stopErr := u.stop(); stopErr != nil {
+			u.logger().WithError(stopErr).Error("stop plugin that can't be enabled")
+		}
+		return err
 	}
 	// Committed: from here on the plugin is enabled, also after a crash.
 	u.after = append(u.after, func() { pm.config.Store.CallHandler(u.plugin) })
@@ -180,23 +184,42 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) error {
 	if err := u.removable(force); err != nil {
 		return err
 	}
-	if u.plugin.IsEnabled() {
-		if err := u.disable(force); err != nil {
-			return err
-		}
-	}
-	if err := u.fire(lifecycle.Remove); err != nil {
+	wasEnabled := u.plugin.IsEnabled()
+	if err := u.suspend(); err != nil {
 		return err
 	}
 	if err := u.delete(); err != nil {
-		_ = u.fire(lifecycle.Fail)
+		u.resume(wasEnabled)
 		return err
 	}
-	_ = u.fire(lifecycle.Done)
 	pm.forget(u)
 	u.announce(events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
 	pm.requestGC()
 	return nil
+}
+
+// suspend stops a plugin that is to go. Its wish stays on disk, so that a
+// crash before the removal is committed leaves it as it was.
+func (u *unit) suspend() error {
+	if u.plugin.IsEnabled() {
+		u.manager.config.Store.SetState(u.plugin, false)
+		u.left()
+		if err := u.stop(); err != nil {
+			u.manager.config.Store.SetState(u.plugin, true)
+			u.supervised(true)
+			return err
+		}
+	}
+	return u.fire(lifecycle.Remove)
+}
+
+// resume takes suspend back.
+func (u *unit) resume(enabled bool) {
+	_ = u.fire(lifecycle.Fail)
+	if enabled {
+		u.manager.config.Store.SetState(u.plugin, true)
+		u.supervised(false)
+	}
 }
 
 func (u *unit) removable(force bool) error {
@@ -215,20 +238,28 @@ func (u *unit) removable(force bool) error {
 // delete commits the removal. What can't be unmounted or deleted at once is
 // no reason to say that the plugin is still there: it is swept later.
 func (u *unit) delete() error {
+	u.process.Ended()
 	root := u.manager.root
 	if err := unmountAll(root.Plugin(u.plugin.GetID())); err != nil {
 		u.logger().WithError(err).Warn("unmount plugin data")
 	}
 	err := root.Remove(u.plugin.GetID())
-	var leftover *layout.LeftoverError
-	if errors.As(err, &leftover) {
-		u.logger().WithError(err).Warn("remove plugin")
-		return nil
-	}
-	if err != nil {
+	if err := u.tolerateLeftover(err); err != nil {
 		return &StorageError{Op: "remove", Name: u.plugin.Name(), Err: err}
 	}
+	_ = u.fire(lifecycle.Done)
 	return nil
+}
+
+// tolerateLeftover takes what could not be deleted after a commit for no more
+// than it is.
+func (u *unit) tolerateLeftover(err error) error {
+	var leftover *layout.LeftoverError
+	if errors.As(err, &leftover) {
+		u.logger().WithError(err).Warn("delete what is left of a plugin")
+		return nil
+	}
+	return err
 }
 
 func (pm *Manager) forget(u *unit) {
@@ -237,26 +268,4 @@ func (pm *Manager) forget(u *unit) {
 	defer pm.mu.Unlock()
 	delete(pm.units, u.plugin.GetID())
 	u.closeLogbook()
-}
-
-var errNoRegistry = &UnsupportedError{Op: "transfer", Reason: "registries are not implemented yet"}
-
-// Privileges is not implemented yet and answers [UnsupportedError].
-func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error) {
-	return nil, errNoRegistry
-}
-
-// Pull is not implemented yet and answers [UnsupportedError].
-func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) error {
-	return errNoRegistry
-}
-
-// Push is not implemented yet and answers [UnsupportedError].
-func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header, authConfig *registry.AuthConfig, outStream io.Writer) error {
-	return errNoRegistry
-}
-
-// Upgrade is not implemented yet and answers [UnsupportedError].
-func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
-	return errNoRegistry
 }

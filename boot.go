@@ -140,8 +140,15 @@ func (u *unit) boot() *supervise.Supervisor {
 		alive = false
 	}
 	if !wished {
+		u.process.Ended() // a crash may have left its sockets
 		return nil
 	}
+	return u.supervised(alive)
+}
+
+// supervised has the plugin run from now on: the process that lives, or a new
+// one. It returns nil when the state does not allow that.
+func (u *unit) supervised(alive bool) *supervise.Supervisor {
 	supervisor, err := u.supervise(true)
 	if err != nil {
 		u.logger().WithError(err).Error("start plugin")

@@ -11,6 +11,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -35,11 +36,14 @@ type Manager struct {
 	files    *durable.FS
 	root     *layout.Root
 	blobs    *blobs.Store
+	remote   *remote.Client
 	sockets  *supervise.Sockets
 
 	// ctx ends with the manager; background is what has to end before it.
 	ctx        context.Context
 	cancel     context.CancelFunc
+	halted     context.Context // ends as Shutdown begins
+	halt       context.CancelFunc
 	background sync.WaitGroup
 	garbage    chan struct{} // asks the collector for a sweep
 
@@ -68,11 +72,14 @@ func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error)
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	halted, halt := context.WithCancel(ctx)
 	pm := &Manager{
 		config:  config.withDefaults(),
 		files:   files,
 		ctx:     ctx,
 		cancel:  cancel,
+		halted:  halted,
+		halt:    halt,
 		garbage: make(chan struct{}, 1),
 		units:   make(map[string]*unit),
 	}
@@ -104,6 +111,11 @@ func (pm *Manager) open() (err error) {
 	if pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files); err != nil {
 		return err
 	}
+	pm.remote = remote.New(remote.Options{
+		Blobs:     pm.blobs,
+		Endpoints: pm.config.RegistryService,
+		Platform:  pm.config.Platform,
+	})
 	pm.sockets, err = supervise.NewSockets()
 	return err
 }
@@ -154,7 +166,8 @@ func (pm *Manager) HandleExitEvent(id string) error {
 
 // Shutdown ends the manager: it interrupts what is under way, stops all
 // plugins in parallel, or leaves them running if LiveRestoreEnabled, and
-// releases the root. Which plugins are wished to run stays as it was. No
+// releases the root. Which plugins are wished to run stays as it was. When a
+// newer manager took the root over, plugins and mounts are its own. No
 // goroutine of the manager is left when it returns, and an executor that is
 // an [io.Closer] is closed. Calling it again does nothing.
 func (pm *Manager) Shutdown() {
@@ -166,17 +179,13 @@ func (pm *Manager) Shutdown() {
 	pm.closed = true
 	units := pm.unitsLocked()
 	pm.mu.Unlock()
+	pm.halt()
 
 	var stopping sync.WaitGroup
 	for _, u := range units {
 		stopping.Go(u.shutdown)
 	}
 	stopping.Wait()
-	if !pm.config.LiveRestoreEnabled {
-		if err := unmountAll(pm.root.Dir()); err != nil {
-			pm.logger().WithError(err).Warn("unmount plugin data")
-		}
-	}
 	if err := pm.close(); err != nil {
 		log.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
 	}
@@ -230,6 +239,9 @@ func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) 
 		return nil, nil, err
 	}
 	if u, err = pm.unit(refOrID); err != nil {
+		return nil, nil, err
+	}
+	if err := u.refuseDuringUpgrade(); err != nil {
 		return nil, nil, err
 	}
 	u.operation.Lock()

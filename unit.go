@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"errors"
 	"encoding/json"
 	"slices"
 	"sync"
@@ -91,6 +92,16 @@ func (u *unit) fire(event lifecycle.Event) error {
 	}
 	u.state, u.history.since = next, time.Now()
 	return nil
+}
+
+// refuseDuringUpgrade keeps verbs from waiting as long as a registry takes.
+func (u *unit) refuseDuringUpgrade() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state != lifecycle.Upgrading {
+		return nil
+	}
+	return &BusyError{Name: u.plugin.Name(), Err: errors.New("it is being upgraded")}
 }
 
 func (u *unit) isRemoved() bool {
@@ -238,16 +249,25 @@ func (u *unit) shutdown() {
 	supervisor := u.supervisor
 	u.mu.Unlock()
 	defer u.closeLogbook()
-	if supervisor == nil {
-		return
+	// A newer manager has the process, and its mounts.
+	fenced := u.manager.root.Check() != nil
+	if supervisor != nil && !fenced {
+		u.left()
 	}
-	u.left()
-	if u.manager.config.LiveRestoreEnabled {
+	if !fenced && !u.manager.config.LiveRestoreEnabled {
+		u.halt()
+	} else if supervisor != nil {
 		supervisor.Detach()
-		return
 	}
+}
+
+// halt leaves nothing of the plugin running or mounted.
+func (u *unit) halt() {
 	if err := u.stop(); err != nil {
 		u.logger().WithError(err).Error("stop plugin at shutdown")
+	}
+	if err := unmountAll(u.manager.root.PropagatedMount(u.plugin.GetID())); err != nil {
+		u.logger().WithError(err).Warn("unmount plugin data")
 	}
 }
 

@@ -1,0 +1,262 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/filters"
+	dockererrdefs "github.com/docker/docker/errdefs"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+var errFault = errors.New("injected fault")
+
+// faultyWorld is a world whose files fail while armed.
+type faultyWorld struct {
+	*world
+	files durable.FS
+	calls atomic.Int64
+	fails atomic.Pointer[func(call int) bool] // nil while nothing fails
+}
+
+func newFaultyWorld(t *testing.T) *faultyWorld {
+	f := &faultyWorld{world: newWorld(t)}
+	f.config.CreateExecutor = f.shareExecutor
+	f.files.Fault = func(durable.Step) error {
+		fails := f.fails.Load()
+		if fails == nil || !(*fails)(int(f.calls.Add(1))-1) {
+			return nil
+		}
+		return errFault
+	}
+	assert.NilError(t, f.boot())
+	return f
+}
+
+// shareExecutor gives a manager the executor without the right to close it:
+// that of a manager that crashed is closed by nobody.
+func (f *faultyWorld) shareExecutor(pm *plugin.Manager) (plugin.Executor, error) {
+	executor, err := f.createExecutor(pm)
+	return struct{ plugin.Executor }{executor}, err
+}
+
+// boot makes a manager on the files that fail.
+func (f *faultyWorld) boot() error {
+	files := f.files
+	pm, err := plugin.NewManagerOn(f.config, &files)
+	if err == nil {
+		f.Manager = pm
+	}
+	return err
+}
+
+// arm makes the calls fail that chosen says. Each step asks twice: before it,
+// and after it happened.
+func (f *faultyWorld) arm(chosen func(call int) bool) {
+	f.calls.Store(0)
+	f.fails.Store(&chosen)
+}
+
+// disarm returns how many calls there were.
+func (f *faultyWorld) disarm() int {
+	f.fails.Store(nil)
+	return int(f.calls.Load())
+}
+
+// state is what a user sees of all plugins.
+func (w *world) state() string {
+	w.t.Helper()
+	list, err := w.List(filters.NewArgs())
+	assert.NilError(w.t, err)
+	lines := make([]string, len(list))
+	for i, p := range list {
+		lines[i] = fmt.Sprintf("%s %v %v %q", p.Name, p.Enabled, p.Settings.Env, p.Config.Description)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// check holds disk, memory and executor against each other.
+func (w *world) check(why string, args ...any) {
+	w.t.Helper()
+	w.checkBut(plugintest.RootCheck{ExecRoot: w.config.ExecRoot}, why, args...)
+}
+
+// checkBut is check with less to look at.
+func (w *world) checkBut(check plugintest.RootCheck, why string, args ...any) {
+	w.t.Helper()
+	w.GC()
+	check.Manager, check.Executor, check.Collected = w.Manager, w.executor, true
+	err := plugintest.CheckRoot(w.config.Root, check)
+	assert.NilError(w.t, err, append([]any{why}, args...)...)
+}
+
+// socketsMayBeLeft until the next start of the plugin or of the manager: what
+// can't be deleted in ExecRoot is in nobody's way.
+var socketsMayBeLeft = plugintest.RootCheck{}
+
+// settable is a config of which one setting can be changed.
+func settable(description string) types.PluginConfig {
+	config := plugintest.Config("docker.volumedriver/1.0")
+	value := "0"
+	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
+	config.Description = description
+	config.PropagatedMount = "/data"
+	return config
+}
+
+var forced = &backend.PluginRmConfig{ForceRemove: true}
+
+// verbs is each verb once, on a world that prepare made.
+var verbs = []struct {
+	name    string
+	prepare func(f *faultyWorld)
+	do      func(f *faultyWorld) error
+	after   string // the state when it is done; "same" if it changes nothing
+}{
+	{
+		"create", func(*faultyWorld) {},
+		func(f *faultyWorld) error { return f.createConfig("p", settable("one")) },
+		`p:latest false [DEBUG=0] "one"`,
+	},
+	{
+		"enable", func(f *faultyWorld) { f.install("p") },
+		func(f *faultyWorld) error { return f.Enable("p", &backend.PluginEnableConfig{Timeout: 7}) },
+		`p:latest true [DEBUG=0] "p"`,
+	},
+	{
+		"disable", func(f *faultyWorld) { f.install("p"); f.enable("p") },
+		func(f *faultyWorld) error { return f.Disable("p", nil) },
+		`p:latest false [DEBUG=0] "p"`,
+	},
+	{
+		"set", func(f *faultyWorld) { f.install("p") },
+		func(f *faultyWorld) error { return f.Set("p", []string{"DEBUG=1"}) },
+		`p:latest false [DEBUG=1] "p"`,
+	},
+	{
+		"remove", func(f *faultyWorld) { f.install("p") },
+		func(f *faultyWorld) error { return f.Remove("p", nil) },
+		"",
+	},
+	{
+		"remove by force", func(f *faultyWorld) { f.install("p"); f.enable("p") },
+		func(f *faultyWorld) error { return f.Remove("p", forced) },
+		"",
+	},
+	{
+		"collect", func(f *faultyWorld) { f.install("p"); f.litter() },
+		func(f *faultyWorld) error { f.GC(); return nil },
+		"same",
+	},
+	{
+		"boot", func(f *faultyWorld) { f.install("p"); f.install("off"); f.enable("p"); f.Shutdown(); f.litter() },
+		func(f *faultyWorld) error { return f.boot() },
+		"same",
+	},
+}
+
+func (f *faultyWorld) install(name string) {
+	f.t.Helper()
+	assert.NilError(f.t, f.createConfig(name, settable(name)))
+}
+
+// litter leaves what crashes leave.
+func (f *faultyWorld) litter() {
+	f.t.Helper()
+	f.leave("garbage", "storage", "blobs", "sha256", strings.Repeat("0", 64))
+	f.leave("", strings.Repeat("1", 64)+"-removing", "rootfs", "file")
+}
+
+func (w *world) leave(content string, elements ...string) {
+	w.t.Helper()
+	path := filepath.Join(append([]string{w.config.Root}, elements...)...)
+	assert.NilError(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	assert.NilError(w.t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+// TestEveryStepCanFail fails one step after the other, before and after it
+// happened. Who was told of an error finds the old state, now and after a
+// restart, and can do it again.
+func TestEveryStepCanFail(t *testing.T) {
+	for _, verb := range verbs {
+		t.Run(verb.name, func(t *testing.T) {
+			for k, reached := 0, true; reached; k++ {
+				f := newFaultyWorld(t)
+				verb.prepare(f)
+				before, after := f.state(), verb.after
+				if after == "same" {
+					after = before
+				}
+				f.arm(func(call int) bool { return call == k })
+				err := verb.do(f)
+				reached = f.disarm() > k
+				if err != nil && verb.name != "boot" {
+					assert.Check(t, is.ErrorIs(err, errFault), "step %d", k)
+					assert.Check(t, dockererrdefs.IsSystem(err), "step %d: %v has no class", k, err)
+					assert.Equal(t, f.state(), before, "step %d: %v", k, err)
+					f.checkBut(socketsMayBeLeft, "step %d: %v", k, err)
+				}
+				if err != nil {
+					assert.NilError(t, verb.do(f), "again, after step %d", k)
+				}
+				assert.Equal(t, f.state(), after, "step %d", k)
+				f.checkBut(socketsMayBeLeft, "step %d", k)
+				f.restart()
+				assert.Equal(t, f.state(), after, "step %d", k)
+				f.check("restarted after step %d", k)
+				f.Shutdown()
+			}
+		})
+	}
+}
+
+// TestProcessCanStopAtEveryStep stops everything at one step after the other,
+// before and after it happened. The next manager finds the old state or the
+// new one, and the new one if the verb was done; what the old manager still
+// does harms nothing.
+func TestProcessCanStopAtEveryStep(t *testing.T) {
+	for _, verb := range verbs {
+		t.Run(verb.name, func(t *testing.T) {
+			for k, reached := 0, true; reached; k++ {
+				f := newFaultyWorld(t)
+				verb.prepare(f)
+				before, after := f.state(), verb.after
+				if after == "same" {
+					after = before
+				}
+				f.arm(func(call int) bool { return call >= k })
+				err := verb.do(f)
+				crashed := f.Manager
+				reached = int(f.calls.Load()) > k
+				assert.NilError(t, f.executor.Close())
+				f.start()
+				got := f.state()
+				assert.Check(t, got == before || got == after, "step %d: %s", k, got)
+				if err == nil {
+					assert.Equal(t, got, after, "step %d: it was said to be done", k)
+				}
+				f.check("step %d", k)
+				crashed.Shutdown()
+				assert.Equal(t, f.state(), got)
+				f.check("step %d, and the older manager ended", k)
+				f.Shutdown()
+			}
+		})
+	}
+}
