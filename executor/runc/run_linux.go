@@ -1,6 +1,7 @@
 package runc
 
 import (
+	"context"
 	"io"
 	"os"
 	"sync/atomic"
@@ -150,12 +151,12 @@ func (r *run) finish() ending {
 	for _, s := range r.streams {
 		s.finish()
 	}
-	limit := time.NewTimer(handover)
-	defer limit.Stop()
+	limit, cancel := context.WithTimeout(context.Background(), handover)
+	defer cancel()
 	for _, s := range r.streams {
 		select {
 		case <-s.done:
-		case <-limit.C:
+		case <-limit.Done():
 		}
 	}
 	end := r.ending()

@@ -341,3 +341,30 @@ func TestRuntimeArgs(t *testing.T) {
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 	ended.await(t, id)
 }
+
+// blocked is a stream whose writer never comes back, until it is let go.
+type blocked struct{ letGo chan struct{} }
+
+func (b blocked) Write(p []byte) (int, error) {
+	<-b.letGo
+	return len(p), nil
+}
+
+func (b blocked) Close() error { return nil }
+
+// Writers are other people's code. One that blocks keeps the output, but not
+// the end of the run.
+func TestABlockedWriterDelaysLittle(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, ended, id, stuck := t.TempDir(), make(exits, 1), newID(), blocked{make(chan struct{})}
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	defer close(stuck.letGo)
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=a", "err=b", "exit=4"), stuck, stuck))
+	ended.await(t, id)
+	code, _, ok := e.LastExit(id)
+	assert.Assert(t, ok)
+	assert.Equal(t, code, 4)
+	assertNothingLeft(t, root)
+}

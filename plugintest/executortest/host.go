@@ -16,6 +16,7 @@ import (
 type host struct {
 	t        *testing.T
 	subject  Subject
+	probe    string
 	state    string
 	rootfs   string
 	executor Executor
@@ -34,14 +35,22 @@ type host struct {
 func newHost(t *testing.T, subject Subject, probe string) *host {
 	t.Helper()
 	verifyNoLeaks(t, subject.Patience)
-	h := &host{t: t, subject: subject, state: t.TempDir(), rootfs: t.TempDir(), changed: make(chan struct{})}
+	h := &host{t: t, subject: subject, probe: probe, state: t.TempDir(), changed: make(chan struct{})}
 	h.attached = make(map[string]bool)
-	if err := os.Link(filepath.Join(probe, probePath), filepath.Join(h.rootfs, probePath)); err != nil {
-		t.Fatal(err)
-	}
+	h.rootfs = h.newRootfs()
 	h.start()
 	t.Cleanup(h.stop)
 	return h
+}
+
+// newRootfs makes a rootfs for programs: each plugin has its own.
+func (h *host) newRootfs() (rootfs string) {
+	h.t.Helper()
+	rootfs = h.t.TempDir()
+	if err := os.Link(filepath.Join(h.probe, probePath), filepath.Join(rootfs, probePath)); err != nil {
+		h.t.Fatal(err)
+	}
+	return rootfs
 }
 
 // start is what a daemon does as it starts.

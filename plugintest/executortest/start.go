@@ -87,8 +87,9 @@ func testManyRuns(h *host) {
 	errs := make([]error, count)
 	var group sync.WaitGroup
 	for i, r := range runs {
+		spec := Spec(h.newRootfs(), fmt.Sprintf("out=run %d", i), "wait=")
 		group.Go(func() {
-			errs[i] = h.executor.Create(r.id, h.spec(fmt.Sprintf("out=run %d", i), "wait="), r.stdout, r.stderr)
+			errs[i] = h.executor.Create(r.id, spec, r.stdout, r.stderr)
 		})
 	}
 	group.Wait()

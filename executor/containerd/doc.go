@@ -1,0 +1,37 @@
+// Package containerd is a plugin executor for daemons that have a containerd:
+// 1.6 or newer, reached through the client of containerd 2. Its constructor
+// and types are those of docker's package of the same name.
+//
+//	client, err := containerd.New("/run/containerd/containerd.sock")
+//	// ...
+//	manager, err := plugin.NewManager(plugin.ManagerConfig{
+//		CreateExecutor: func(m *plugin.Manager) (plugin.Executor, error) {
+//			return plugincontainerd.New(ctx, "/run/myproject/containerd", client,
+//				"plugins.myproject", m, "io.containerd.runc.v2", nil)
+//		},
+//		// ...
+//	})
+//
+// # How a plugin runs
+//
+// A plugin is a container and its task, both named by the plugin's id, in a
+// namespace that should be the plugins' own. Its rootfs is the directory that
+// the spec names; there is no image and no snapshot. Output goes through two
+// named pipes, which the task's shim holds open, so a plugin can write while
+// no daemon reads; what the pipes hold is kept for the next.
+//
+// The end of a run is learnt from a Wait call and, should that fail, from the
+// event stream. Both are taken up again when a connection to containerd is
+// lost, and what happened meanwhile is asked for: an end is reported once,
+// however it came to be known, and after the last output was delivered. Of a
+// run that ended while containerd was down the exit code may be unknown.
+// Processes that somebody executes in a plugin's container don't matter.
+//
+// # On disk
+//
+//	<rootDir>/<id>/  <id>-stdout, <id>-stderr
+//
+// When a run has ended, its task, its container and its pipes are deleted.
+// What a crashed daemon left of an id is replaced by Create, and removed by
+// Restore if it is dead.
+package containerd

@@ -1,0 +1,110 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apievents "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/v2/core/events"
+	"github.com/containerd/log"
+	"github.com/containerd/typeurl/v2"
+)
+
+// follow is the goroutine that follows containerd's events. They tell of a
+// want of memory, and of ends should a Wait call not: nobody relies on them
+// alone, for what happens between two streams is in neither.
+func (e *Executor) follow(ns string) {
+	defer close(e.followed)
+	filters := []string{
+		fmt.Sprintf("namespace==%q,topic==%q", ns, "/tasks/exit"),
+		fmt.Sprintf("namespace==%q,topic==%q", ns, "/tasks/oom"),
+	}
+	for backoff := newBackoff(); ; {
+		err := e.receive(filters, &backoff)
+		if e.ctx.Err() != nil {
+			return
+		}
+		log.L.WithError(err).Debug("events of containerd end; following them again")
+		if !e.reconnect(&backoff) {
+			return
+		}
+	}
+}
+
+// receive follows one stream of events to its end.
+func (e *Executor) receive(filters []string, backoff *backoff) error {
+	ctx, cancel := context.WithCancel(e.ctx)
+	stream, failures := e.client.Subscribe(ctx, filters...)
+	defer func() {
+		cancel()
+		for range failures { // closes when the stream's goroutine has ended
+		}
+	}()
+	e.lookAtAll()
+	for {
+		select {
+		case envelope := <-stream:
+			backoff.reset()
+			e.handle(envelope)
+		case err := <-failures:
+			return err
+		}
+	}
+}
+
+// lookAtAll asks about every run: its end may have been told to nobody.
+func (e *Executor) lookAtAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.runs {
+		r.lookAgain()
+	}
+}
+
+func (e *Executor) handle(envelope *events.Envelope) {
+	event, err := typeurl.UnmarshalAny(envelope.Event)
+	if err != nil {
+		log.L.WithError(err).Warn("event of containerd can't be read")
+		return
+	}
+	switch event := event.(type) {
+	case *apievents.TaskExit:
+		// Another ID than the container's is that of an executed process.
+		if r := e.run(event.ContainerID); r != nil && event.ID == event.ContainerID {
+			r.lookAgain()
+		}
+	case *apievents.TaskOOM:
+		if r := e.run(event.ContainerID); r != nil {
+			offer(r.oom)
+		}
+	}
+}
+
+// backoff paces attempts that fail at once.
+type backoff struct{ pause time.Duration }
+
+const (
+	minPause = 20 * time.Millisecond
+	maxPause = 2 * time.Second
+)
+
+func newBackoff() backoff { return backoff{minPause} }
+
+func (b *backoff) reset() { b.pause = minPause }
+
+// reconnect waits until containerd can be reached again, and for a pause that
+// doubles; it reports false if the executor was closed before.
+func (e *Executor) reconnect(b *backoff) bool {
+	timer := time.NewTimer(b.pause)
+	defer timer.Stop()
+	b.pause = min(2*b.pause, maxPause)
+	select {
+	case <-timer.C:
+	case <-e.ctx.Done():
+		return false
+	}
+	// Its error is that of the next attempt too.
+	_, _ = e.client.IsServing(e.ctx)
+	return e.ctx.Err() == nil
+}

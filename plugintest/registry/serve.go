@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// paths are those of the distribution specification; a prefix before /v2 is
+// cut off, as a mirror below a path would.
+var paths = regexp.MustCompile(`^.*?/v2/(.*)/(manifests|blobs/uploads|blobs)/([^/]*)$`)
+
+// ServeHTTP answers as a registry, or as the faults that were injected say.
+func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	r.mu.Lock()
+	r.log = append(r.log, Request{request.Method, request.URL.Path, request.URL.RawQuery, request.Header.Clone()})
+	handler := r.faultyLocked(request, http.HandlerFunc(r.serve))
+	r.mu.Unlock()
+	handler.ServeHTTP(w, request)
+}
+
+func (r *Registry) serve(w http.ResponseWriter, request *http.Request) {
+	if r.Auth != nil && request.URL.Path == tokenPath {
+		r.Auth.serveToken(w, request)
+		return
+	}
+	parts := paths.FindStringSubmatch(request.URL.Path)
+	if parts == nil {
+		http.NotFound(w, request)
+		return
+	}
+	name, kind, reference := parts[1], parts[2], parts[3]
+	if r.Auth != nil && !r.Auth.allows(w, request, name) {
+		return
+	}
+	switch kind {
+	case "manifests":
+		r.serveManifest(w, request, name, reference)
+	case "blobs":
+		r.serveBlob(w, request, name, digest.Digest(reference))
+	default:
+		r.serveUpload(w, request, name, reference)
+	}
+}
+
+func (r *Registry) serveManifest(w http.ResponseWriter, request *http.Request, name, reference string) {
+	if request.Method == http.MethodPut {
+		data, err := io.ReadAll(request.Body)
+		if err != nil {
+			return
+		}
+		tag := reference
+		if strings.Contains(reference, ":") {
+			tag = ""
+		}
+		created(w, r.PutManifest(name, tag, request.Header.Get("Content-Type"), data))
+		return
+	}
+	r.mu.Lock()
+	m, id := r.manifestLocked(name, reference)
+	r.mu.Unlock()
+	if m.bytes == nil {
+		refuse(w, http.StatusNotFound, "MANIFEST_UNKNOWN", "manifest unknown")
+		return
+	}
+	w.Header().Set("Content-Type", m.mediaType)
+	w.Header().Set("Docker-Content-Digest", id.String())
+	http.ServeContent(w, request, "", time.Time{}, bytes.NewReader(m.bytes))
+}
+
+func (r *Registry) serveBlob(w http.ResponseWriter, request *http.Request, name string, id digest.Digest) {
+	r.mu.Lock()
+	data, ok := r.repositoryLocked(name).blobs[id]
+	r.mu.Unlock()
+	if !ok {
+		refuse(w, http.StatusNotFound, "BLOB_UNKNOWN", "blob unknown to registry")
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Docker-Content-Digest", id.String())
+	http.ServeContent(w, request, "", time.Time{}, bytes.NewReader(data))
+}
+
+func (r *Registry) serveUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
+	switch request.Method {
+	case http.MethodPost:
+		r.beginUpload(w, request, name)
+	case http.MethodPatch:
+		r.continueUpload(w, request, name, upload)
+	case http.MethodPut:
+		r.finishUpload(w, request, name, upload)
+	default:
+		http.Error(w, "", http.StatusMethodNotAllowed)
+	}
+}
+
+func (r *Registry) beginUpload(w http.ResponseWriter, request *http.Request, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := digest.Digest(request.URL.Query().Get("mount"))
+	if data, ok := r.repositoryLocked(request.URL.Query().Get("from")).blobs[id]; ok && !r.NoMounts {
+		r.repositoryLocked(name).blobs[id] = data
+		created(w, id)
+		return
+	}
+	upload := rand.Text()
+	r.uploads[upload] = nil
+	w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s", name, upload))
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (r *Registry) continueUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
+	data, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.uploads[upload] = append(r.uploads[upload], data...)
+	w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s", name, upload))
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (r *Registry) finishUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
+	data, err := io.ReadAll(request.Body)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	data = append(r.uploads[upload], data...)
+	delete(r.uploads, upload)
+	r.mu.Unlock()
+	if digest.FromBytes(data) != digest.Digest(request.URL.Query().Get("digest")) {
+		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
+		return
+	}
+	created(w, r.PutBlob(name, data))
+}
+
+func created(w http.ResponseWriter, id digest.Digest) {
+	w.Header().Set("Docker-Content-Digest", id.String())
+	w.WriteHeader(http.StatusCreated)
+}
+
+// refuse answers with the errors of the distribution specification.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`, code, message)
+}
