@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,7 +25,7 @@ func (pm *Manager) boot() error {
 	if err != nil {
 		return err
 	}
-	if err := pm.root.Sweep(); err != nil {
+	if err := errors.Join(pm.root.Sweep(), pm.blobs.SweepCrashed()); err != nil {
 		// What can't be swept is in nobody's way.
 		pm.logger().WithError(err).Warn("clean up plugin root")
 	}

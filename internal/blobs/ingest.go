@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -18,10 +19,11 @@ type Ingest struct {
 
 // Ingest begins to take in content that pin will hold.
 func (s *Store) Ingest(ctx context.Context, pin *Pin) (*Ingest, error) {
-	ref := "ingest-" + rand.Text()
+	ref := unnamed + rand.Text()
 	writer, err := s.Content(pin).Writer(ctx, content.WithRef(ref))
 	if err != nil {
-		return nil, err
+		// What could be made before the disk was full is of no use.
+		return nil, errors.Join(err, s.Abort(ref))
 	}
 	return &Ingest{store: s, ref: ref, writer: writer}, nil
 }

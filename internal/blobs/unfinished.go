@@ -3,6 +3,7 @@ package blobs
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -19,23 +20,50 @@ type Unfinished struct {
 	InUse   bool
 }
 
-// Ingests lists what is unfinished.
+// unfinished is an Unfinished and the name of its directory.
+type unfinished struct {
+	Unfinished
+	dir string
+}
+
+// Ingests lists what is unfinished. The Ref is empty where a crash came before
+// it was written down.
 func (s *Store) Ingests(ctx context.Context) ([]Unfinished, error) {
-	statuses, err := s.content.ListStatuses(ctx)
+	all, err := s.unfinished()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Unfinished, len(all))
+	for i, u := range all {
+		list[i] = u.Unfinished
+	}
+	return list, ctx.Err()
+}
+
+// unfinished does what containerd's store does in ListStatuses, which fails
+// when a crash left an ingest of which only half was made.
+func (s *Store) unfinished() ([]unfinished, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "ingest"))
 	if err != nil {
 		return nil, fmt.Errorf("list ingests: %w", err)
 	}
-	unfinished := make([]Unfinished, len(statuses))
-	for i, status := range statuses {
-		unfinished[i] = Unfinished{
-			Ref:     status.Ref,
-			Size:    status.Offset,
-			Updated: status.UpdatedAt,
-			InUse:   s.refs.inUse(status.Ref),
+	all := make([]unfinished, len(entries))
+	for i, entry := range entries {
+		dir := filepath.Join(s.dir, "ingest", entry.Name())
+		// What can't be read comes or goes at this moment, or is half made.
+		ref, _ := os.ReadFile(filepath.Join(dir, "ref"))
+		all[i].dir = entry.Name()
+		all[i].Ref = string(ref)
+		all[i].InUse = s.refs.inUse(string(ref))
+		if info, err := os.Stat(filepath.Join(dir, "data")); err == nil {
+			all[i].Size, all[i].Updated = info.Size(), info.ModTime()
 		}
 	}
-	return unfinished, nil
+	return all, nil
 }
+
+// ingestDir is the directory of a ref.
+func ingestDir(ref string) string { return digest.FromString(ref).Encoded() }
 
 // Abort throws away what is unfinished under ref. The error is of class
 // Conflict while an operation writes it; an unknown ref is not an error.
@@ -44,7 +72,7 @@ func (s *Store) Abort(ref string) error {
 		return &InUseError{Ref: ref}
 	}
 	defer s.refs.release(ref)
-	path := filepath.Join(s.dir, "ingest", digest.FromString(ref).Encoded())
+	path := filepath.Join(s.dir, "ingest", ingestDir(ref))
 	if err := s.fs.RemoveAll(path); err != nil {
 		return fmt.Errorf("abort ingest %q: %w", ref, err)
 	}
