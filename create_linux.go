@@ -44,6 +44,8 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	if err != nil {
 		return err
 	}
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
 	in, err := pm.beginInstall(name)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/authorization"
 	"github.com/docker/docker/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -94,6 +95,9 @@ type ManagerConfig struct {
 	// be nil.
 	AuthzMiddleware *authorization.Middleware
 
+	// Platform chooses among the variants of a plugin. The zero value is the
+	// host's.
+	Platform ocispec.Platform
 	// StartTimeout is how long a started plugin may take until its socket
 	// accepts connections. Zero means 15 s.
 	StartTimeout time.Duration

@@ -11,6 +11,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/pkg/plugingetter"
 	"github.com/docker/docker/pkg/plugins"
+	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -25,11 +26,12 @@ import (
 // Callbacks run with no lock held, so they may call the Store again.
 type Store struct {
 	sync.RWMutex
-	plugins      map[string]*v2.Plugin   // by id
-	names        map[string]*v2.Plugin   // by familiar name with tag
-	ids          []string                // sorted, to look prefixes up
-	capabilities map[string][]*v2.Plugin // by capability of docker's prefix, by id
-	reserved     map[string]struct{}     // names of installs under way
+	plugins      map[string]*v2.Plugin          // by id
+	names        map[string]*v2.Plugin          // by familiar name with tag
+	ids          []string                       // sorted, to look prefixes up
+	capabilities map[string][]*v2.Plugin        // by capability of docker's prefix, by id
+	digests      map[digest.Digest][]*v2.Plugin // by manifest, and by what was pulled
+	reserved     map[string]struct{}            // names of installs under way
 	handlers     map[string][]func(string, *plugins.Client)
 	specOpts     map[string][]SpecOpt
 	legacy       legacy
@@ -53,20 +55,27 @@ func (ps *Store) resetLocked() {
 	ps.names = make(map[string]*v2.Plugin)
 	ps.ids = nil
 	ps.capabilities = make(map[string][]*v2.Plugin)
+	ps.digests = make(map[digest.Digest][]*v2.Plugin)
 }
 
 // GetV2Plugin looks a managed plugin up, enabled or not: by its id, by its
-// name, of which the default registry and tag may be left out, or by a prefix
-// of its id that no other plugin shares. Errors: [NotFoundError],
+// name, of which the default registry and tag may be left out and which may
+// have the digest that was pulled or that of the manifest, or by a prefix of
+// its id that no other plugin shares. Errors: [NotFoundError],
 // [AmbiguousError].
 func (ps *Store) GetV2Plugin(refOrID string) (*v2.Plugin, error) {
 	if p := ps.exact(refOrID); p != nil {
 		return p, nil
 	}
-	if name, ok := familiarName(refOrID); ok {
-		if p := ps.exact(name); p != nil {
-			return p, nil
-		}
+	named, err := reference.ParseNormalizedNamed(refOrID)
+	if err != nil {
+		return ps.byPrefix(refOrID)
+	}
+	if canonical, ok := named.(reference.Canonical); ok {
+		return ps.byDigest(refOrID, canonical)
+	}
+	if p := ps.exact(reference.FamiliarString(reference.TagNameOnly(named))); p != nil {
+		return p, nil
 	}
 	return ps.byPrefix(refOrID)
 }
@@ -80,14 +89,47 @@ func (ps *Store) exact(idOrName string) *v2.Plugin {
 	return ps.names[idOrName]
 }
 
-// familiarName returns a reference in the form that plugins are named by:
-// without docker's own registry, with a tag.
-func familiarName(ref string) (string, bool) {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return "", false
+// byDigest finds the one plugin of a repository, and of a tag if there is one,
+// that has a digest.
+func (ps *Store) byDigest(ref string, wanted reference.Canonical) (*v2.Plugin, error) {
+	ps.RLock()
+	defer ps.RUnlock()
+	isNamed := func(name string) bool { return strings.HasPrefix(name, reference.FamiliarName(wanted)+":") }
+	if tagged, ok := wanted.(reference.Tagged); ok {
+		isNamed = func(name string) bool { return name == reference.FamiliarName(wanted)+":"+tagged.Tag() }
 	}
-	return reference.FamiliarString(reference.TagNameOnly(named)), true
+	var found *v2.Plugin
+	for _, p := range ps.digests[wanted.Digest()] {
+		if !isNamed(p.Name()) {
+			continue
+		}
+		if found != nil {
+			return nil, &AmbiguousError{Ref: ref}
+		}
+		found = p
+	}
+	if found == nil {
+		return nil, &NotFoundError{Ref: ref}
+	}
+	return found, nil
+}
+
+// digestsOf returns what a plugin may be called by: its manifest, and the
+// digest that it was pulled by, which may be that of an index.
+func digestsOf(p *v2.Plugin) []digest.Digest {
+	data := p.Clone()
+	var all []digest.Digest
+	if data.Manifest != "" {
+		all = append(all, data.Manifest)
+	}
+	origin, err := reference.ParseNormalizedNamed(data.PluginObj.PluginReference)
+	if err != nil {
+		return all
+	}
+	if canonical, ok := origin.(reference.Canonical); ok && canonical.Digest() != data.Manifest {
+		all = append(all, canonical.Digest())
+	}
+	return all
 }
 
 func (ps *Store) byPrefix(prefix string) (*v2.Plugin, error) {
@@ -158,9 +200,36 @@ func (ps *Store) addLocked(id string, p *v2.Plugin) {
 	}
 	i, _ := slices.BinarySearch(ps.ids, id)
 	ps.ids = slices.Insert(ps.ids, i, id)
+	ps.indexLocked(p)
+}
+
+func (ps *Store) indexLocked(p *v2.Plugin) {
 	for _, capability := range capabilitiesOf(p) {
 		ps.capabilities[capability] = insertByID(ps.capabilities[capability], p)
 	}
+	for _, dgst := range digestsOf(p) {
+		ps.digests[dgst] = insertByID(ps.digests[dgst], p)
+	}
+}
+
+func (ps *Store) unindexLocked(p *v2.Plugin) {
+	for capability, list := range ps.capabilities {
+		ps.capabilities[capability] = without(list, p)
+	}
+	for _, dgst := range digestsOf(p) {
+		if ps.digests[dgst] = without(ps.digests[dgst], p); len(ps.digests[dgst]) == 0 {
+			delete(ps.digests, dgst)
+		}
+	}
+}
+
+// without returns a new slice, as readers may hold the old one.
+func without(list []*v2.Plugin, p *v2.Plugin) []*v2.Plugin {
+	i := slices.Index(list, p)
+	if i < 0 {
+		return list
+	}
+	return slices.Concat(list[:i], list[i+1:])
 }
 
 // capabilitiesOf returns each of docker's capabilities that p has, once.
@@ -199,11 +268,16 @@ func (ps *Store) Remove(p *v2.Plugin) {
 	if i, found := slices.BinarySearch(ps.ids, id); found {
 		ps.ids = slices.Delete(ps.ids, i, i+1)
 	}
-	for capability, list := range ps.capabilities {
-		if i := slices.Index(list, known); i >= 0 {
-			ps.capabilities[capability] = slices.Concat(list[:i], list[i+1:])
-		}
-	}
+	ps.unindexLocked(known)
+}
+
+// replace makes p the version that next describes, under its old id and name.
+func (ps *Store) replace(p, next *v2.Plugin) {
+	ps.Lock()
+	defer ps.Unlock()
+	ps.unindexLocked(p)
+	p.ReplaceData(next)
+	ps.indexLocked(p)
 }
 
 // reserve keeps name for an install until release is called. It fails with

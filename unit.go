@@ -1,8 +1,8 @@
 package plugin
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"

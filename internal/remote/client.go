@@ -1,0 +1,104 @@
+// Package remote brings plugins from registries and takes them there.
+//
+// It stands on containerd's registry client and adds what a manager owes its
+// users: endpoints as docker's resolver tells them, credentials that go to
+// nobody else, the scopes that plugins need, patience with limits (and a limit
+// to patience), downloads that resume, and errors that say who refused what.
+//
+// A pull is [Client.Resolve], which fetches manifest and config and no more,
+// then [Plugin.Fetch], which brings the layers, several at once, while the
+// caller already reads them in order. A push is [Client.Push]. Content lies in
+// the store, held by the request's pin, from before it is visible.
+package remote
+
+import (
+	"cmp"
+	"net/http"
+	"time"
+
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	registrytypes "github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/progress"
+	"github.com/docker/docker/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
+)
+
+// EndpointResolver tells where a registry's repositories are. The registry
+// service of docker implements it.
+type EndpointResolver interface {
+	LookupPullEndpoints(hostname string) ([]registry.APIEndpoint, error)
+}
+
+// Options are what a client needs. Blobs and Endpoints are required.
+type Options struct {
+	// Blobs gets what is pulled and has what is pushed.
+	Blobs *blobs.Store
+	// Endpoints tells where registries are: mirrors first, which are only
+	// pulled from; an http endpoint beside an https one of the same host marks
+	// a host that may be spoken to without TLS when it knows none.
+	Endpoints EndpointResolver
+	// UserAgent is how the daemon introduces itself. Empty means "dovetail".
+	UserAgent string
+	// Platform is the one whose variant of a multi-arch plugin is taken. The
+	// zero value means the host's.
+	Platform ocispec.Platform
+	// Transfers bounds the blobs that one operation transfers at once. Zero
+	// means 3.
+	Transfers int
+	// IdleTimeout is how long a registry may leave a request without a byte.
+	// Zero means 1 minute.
+	IdleTimeout time.Duration
+	// RetryWait is the wait before the first retry of what failed and may
+	// succeed later; it doubles. Zero means 250 ms.
+	RetryWait time.Duration
+	// MaxRetryAfter is how long a registry may ask to be left alone before
+	// that is an error. Zero means 1 minute.
+	MaxRetryAfter time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	o.UserAgent = cmp.Or(o.UserAgent, "dovetail")
+	if o.Platform.OS == "" {
+		o.Platform = platforms.DefaultSpec()
+	}
+	o.Transfers = cmp.Or(o.Transfers, 3)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
+	o.RetryWait = cmp.Or(o.RetryWait, 250*time.Millisecond)
+	o.MaxRetryAfter = cmp.Or(o.MaxRetryAfter, time.Minute)
+	return o
+}
+
+// Client talks to registries. It is safe for concurrent use: operations share
+// nothing but the store.
+type Client struct {
+	options Options
+}
+
+// New returns a client.
+func New(options Options) *Client {
+	return &Client{options: options.withDefaults()}
+}
+
+// Request is what one operation is about. Nothing in it is changed.
+type Request struct {
+	// Reference names the plugin: with a tag, a digest, or both, in which case
+	// the digest decides.
+	Reference reference.Named
+	// Auth is the user's account at the registry; nil means none.
+	Auth *registrytypes.AuthConfig
+	// Headers are sent along to the registry; nil means none.
+	Headers http.Header
+	// Pin holds all content of the operation.
+	Pin *blobs.Pin
+	// Progress is told about each blob; nil means nobody wants to know.
+	Progress progress.Output
+}
+
+const (
+	// maxManifestBytes and maxConfigBytes bound what is loaded into memory.
+	maxManifestBytes = 4 << 20
+	maxConfigBytes   = 1 << 20
+)

@@ -1,0 +1,205 @@
+package remote
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
+)
+
+func (b *bench) mirror(t *testing.T, path string) *fake.Registry {
+	t.Helper()
+	mirror := fake.New()
+	e := endpoint(t, "http://"+mirror.Start(t)+path)
+	e.Mirror = true
+	b.options.Endpoints = endpoints{e, endpoint(t, "http://"+b.host)}
+	return mirror
+}
+
+func TestMirror(t *testing.T) {
+	b := newBench(t)
+	mirror := b.mirror(t, "/below/a/path/")
+	mirror.PutPlugin(repository, "latest", []byte(config), b.packed...)
+	b.mustPull(t)
+	assert.Equal(t, len(b.Requests()), 0)
+	for _, r := range mirror.Requests() {
+		assert.Check(t, strings.HasPrefix(r.Path, "/below/a/path/v2/"+repository+"/"), r.Path)
+		assert.Equal(t, r.Header.Get("User-Agent"), "dovetail")
+	}
+}
+
+// What a mirror lacks, or fails to give, the registry gives.
+func TestMirrorThatFails(t *testing.T) {
+	tests := []struct {
+		name   string
+		damage func(mirror *fake.Registry)
+		most   int // requests to the mirror
+	}{
+		{"has nothing", func(*fake.Registry) {}, 100},
+		{"fails", func(m *fake.Registry) { m.Inject("", "", 0, fake.Refuse(http.StatusBadGateway)) }, maxRetries + 1},
+		{"stalls", func(m *fake.Registry) { m.Inject("", "", 0, fake.Stall(0)) }, 2},
+		{"cuts", func(m *fake.Registry) { m.Inject(http.MethodGet, "/blobs/", 0, fake.Cut(1000)) }, 5},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			b.options.IdleTimeout = 200 * time.Millisecond
+			mirror := b.mirror(t, "")
+			if test.name != "has nothing" {
+				mirror.PutPlugin(repository, "latest", []byte(config), b.packed...)
+			}
+			test.damage(mirror)
+			b.mustPull(t)
+			assert.Check(t, len(mirror.Requests()) <= test.most)
+		})
+	}
+}
+
+func TestTLS(t *testing.T) {
+	secure := func(t *testing.T) (*bench, *x509.CertPool) {
+		b := newBench(t)
+		server := b.StartTLS(t)
+		b.host = strings.TrimPrefix(server.URL, "https://")
+		pool := x509.NewCertPool()
+		pool.AddCert(server.Certificate())
+		return b, pool
+	}
+	t.Run("known authority", func(t *testing.T) {
+		b, pool := secure(t)
+		e := endpoint(t, "https://"+b.host)
+		e.TLSConfig = &tls.Config{RootCAs: pool}
+		b.options.Endpoints = endpoints{e}
+		b.mustPull(t)
+	})
+	t.Run("unknown authority", func(t *testing.T) {
+		b, _ := secure(t)
+		b.options.Endpoints = endpoints{endpoint(t, "https://"+b.host)}
+		_, err := b.pull(t.Context(), b.request(t))
+		assert.Check(t, errdefs.IsUnavailable(err), "%v", err)
+		assert.Check(t, is.ErrorContains(err, "certificate"))
+	})
+	t.Run("insecure", func(t *testing.T) {
+		b, _ := secure(t)
+		b.options.Endpoints = insecure(t, b.host)
+		b.mustPull(t)
+	})
+}
+
+// insecure is what docker's resolver says of a host that is marked insecure.
+func insecure(t *testing.T, host string) endpoints {
+	t.Helper()
+	unverified := &tls.Config{InsecureSkipVerify: true}
+	both := endpoints{endpoint(t, "https://"+host), endpoint(t, "http://"+host)}
+	both[0].TLSConfig, both[1].TLSConfig = unverified, unverified
+	return both
+}
+
+// Only a host that is marked may be spoken to in the clear.
+func TestPlainHTTP(t *testing.T) {
+	b := newBench(t)
+	b.options.Endpoints = endpoints{endpoint(t, "https://"+b.host)}
+	_, err := b.pull(t.Context(), b.request(t))
+	assert.Check(t, errdefs.IsUnavailable(err), "%v", err)
+	assert.Equal(t, len(b.Requests()), 0)
+
+	b.options.Endpoints = insecure(t, b.host)
+	b.mustPull(t)
+	target := b.target
+	request := b.request(t)
+	request.Reference = named(t, b.host+"/other/name:tag")
+	_, err = New(b.options).Push(t.Context(), request, target.Digest)
+	assert.NilError(t, err)
+}
+
+// Registries that read Accept in their own way, know no HEAD, or call
+// manifests something else.
+func TestPeculiarRegistries(t *testing.T) {
+	tests := map[string]fake.Fault{
+		"first accept only": fake.FirstAcceptOnly,
+		"no HEAD": func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodHead {
+					http.Error(w, "", http.StatusMethodNotAllowed)
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+		},
+		"no digest": func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(&dropHeader{w, "Docker-Content-Digest"}, r)
+			})
+		},
+		"no type": func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(&setHeader{w, "Content-Type", "application/json; charset=utf-8"}, r)
+			})
+		},
+	}
+	for name, fault := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.Inject("", "/manifests/", 0, fault)
+			b.mustPull(t)
+		})
+	}
+}
+
+type dropHeader struct {
+	http.ResponseWriter
+	name string
+}
+
+func (d *dropHeader) WriteHeader(status int) {
+	d.Header().Del(d.name)
+	d.ResponseWriter.WriteHeader(status)
+}
+
+type setHeader struct {
+	http.ResponseWriter
+	name, value string
+}
+
+func (s *setHeader) WriteHeader(status int) {
+	s.Header().Set(s.name, s.value)
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// A pull that stalls is nobody else's problem: neither another pull nor a sweep
+// waits for it.
+func TestStalledPullDelaysNobody(t *testing.T) {
+	b := newBench(t)
+	b.PutPlugin("other/plugin", "latest", []byte(`{"other":true}`), pack(t, "other"))
+	stalled := make(chan struct{})
+	b.Inject(http.MethodGet, blobPath(b.packed[0]), 1, func(next http.Handler) http.Handler {
+		close(stalled)
+		return fake.Stall(1000)(next)
+	})
+	done := make(chan error, 1)
+	b.options.IdleTimeout = 2 * time.Second
+	go func() {
+		_, err := b.pull(t.Context(), b.request(t))
+		done <- err
+	}()
+	<-stalled
+	begun := time.Now()
+	request := b.request(t)
+	request.Reference = named(t, b.host+"/other/plugin")
+	_, err := b.pull(t.Context(), request)
+	assert.NilError(t, err)
+	_, err = b.store.Sweep(t.Context(), nothing)
+	assert.NilError(t, err)
+	assert.Check(t, time.Since(begun) < time.Second)
+	assert.NilError(t, <-done)
+}
+
+func nothing() (map[digest.Digest]struct{}, error) { return nil, nil }

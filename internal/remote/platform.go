@@ -1,0 +1,66 @@
+package remote
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// attestation marks manifests in an index that tell about others, after the
+// convention of BuildKit.
+const (
+	attestationKey   = "vnd.docker.reference.type"
+	attestationValue = "attestation-manifest"
+)
+
+// PlatformError tells that a multi-arch plugin has no variant for this host.
+type PlatformError struct {
+	Want      string
+	Available []string
+}
+
+func (e *PlatformError) Error() string {
+	if len(e.Available) == 0 {
+		return fmt.Sprintf("no variant for platform %s: the index is empty", e.Want)
+	}
+	return fmt.Sprintf("no variant for platform %s: there are %s", e.Want, strings.Join(e.Available, ", "))
+}
+
+// NotFound marks the error's class.
+func (*PlatformError) NotFound() {}
+
+// choose returns the variant of an index that suits a platform best. One that
+// does not say what it is for suits if it is the only one.
+func choose(manifests []ocispec.Descriptor, want ocispec.Platform) (ocispec.Descriptor, error) {
+	candidates := slices.DeleteFunc(slices.Clone(manifests), isAttestation)
+	if len(candidates) == 1 && candidates[0].Platform == nil {
+		return candidates[0], nil
+	}
+	matcher := platforms.Only(want)
+	missing := &PlatformError{Want: platforms.FormatAll(want)}
+	var best *ocispec.Descriptor
+	for i, candidate := range candidates {
+		if candidate.Platform == nil {
+			continue
+		}
+		missing.Available = append(missing.Available, platforms.FormatAll(*candidate.Platform))
+		if !matcher.Match(*candidate.Platform) {
+			continue
+		}
+		if best == nil || matcher.Less(*candidate.Platform, *best.Platform) {
+			best = &candidates[i]
+		}
+	}
+	if best == nil {
+		return ocispec.Descriptor{}, missing
+	}
+	return *best, nil
+}
+
+func isAttestation(d ocispec.Descriptor) bool {
+	return d.Annotations[attestationKey] == attestationValue ||
+		d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown"
+}

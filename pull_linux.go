@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/progress"
+
+	"github.com/dovetailhq/plugin/internal/privilege"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// Pull installs a plugin from a registry under a name, or under that of the
+// reference if name is empty. What it asks of the host, see
+// [Manager.Privileges], must be granted exactly, in whatever order; that is
+// checked before any layer is asked for. Layers are unpacked as they arrive.
+// Progress goes to outStream, in the form that docker's CLI reads; it may be
+// nil. The plugin is disabled. Blobs that are here are not asked for.
+//
+// Errors: [ExistsError]; those of Privileges; class InvalidParameter for a
+// name, for grants that don't match, and for a plugin that is damaged or
+// beyond a limit; class System for the host. After any, nothing is left but
+// what a next Pull resumes.
+func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) error {
+	name, err := pullName(ref, name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	in, err := pm.beginInstall(name)
+	if err != nil {
+		return err
+	}
+	defer in.end()
+	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: in.pin, out: progressOn(outStream)}
+	f, err := pm.find(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := privilege.Check(privilege.Of(f.config), privileges); err != nil {
+		return err
+	}
+	t.announce(f)
+	if err := f.unpack(ctx, in.stage.Rootfs(), t.out); err != nil {
+		return err
+	}
+	p := in.record(t, f)
+	for _, opt := range opts {
+		opt(p)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	return in.commit(p, events.ActionPull)
+}
+
+// pullName is the name that a plugin is installed under.
+func pullName(ref reference.Named, name string) (string, error) {
+	if name != "" {
+		named, err := reference.ParseNormalizedNamed(name)
+		if err != nil {
+			return "", &InvalidError{What: fmt.Sprintf("plugin name %q", name), Err: err}
+		}
+		if _, ok := named.(reference.Canonical); ok {
+			return "", &InvalidError{What: fmt.Sprintf("plugin name %q", name), Err: errors.New("it has a digest: give a tag or nothing")}
+		}
+		return reference.FamiliarString(reference.TagNameOnly(named)), nil
+	}
+	return reference.FamiliarString(withoutDigest(ref)), nil
+}
+
+// withoutDigest is a reference with its tag, or else the tag latest.
+func withoutDigest(ref reference.Named) reference.Named {
+	named := reference.TrimNamed(ref)
+	if tagged, ok := ref.(reference.Tagged); ok {
+		if with, err := reference.WithTag(named, tagged.Tag()); err == nil {
+			return with
+		}
+	}
+	return reference.TagNameOnly(named)
+}
+
+// announce begins the progress as people know it from images.
+func (t transfer) announce(f *found) {
+	if tagged, ok := t.ref.(reference.Tagged); ok {
+		progress.Message(t.out, tagged.Tag(), "Pulling from "+reference.FamiliarName(t.ref))
+	}
+	progress.Message(t.out, "", "Digest: "+f.Digest.String())
+}
+
+func (in *install) record(t transfer, f *found) *v2.Plugin {
+	p := &v2.Plugin{
+		PluginObj: types.Plugin{Name: in.name, ID: in.id, PluginReference: t.ref.String(), Config: f.config},
+		Config:    f.Config.Digest,
+		Manifest:  f.Manifest.Digest,
+		Blobsums:  f.blobsums(),
+	}
+	p.InitEmptySettings()
+	return p
+}
+
+// untilShutdown is ctx, ended by the manager's end, too.
+func (pm *Manager) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(pm.halted, func() { cancel(&FencedError{Root: pm.root.Dir()}) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}

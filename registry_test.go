@@ -1,0 +1,388 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/registry"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// endpoints resolves every host to plain http.
+type endpoints struct{}
+
+func (endpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
+	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "http", Host: host}}}, nil
+}
+
+// newConnectedWorld is a world with a registry at its side.
+func newConnectedWorld(t *testing.T) (w *world, r *fake.Registry, host string) {
+	t.Helper()
+	w = newWorld(t)
+	r = fake.New()
+	host = r.Start(t)
+	w.config.RegistryService = endpoints{}
+	return w.start(), r, host
+}
+
+func named(t testing.TB, text string) reference.Named {
+	t.Helper()
+	ref, err := reference.ParseNormalizedNamed(text)
+	assert.NilError(t, err)
+	return ref
+}
+
+func (w *world) pull(ref, name string, grants types.PluginPrivileges, opts ...plugin.CreateOpt) (progress string, err error) {
+	w.t.Helper()
+	var out bytes.Buffer
+	err = w.Pull(context.Background(), named(w.t, ref), name, nil, nil, grants, &out, opts...)
+	return out.String(), err
+}
+
+func (w *world) push(name string) string {
+	w.t.Helper()
+	var out bytes.Buffer
+	assert.NilError(w.t, w.Push(context.Background(), name, nil, nil, &out))
+	return out.String()
+}
+
+func (w *world) upgrade(ref, name string, grants types.PluginPrivileges) error {
+	w.t.Helper()
+	return w.Upgrade(context.Background(), named(w.t, ref), name, nil, nil, grants, nil)
+}
+
+func count(requests []fake.Request, method, path string) (n int) {
+	for _, request := range requests {
+		if request.Method == method && strings.Contains(request.Path, path) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPushAndPull(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	name := host + "/group/plugin:v1"
+	w.create(name, "docker.volumedriver/1.0")
+	made, err := w.Get(name)
+	assert.NilError(t, err)
+	out := w.push(name)
+	assert.Check(t, is.Contains(out, `"aux":{"Tag":"v1","Digest":"`+made.Manifest.String()))
+	_, data := r.Manifest("group/plugin", "v1")
+	assert.Check(t, data != nil)
+	assert.NilError(t, w.Remove(name, nil))
+	w.GC()
+	assert.Equal(t, len(w.blobs()), 0)
+
+	asked, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	assert.NilError(t, err)
+	assert.DeepEqual(t, asked, types.PluginPrivileges{{Name: "network", Description: "permissions to access a network", Value: []string{"none"}}})
+	r.Requests()
+	_, err = w.pull(name, "alias", nil)
+	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, is.ErrorContains(err, "not granted: network: [none]"))
+	assert.Equal(t, count(r.Requests(), "GET", made.Blobsums[0].Encoded()), 0, "a layer was asked for before grants were checked")
+
+	out, err = w.pull(name, "alias", asked, plugin.WithEnv([]string{"ADDED=1"}))
+	assert.NilError(t, err)
+	for _, want := range []string{"Pulling from " + host + "/group/plugin", "Digest: " + made.Manifest.String(), "Download complete"} {
+		assert.Check(t, is.Contains(out, want))
+	}
+	p, err := w.Get("alias")
+	assert.NilError(t, err)
+	assert.Equal(t, p.Manifest, made.Manifest)
+	assert.Equal(t, p.Config, made.Config)
+	assert.DeepEqual(t, p.Blobsums, made.Blobsums)
+	assert.Equal(t, p.PluginObj.PluginReference, name)
+	assert.DeepEqual(t, p.PluginObj.Settings.Env, []string{"ADDED=1"})
+	content, err := os.ReadFile(filepath.Join(p.Rootfs, "etc", "name"))
+	assert.NilError(t, err)
+	assert.Equal(t, string(content), name)
+	w.enable("alias")
+
+	r.Requests()
+	_, err = w.pull(name, "second", asked)
+	assert.NilError(t, err)
+	requests := r.Requests()
+	assert.Equal(t, count(requests, "GET", "/blobs/"), 0, "what is here was asked for: %v", requests)
+	w.restart()
+	assert.Check(t, w.enabled("alias"))
+}
+
+func TestPullByDigest(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	repository := host + "/group/plugin"
+	w.create(repository + ":v1")
+	w.push(repository + ":v1")
+	made, err := w.Get(repository + ":v1")
+	assert.NilError(t, err)
+	id := made.GetID()
+	digest := "@" + made.Manifest.String()
+	grants, err := w.Privileges(context.Background(), named(t, repository+digest), nil, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Remove(id, nil))
+
+	_, err = w.pull(repository+digest, "", grants)
+	assert.NilError(t, err)
+	_, err = w.pull(repository+":v1"+digest, "", grants)
+	assert.NilError(t, err)
+	for ref, want := range map[string]string{
+		repository:                       repository + ":latest",
+		repository + ":latest" + digest:  repository + ":latest",
+		repository + ":v1":               repository + ":v1",
+		repository + ":v1" + digest:      repository + ":v1",
+		repository + ":v2" + digest:      "",
+		host + "/other/plugin" + digest:  "",
+		repository + "@sha256:" + fullID: "",
+	} {
+		p, err := w.Inspect(ref)
+		if want == "" {
+			assert.Check(t, cerrdefs.IsNotFound(err), "%s: %v", ref, err)
+			continue
+		}
+		assert.NilError(t, err, ref)
+		assert.Equal(t, p.Name, want)
+	}
+	_, err = w.Inspect(repository + digest)
+	assert.Check(t, is.ErrorType(err, &plugin.AmbiguousError{}), "two have it")
+	assert.NilError(t, w.Remove(repository+":v1", nil))
+	p, err := w.Inspect(repository + digest)
+	assert.NilError(t, err)
+	assert.Check(t, strings.HasSuffix(p.PluginReference, digest), "the digest is not visible")
+}
+
+const fullID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func TestPullFailuresLeaveNothing(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	name := host + "/group/plugin:v1"
+	w.create(name)
+	w.push(name)
+	p, err := w.Get(name)
+	assert.NilError(t, err)
+	layer := p.Blobsums[0]
+	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Remove(name, nil))
+	w.GC()
+	before := w.tree()
+	for _, tc := range []struct {
+		name, method, path string
+		fault              fake.Fault
+		want               func(error) bool
+	}{
+		{"manifest missing", "", "/manifests/", fake.Refuse(http.StatusNotFound), cerrdefs.IsNotFound},
+		{"unauthorized", "", "/manifests/", fake.Refuse(http.StatusUnauthorized), cerrdefs.IsUnauthorized},
+		{"forbidden", "", "/manifests/", fake.Refuse(http.StatusForbidden), cerrdefs.IsPermissionDenied},
+		{"layer lies", "GET", layer.Encoded(), fake.Lie([]byte("something else")), cerrdefs.IsDataLoss},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r.Inject(tc.method, tc.path, 0, tc.fault)
+			defer r.Heal()
+			_, err := w.pull(name, "", grants)
+			assert.Check(t, tc.want(err), "%v", err)
+			assert.Check(t, is.ErrorContains(err, host))
+			w.GC()
+			assert.DeepEqual(t, w.tree(), before)
+		})
+	}
+	_, err = w.pull(name, "", grants)
+	assert.NilError(t, err)
+	_, err = w.pull(name, "", grants)
+	assert.Check(t, is.ErrorType(err, &plugin.ExistsError{}))
+}
+
+func TestShutdownInterruptsPull(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	name := host + "/group/plugin:v1"
+	w.create(name)
+	w.push(name)
+	p, err := w.Get(name)
+	assert.NilError(t, err)
+	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Remove(name, nil))
+	w.GC()
+	held := make(chan struct{})
+	r.Inject("GET", p.Blobsums[0].Encoded(), 0, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
+			close(held)
+			<-request.Context().Done()
+		})
+	})
+	result := make(chan error)
+	go func() {
+		_, err := w.pull(name, "", grants)
+		result <- err
+	}()
+	<-held
+	other := w.create("other") // a stalled pull delays nobody
+	w.enable(other)
+	w.GC()
+	w.Shutdown()
+	var fenced *plugin.FencedError
+	err = <-result
+	assert.Check(t, errors.As(err, &fenced), "%v", err)
+}
+
+// version makes a plugin of one repository, as its author does, and pushes it.
+func (w *world) version(ref, level string, settable bool) types.PluginPrivileges {
+	w.t.Helper()
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Env = []types.PluginEnv{{Name: "LEVEL", Value: &level}, {Name: "OTHER", Value: &level}}
+	if settable {
+		config.Env[0].Settable = []string{"value"}
+	}
+	assert.NilError(w.t, w.createConfig(ref, config))
+	w.push(ref)
+	assert.NilError(w.t, w.Remove(ref, nil))
+	grants, err := w.Privileges(context.Background(), named(w.t, ref), nil, nil)
+	assert.NilError(w.t, err)
+	return grants
+}
+
+func TestUpgrade(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	v1, v2ref, v3 := host+"/group/plugin:v1", host+"/group/plugin:v2", host+"/group/plugin:v3"
+	grants := w.version(v1, "1", true)
+	w.version(v2ref, "2", true)
+	w.version(v3, "3", false)
+	_, err := w.pull(v1, "mine", grants)
+	assert.NilError(t, err)
+	id := w.id("mine")
+	assert.NilError(t, w.Set("mine", []string{"LEVEL=9"}))
+	data := filepath.Join(w.config.Root, id, "propagated-mount", "precious")
+	assert.NilError(t, os.MkdirAll(data, 0o755))
+	events, cancel := w.SubscribeEvents(10, plugin.EventUpgraded{})
+	defer cancel()
+
+	w.enable("mine")
+	var enabled *plugin.EnabledError
+	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &enabled))
+	assert.NilError(t, w.Disable("mine", nil))
+
+	before, err := w.Inspect("mine")
+	assert.NilError(t, err)
+	unchanged := func() {
+		t.Helper()
+		for range 2 {
+			now, err := w.Inspect("mine")
+			assert.NilError(t, err)
+			assert.DeepEqual(t, now, before)
+			name, err := os.ReadFile(filepath.Join(w.config.Root, id, "rootfs", "etc", "name"))
+			assert.NilError(t, err)
+			assert.Equal(t, string(name), v1)
+			w.restart()
+		}
+	}
+	assert.Check(t, cerrdefs.IsInvalidArgument(w.upgrade(v2ref, "mine", nil)))
+	var lost v2.ErrLostSettings
+	assert.Check(t, errors.As(w.upgrade(v3, "mine", grants), &lost))
+	assert.DeepEqual(t, lost.Settings, []string{"LEVEL"})
+	r.Inject("GET", "/blobs/", 0, fake.Refuse(http.StatusForbidden))
+	assert.Check(t, w.upgrade(v2ref, "mine", grants) != nil)
+	r.Heal()
+	unchanged()
+
+	events, cancelAgain := w.SubscribeEvents(10, plugin.EventUpgraded{})
+	defer cancelAgain()
+	assert.NilError(t, w.upgrade(v2ref, "mine", grants))
+	assert.Equal(t, (<-events).(plugin.EventUpgraded).Plugin.ID, id)
+	for range 2 {
+		p, err := w.Get("mine")
+		assert.NilError(t, err)
+		assert.Equal(t, p.GetID(), id)
+		assert.Equal(t, p.Name(), "mine:latest")
+		assert.DeepEqual(t, p.PluginObj.Settings.Env, []string{"LEVEL=9", "OTHER=2"})
+		assert.Equal(t, p.PluginObj.PluginReference, v2ref)
+		name, err := os.ReadFile(filepath.Join(p.Rootfs, "etc", "name"))
+		assert.NilError(t, err)
+		assert.Equal(t, string(name), v2ref)
+		_, err = os.Stat(data)
+		assert.NilError(t, err)
+		w.GC()
+		assert.Equal(t, len(w.blobs()), 3, "old blobs stay, or new ones went")
+		w.restart()
+	}
+	w.enable("mine")
+}
+
+func TestVerbsAreRefusedDuringUpgrade(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
+	grants := w.version(v1, "1", true)
+	w.version(v2ref, "2", true)
+	_, err := w.pull(v1, "mine", grants)
+	assert.NilError(t, err)
+	w.GC()
+	asked, release := make(chan struct{}), make(chan struct{})
+	r.Inject("GET", "/manifests/v2", 1, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
+			close(asked)
+			<-release
+			next.ServeHTTP(rw, request)
+		})
+	})
+	r.Inject("HEAD", "/manifests/v2", 1, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
+			close(asked)
+			<-release
+			next.ServeHTTP(rw, request)
+		})
+	})
+	result := make(chan error)
+	go func() { result <- w.upgrade(v2ref, "mine", grants) }()
+	<-asked
+	var busy *plugin.BusyError
+	assert.Check(t, errors.As(w.Enable("mine", nil), &busy))
+	assert.Check(t, errors.As(w.Remove("mine", nil), &busy))
+	assert.Check(t, errors.As(w.Set("mine", nil), &busy))
+	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &busy))
+	assert.Equal(t, w.status("mine").State, "upgrading")
+	close(release)
+	assert.NilError(t, <-result)
+	w.enable("mine")
+}
+
+// TestPushWithoutManifest has a plugin that docker kept: its own collection
+// deletes manifests.
+func TestPushWithoutManifest(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	name := host + "/group/plugin:v1"
+	w.create(name)
+	p, err := w.Get(name)
+	assert.NilError(t, err)
+	assert.NilError(t, os.Remove(filepath.Join(w.config.Root, "storage", "blobs", "sha256", p.Manifest.Encoded())))
+	w.push(name)
+	_, data := r.Manifest("group/plugin", p.Manifest.String())
+	assert.Check(t, data != nil, "the manifest that was made again has another digest")
+}
+
+func TestTransferWithoutRegistryService(t *testing.T) {
+	w := newWorld(t).start()
+	w.create("p")
+	var unsupported *plugin.UnsupportedError
+	_, err := w.pull("x", "", nil)
+	assert.Check(t, errors.As(err, &unsupported))
+	assert.Check(t, errors.As(w.Push(context.Background(), "p", nil, nil, nil), &unsupported))
+	_, err = w.Privileges(context.Background(), named(t, "x"), nil, nil)
+	assert.Check(t, errors.As(err, &unsupported))
+}

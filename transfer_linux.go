@@ -1,0 +1,196 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/dockerversion"
+	"github.com/docker/docker/pkg/progress"
+	"github.com/docker/docker/pkg/streamformatter"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/privilege"
+	"github.com/dovetailhq/plugin/internal/remote"
+	"github.com/dovetailhq/plugin/internal/rootfs"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// transfer is what a verb that talks to a registry was asked for.
+type transfer struct {
+	ref     reference.Named
+	headers http.Header
+	auth    *registry.AuthConfig
+	pin     *blobs.Pin
+	out     progress.Output
+}
+
+func (t transfer) request(ctx context.Context) remote.Request {
+	headers := t.headers.Clone()
+	if headers == nil {
+		headers = http.Header{}
+	}
+	if headers.Get("User-Agent") == "" {
+		headers.Set("User-Agent", dockerversion.DockerUserAgent(ctx))
+	}
+	return remote.Request{Reference: t.ref, Auth: t.auth, Headers: headers, Pin: t.pin, Progress: t.out}
+}
+
+// progressOn writes docker's progress messages to out, which may be nil, one
+// at a time. Who listens no more is no reason to stop.
+func progressOn(out io.Writer) progress.Output {
+	if out == nil {
+		return progress.DiscardOutput()
+	}
+	return &serialOutput{out: streamformatter.NewJSONProgressOutput(out, false)}
+}
+
+type serialOutput struct {
+	mu  sync.Mutex
+	out progress.Output
+}
+
+func (s *serialOutput) WriteProgress(p progress.Progress) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.WriteProgress(p)
+}
+
+// found is a plugin in a registry, whose config was read and is sound.
+type found struct {
+	*remote.Plugin
+	ref    reference.Named
+	config types.PluginConfig
+}
+
+// find asks a registry for a plugin, and for no layer of it. The caller
+// closes what it returns.
+func (pm *Manager) find(ctx context.Context, t transfer) (*found, error) {
+	if pm.config.RegistryService == nil {
+		return nil, &UnsupportedError{Op: "transfer", Reason: "this manager has no RegistryService"}
+	}
+	p, err := pm.remote.Resolve(ctx, t.request(ctx))
+	if err != nil {
+		return nil, err
+	}
+	config, err := v2.ParseConfig(p.ConfigBytes)
+	if err == nil {
+		err = validateConfig(config)
+	}
+	if err == nil {
+		err = checkDiffIDCount(config, len(p.Layers))
+	}
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return &found{Plugin: p, ref: t.ref, config: config}, nil
+}
+
+// unpack brings the layers and unpacks them into dir as they arrive.
+func (f *found) unpack(ctx context.Context, dir string, out progress.Output) error {
+	unpacker, err := rootfs.NewUnpacker(dir, rootfs.Limits{})
+	if err != nil {
+		return err
+	}
+	defer unpacker.Close()
+	err = f.Fetch(ctx, func(ctx context.Context, layers []*remote.Layer) error {
+		for i, layer := range layers {
+			if err := f.unpackLayer(ctx, unpacker, layer, i, out); err != nil {
+				return fmt.Errorf("unpack layer %s: %w", layer.Digest, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("pull %s: %w", f.ref, err)
+	}
+	return nil
+}
+
+func (f *found) unpackLayer(ctx context.Context, unpacker *rootfs.Unpacker, layer *remote.Layer, i int, out progress.Output) error {
+	compressed, err := layer.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer compressed.Close()
+	plain, err := rootfs.Decompress(compressed, rootfs.Limits{})
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	applied, err := unpacker.Apply(ctx, plain)
+	if err != nil {
+		return err
+	}
+	// What follows the archive is part of what was promised, too.
+	if _, err := io.Copy(io.Discard, compressed); err != nil {
+		return err
+	}
+	progress.Update(out, layer.Digest.Encoded()[:12], "Complete")
+	return checkDiffID(f.config, i, applied.DiffID, layer.Digest)
+}
+
+// blobsums are the digests of the layers, lowest first.
+func (f *found) blobsums() []digest.Digest {
+	sums := make([]digest.Digest, len(f.Layers))
+	for i, layer := range f.Layers {
+		sums[i] = layer.Digest
+	}
+	return sums
+}
+
+// diffIDs are what the config says of the layers; old configs say nothing.
+func diffIDs(config types.PluginConfig) []string {
+	if config.Rootfs == nil {
+		return nil
+	}
+	return config.Rootfs.DiffIds
+}
+
+func checkDiffIDCount(config types.PluginConfig, layers int) error {
+	if ids := diffIDs(config); len(ids) > 0 && len(ids) != layers {
+		return &InvalidError{What: "plugin", Err: fmt.Errorf("its config tells of %d layers, its manifest of %d", len(ids), layers)}
+	}
+	return nil
+}
+
+// checkDiffID compares a layer with what the config says of it: the digest of
+// the uncompressed archive or, from old versions of docker, that of the
+// compressed one.
+func checkDiffID(config types.PluginConfig, i int, plain, compressed digest.Digest) error {
+	ids := diffIDs(config)
+	if len(ids) == 0 || slices.Contains([]string{plain.String(), compressed.String()}, ids[i]) {
+		return nil
+	}
+	return &InvalidError{What: "plugin", Err: fmt.Errorf("layer %s unpacks to %s, its config says %s", compressed, plain, ids[i])}
+}
+
+// Privileges asks a registry for a plugin's config, and returns what it asks
+// of the host, in the form that [Manager.Pull] wants it granted. A nil
+// authConfig and nil headers are fine; neither is changed.
+//
+// Errors: of the registry, of class NotFound, Unauthorized, Forbidden,
+// Unavailable or System, naming host and reference; of class InvalidParameter
+// for what is not a plugin.
+func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error) {
+	if err := pm.writable(); err != nil {
+		return nil, err
+	}
+	pin := pm.blobs.NewPin()
+	defer pm.requestGC()
+	defer pin.Release()
+	f, err := pm.find(ctx, transfer{ref: ref, headers: metaHeader, auth: authConfig, pin: pin, out: progress.DiscardOutput()})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return privilege.Of(f.config), nil
+}

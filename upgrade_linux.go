@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/registry"
+
+	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/lifecycle"
+	"github.com/dovetailhq/plugin/internal/privilege"
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// Upgrade replaces a disabled plugin by another version of itself. It keeps
+// its id, name, references, data in its propagated mount, and settings: what
+// the user set stays, the rest becomes the new default. Everything else is as
+// with [Manager.Pull]. While it runs other verbs on the plugin are refused.
+//
+// Errors: [EnabledError], [BusyError], those of Pull, and
+// [v2.ErrLostSettings] for what was set and the new version does not allow.
+// After any, the old version is as it was, in memory and on disk.
+func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	u, release, err := pm.acquireReadable(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if u.plugin.IsEnabled() {
+		return &EnabledError{Name: u.plugin.Name()}
+	}
+	if err := u.fire(lifecycle.Upgrade); err != nil {
+		return err
+	}
+	defer func() { _ = u.fire(lifecycle.Done) }()
+	pin := pm.blobs.NewPin()
+	defer pm.requestGC()
+	defer pin.Release()
+	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: pin, out: progressOn(outStream)}
+	if err := u.upgrade(ctx, t, privileges); err != nil {
+		return err
+	}
+	u.announce(actionUpgrade, EventUpgraded{Plugin: u.plugin.Snapshot()})
+	return nil
+}
+
+// actionUpgrade is what the daemon's log is told; docker tells it nothing.
+const actionUpgrade = events.Action("upgrade")
+
+func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginPrivileges) error {
+	f, err := u.manager.find(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := privilege.Check(privilege.Of(f.config), privileges); err != nil {
+		return err
+	}
+	next, err := u.next(t, f)
+	if err != nil {
+		return err
+	}
+	stage, err := u.manager.root.Stage(u.plugin.GetID())
+	if err != nil {
+		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+	}
+	defer func() {
+		if err := stage.Abort(); err != nil {
+			u.logger().WithError(err).Warn("remove upgrade that failed")
+		}
+	}()
+	t.announce(f)
+	if err := f.unpack(ctx, stage.Rootfs(), t.out); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return u.swap(stage, next)
+}
+
+// next is the record of the plugin as the new version will have it.
+func (u *unit) next(t transfer, f *found) (*v2.Plugin, error) {
+	next := u.plugin.Clone()
+	settings, err := v2.MergeSettings(next.PluginObj.Config, next.PluginObj.Settings, f.config)
+	if err != nil {
+		return nil, err
+	}
+	next.PluginObj.Config = f.config
+	next.PluginObj.Settings = settings
+	next.PluginObj.PluginReference = t.ref.String()
+	next.Config, next.Manifest, next.Blobsums = f.Config.Digest, f.Manifest.Digest, f.blobsums()
+	return next, nil
+}
+
+// swap commits the upgrade, and publishes it.
+func (u *unit) swap(stage *layout.Stage, next *v2.Plugin) error {
+	record, err := json.Marshal(next)
+	if err != nil {
+		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+	}
+	previous, err := json.Marshal(u.plugin)
+	if err != nil {
+		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+	}
+	err = stage.CommitUpgrade(record, previous)
+	if err := u.tolerateLeftover(err); err != nil {
+		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+	}
+	u.manager.config.Store.replace(u.plugin, next)
+	return nil
+}
