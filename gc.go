@@ -5,7 +5,7 @@ import (
 )
 
 // GC deletes the blobs that no plugin refers to and no verb under way uses,
-// and what earlier removals could not delete because it was mounted. It
+// and what earlier installs and removals could not delete, for example because it was mounted. It
 // returns when that is done. Neither does it wait for a pull nor a pull
 // for it. Errors are logged: what stays is deleted by the next one.
 func (pm *Manager) GC() {
@@ -13,8 +13,8 @@ func (pm *Manager) GC() {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
 		return
 	}
-	if err := pm.root.SweepTrash(); err != nil {
-		pm.logger().WithError(err).Warn("delete what removed plugins left")
+	if err := pm.root.SweepGarbage(); err != nil {
+		pm.logger().WithError(err).Warn("delete what installs and removals left")
 	}
 	if broken := pm.brokenPlugins(); len(broken) > 0 {
 		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")

@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport is what any room's tests may import beyond that.
-var testsMayImport = []string{"plugintest", "plugintest/..."}
+var testsMayImport = []string{"plugintest", "plugintest/...", "executor/..."}
 
 // restricted is where packages of others may be imported, in any file of the
 // repository: by the first element of its path, "." for the root. A package

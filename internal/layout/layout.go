@@ -46,6 +46,8 @@ type Root struct {
 	dir  string
 	fs   *durable.FS
 	lock *lock
+
+	stages stages
 }
 
 // Open makes the directory where it is missing and locks it: against other
@@ -228,8 +230,9 @@ func (r *Root) find(id string) Found {
 	return Found{ID: id, Record: record, Err: err}
 }
 
-// Sweep deletes what crashes left; it is for when nothing is under way. What
-// it can't delete is in nobody's way.
+// Sweep deletes what crashes left of the plugins themselves, and what
+// [Root.SweepGarbage] does; it is for when nothing is under way. What it can't
+// delete is in nobody's way.
 func (r *Root) Sweep() error {
 	entries, err := os.ReadDir(r.dir)
 	problems := []error{err}
@@ -238,7 +241,7 @@ func (r *Root) Sweep() error {
 			problems = append(problems, r.sweepPlugin(id))
 		}
 	}
-	return errors.Join(append(problems, r.sweepStages(), r.SweepTrash())...)
+	return errors.Join(append(problems, r.SweepGarbage())...)
 }
 
 // sweepPlugin deletes what an upgrade that is complete and a record that was
@@ -254,27 +257,39 @@ func (r *Root) sweepPlugin(id string) error {
 	return errors.Join(problems...)
 }
 
-func (r *Root) sweepStages() error {
-	stages, err := os.ReadDir(r.tmp())
+// SweepGarbage deletes what installs and removals left that have ended, but
+// for what is still mounted.
+func (r *Root) SweepGarbage() error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	garbage, err := r.garbage()
 	problems := []error{err}
-	for _, stage := range stages {
-		problems = append(problems, r.fs.RemoveAll(filepath.Join(r.tmp(), stage.Name())))
+	for _, path := range garbage {
+		problems = append(problems, r.stages.unlessActive(filepath.Base(path), func() error { return r.fs.RemoveAll(path) }))
 	}
 	return errors.Join(problems...)
 }
 
-// SweepTrash deletes what removals left, but for what is still mounted.
-func (r *Root) SweepTrash() error {
-	if err := r.Check(); err != nil {
-		return err
+// garbage returns what is garbage by name, active stages included.
+func (r *Root) garbage() ([]string, error) {
+	stages, err := os.ReadDir(r.tmp())
+	if err != nil {
+		return nil, err
 	}
 	entries, err := os.ReadDir(r.dir)
-	problems := []error{err}
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, stage := range stages {
+		paths = append(paths, filepath.Join(r.tmp(), stage.Name()))
+	}
 	for _, entry := range entries {
 		id, removing := strings.CutSuffix(entry.Name(), removingSuffix)
 		if removing && validID.MatchString(id) {
-			problems = append(problems, r.fs.RemoveAll(filepath.Join(r.dir, entry.Name())))
+			paths = append(paths, filepath.Join(r.dir, entry.Name()))
 		}
 	}
-	return errors.Join(problems...)
+	return paths, nil
 }

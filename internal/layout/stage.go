@@ -2,31 +2,45 @@ package layout
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
-// Stage is an install that nobody can see yet. One of Commit and Abort ends
-// it. It belongs to one goroutine.
+// Stage is an install that nobody can see yet. A Commit or CommitUpgrade that
+// succeeded ends it, and Abort. It belongs to one goroutine.
 type Stage struct {
 	root *Root
 	id   string
 	dir  string
 }
 
-// Stage begins the install of id.
+// Stage begins the install of id. The error is [os.ErrExist] while another
+// stage of it has not ended.
 func (r *Root) Stage(id string) (*Stage, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	s := &Stage{root: r, id: id, dir: filepath.Join(r.tmp(), id)}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
+	if err := r.stages.begin(id); err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(s.Rootfs(), 0o755); err != nil {
+	if err := s.make(); err != nil {
 		return nil, errors.Join(err, s.Abort())
 	}
 	return s, nil
+}
+
+func (s *Stage) make() error {
+	// An Abort that failed may have left it.
+	if err := s.root.fs.Discard(s.dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return err
+	}
+	return os.Mkdir(s.Rootfs(), 0o755)
 }
 
 // Rootfs returns the directory to unpack into. It exists and is empty.
@@ -39,7 +53,11 @@ func (s *Stage) Commit(record []byte) error {
 	if err := s.seal(record); err != nil {
 		return err
 	}
-	return s.root.fs.Rename(s.dir, s.root.Plugin(s.id))
+	if err := s.root.fs.Rename(s.dir, s.root.Plugin(s.id)); err != nil {
+		return err
+	}
+	s.root.stages.end(s.id)
+	return nil
 }
 
 // seal makes the stage complete, and durable.
@@ -54,14 +72,54 @@ func (s *Stage) seal(record []byte) error {
 }
 
 // Abort deletes the stage, and does nothing to one that was committed. What
-// can't be deleted is swept by Recover.
-func (s *Stage) Abort() error { return s.root.fs.RemoveAll(s.dir) }
+// can't be deleted is swept later.
+func (s *Stage) Abort() error {
+	defer s.root.stages.end(s.id)
+	return s.root.fs.RemoveAll(s.dir)
+}
 
 // TakeBack deletes the stage even if a Commit put it into its place and could
 // not say so.
 func (s *Stage) TakeBack() error {
 	if exists(s.root.Plugin(s.id)) {
+		defer s.root.stages.end(s.id)
 		return s.root.Remove(s.id)
 	}
 	return s.Abort()
+}
+
+// stages are those that have not ended. The zero value is ready.
+type stages struct {
+	mu     sync.Mutex
+	active map[string]struct{} // by id
+}
+
+func (s *stages) begin(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.active[id]; taken {
+		return fmt.Errorf("begin stage %s: %w", id, os.ErrExist)
+	}
+	if s.active == nil {
+		s.active = make(map[string]struct{})
+	}
+	s.active[id] = struct{}{}
+	return nil
+}
+
+func (s *stages) end(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.active, id)
+}
+
+// unlessActive calls remove if there is no stage of that name, and lets none
+// begin meanwhile.
+func (s *stages) unlessActive(name string, remove func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, active := s.active[name]; active {
+		return nil
+	}
+	return remove()
 }

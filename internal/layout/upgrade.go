@@ -50,6 +50,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		}
 		return err
 	}
+	s.root.stages.end(s.id)
 	// The upgrade is complete; a journal that can't be deleted holds nothing
 	// but the old rootfs, and is deleted by the next Sweep.
 	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
