@@ -4,16 +4,21 @@
 # ends non-zero if a step does not do what it should.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-test/needs.sh runc curl make
+test/needs.sh runc curl make docker-registry
 
 exec 2>&1 # what goes wrong is shown where it does
 work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
 socket=$work/plugind.sock
+registry=127.90.0.2:5000 # an address that nobody else uses; loopback needs no TLS
 daemon=
+registryd=
 
 finish() {
 	status=$?
 	trap - EXIT
+	if [ -n "$registryd" ]; then
+		kill "$registryd" 2>/dev/null || true
+	fi
 	if [ -n "$daemon" ]; then
 		kill "$daemon" 2>/dev/null || true
 		wait "$daemon" || status=1
@@ -65,6 +70,23 @@ start() {
 	cat <&3 >>"$work/log" &
 }
 
+# serve_registry starts a registry and returns once it answers.
+serve_registry() {
+	cat >"$work/registry.yml" <<-END
+		version: 0.1
+		log:
+		  level: error
+		storage:
+		  filesystem:
+		    rootdirectory: $work/registry
+		http:
+		  addr: $registry
+	END
+	docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
+	registryd=$!
+	curl --silent --fail --retry 60 --retry-delay 1 --retry-connrefused "http://$registry/v2/" >/dev/null
+}
+
 # on_volume VERB asks plugind to mount or unmount the volume: in place of the
 # container that would use it.
 on_volume() {
@@ -104,6 +126,22 @@ on_volume unmount
 step docker volume rm data
 step docker plugin disable example/volume
 step docker plugin rm example/volume
+
+serve_registry
+step docker plugin create "$registry/example/volume:v1" context
+step docker plugin push "$registry/example/volume:v1"
+step docker plugin rm "$registry/example/volume:v1"
+step bash -c "echo y | docker plugin install --alias volume $registry/example/volume:v1 DEBUG=1"
+step docker plugin ls
+sed -i 's/Example volume driver/Better volume driver/' context/config.json
+step docker plugin create "$registry/example/volume:v2" context
+step docker plugin push "$registry/example/volume:v2"
+step docker plugin disable volume
+step docker plugin upgrade --grant-all-permissions --skip-remote-check volume "$registry/example/volume:v2"
+step docker plugin inspect --format '{{.PluginReference}} {{.Config.Description}} {{.Settings.Env}}' volume
+step docker plugin enable volume
+step docker plugin rm --force volume "$registry/example/volume:v2"
+
 step docker plugin ls
 [ -z "$(docker plugin ls --quiet)" ]
 echo

@@ -52,3 +52,27 @@ stop_containerd() {
 	pid=$(cat containerd.pid)
 	kill "$pid" && tail --pid="$pid" --follow /dev/null
 }
+
+# start_registry starts a registry of our own, on an address that nobody else
+# uses and that needs no TLS.
+start_registry() {
+	cat >registry.yml <<-END
+		version: 0.1
+		log:
+		  level: error
+		storage:
+		  filesystem:
+		    rootdirectory: $WORK/registry
+		http:
+		  addr: 127.90.0.1:5000
+	END
+	docker-registry serve registry.yml >registry.log 2>&1 &
+	echo $! >registry.pid
+	curl --silent --retry 60 --retry-delay 1 --retry-connrefused http://127.90.0.1:5000/v2/ >registry.answer
+}
+
+# stop_registry ends it and waits for that.
+stop_registry() {
+	pid=$(cat registry.pid)
+	kill "$pid" && tail --pid="$pid" --follow /dev/null
+}
