@@ -12,10 +12,11 @@ help: ## show the targets
 test: ## run everything: lint, cross-builds, all tests with -race, and the demo
 	@test/needs.sh runc crun containerd docker-registry mkfs.xfs curl
 	@$(MAKE) --no-print-directory lint build
-	@for module in $(MODULES); do \
+	@failed=; for module in $(MODULES); do \
 		echo "== go test in $$module"; \
-		(cd $$module && go test -race -timeout 20m ./...) || exit 1; \
-	done
+		(cd $$module && go test -race -timeout 20m ./...) || failed="$$failed $$module"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed in$$failed"; exit 1; fi
 	@$(MAKE) --no-print-directory demo
 
 demo: ## make, start, use, stop and remove a plugin by the docker command line
