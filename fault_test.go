@@ -165,6 +165,11 @@ var verbs = []struct {
 		"same",
 	},
 	{
+		"prune", func(f *faultyWorld) { f.install("p"); f.litterLive() },
+		func(f *faultyWorld) error { _, err := f.Prune(f.t.Context()); return err },
+		"same",
+	},
+	{
 		"boot", func(f *faultyWorld) { f.install("p"); f.install("off"); f.enable("p"); f.Shutdown(); f.litter() },
 		func(f *faultyWorld) error { return f.boot() },
 		"same",

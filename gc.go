@@ -1,13 +1,18 @@
 package plugin
 
 import (
+	"context"
+
 	"github.com/opencontainers/go-digest"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
 // GC deletes the blobs that no plugin refers to and no verb under way uses,
-// and what earlier installs and removals could not delete, for example because it was mounted. It
-// returns when that is done. Neither does it wait for a pull nor a pull
-// for it. Errors are logged: what stays is deleted by the next one.
+// and what earlier installs and removals could not delete, for example because
+// it was mounted. It returns when that is done. Neither does it wait for a
+// pull nor a pull for it. Errors are logged: what stays is deleted by the next
+// one.
 func (pm *Manager) GC() {
 	if err := pm.writable(); err != nil {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
@@ -16,17 +21,22 @@ func (pm *Manager) GC() {
 	if err := pm.root.SweepGarbage(); err != nil {
 		pm.logger().WithError(err).Warn("delete what installs and removals left")
 	}
-	if broken := pm.brokenPlugins(); len(broken) > 0 {
-		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")
-		return
-	}
-	swept, err := pm.blobs.Sweep(pm.ctx, pm.referenced)
+	swept, err := pm.sweepBlobs(pm.ctx)
 	if err != nil {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
 	}
 	if swept.Blobs > 0 {
 		pm.logger().WithField("blobs", swept.Blobs).WithField("bytes", swept.Bytes).Debug("collected unreferenced blobs")
 	}
+}
+
+// sweepBlobs deletes no blob that a record may refer to.
+func (pm *Manager) sweepBlobs(ctx context.Context) (blobs.Swept, error) {
+	if broken := pm.brokenPlugins(); len(broken) > 0 {
+		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")
+		return blobs.Swept{}, nil
+	}
+	return pm.blobs.Sweep(ctx, pm.referenced)
 }
 
 // referenced returns what the records need.

@@ -24,10 +24,26 @@ const (
 // leaves alone what is being written, and what was fetched of a blob that an
 // operation has pinned. It returns how many and how large.
 func (s *Store) SweepAbandoned() (Swept, error) {
-	return s.abandon(func(u unfinished) bool {
-		_, dgst, _ := strings.Cut(u.Ref, " ")
-		return !s.pins.holds(digest.Digest(dgst))
-	})
+	return s.abandon(s.isAbandoned)
+}
+
+// Abandoned returns what SweepAbandoned would throw away now.
+func (s *Store) Abandoned() (Swept, error) {
+	all, err := s.unfinished()
+	var abandoned Swept
+	for _, u := range all {
+		if s.isAbandoned(u) && !u.InUse {
+			abandoned.Blobs++
+			abandoned.Bytes += u.Size
+		}
+	}
+	return abandoned, err
+}
+
+// isAbandoned reports whether no operation has pinned what is unfinished.
+func (s *Store) isAbandoned(u unfinished) bool {
+	_, dgst, _ := strings.Cut(u.Ref, " ")
+	return !s.pins.holds(digest.Digest(dgst))
 }
 
 // SweepCrashed throws away what a crash left of operations that can't be

@@ -84,9 +84,12 @@ func TestSweepAbandonedLeavesWhatIsInUse(t *testing.T) {
 	leave(t, s, unnamed+"x", "of a create")
 	leave(t, s, "", "half made")
 
+	abandoned, err := s.Abandoned()
+	assert.NilError(t, err)
+	assert.Equal(t, abandoned, Swept{Blobs: 3, Bytes: 23})
 	swept, err := s.SweepAbandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, swept, Swept{Blobs: 3, Bytes: 23})
+	assert.Equal(t, swept, abandoned)
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{written.ref: 13, "fetch " + wanted.String(): 3})
 	blob, err := written.Commit(t.Context())
 	assert.NilError(t, err)

@@ -178,14 +178,23 @@ func (f *FS) Discard(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	mounts, err := mountsBelow(path)
+	mounts, err := MountsBelow(path)
 	if err != nil {
-		return fmt.Errorf("list mounts below %s: %w", path, err)
+		return err
 	}
 	if len(mounts) > 0 {
 		return &MountedError{Path: path, Mounts: mounts}
 	}
 	return f.step("remove", path, func() error { return os.RemoveAll(path) })
+}
+
+// MountsBelow returns where something is mounted at or below path.
+func MountsBelow(path string) ([]string, error) {
+	mounts, err := mountsBelow(path)
+	if err != nil {
+		return nil, fmt.Errorf("list mounts below %s: %w", path, err)
+	}
+	return mounts, nil
 }
 
 // SyncDir makes the names in a directory durable.

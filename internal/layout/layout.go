@@ -266,7 +266,11 @@ func (r *Root) SweepGarbage() error {
 	garbage, err := r.garbage()
 	problems := []error{err}
 	for _, path := range garbage {
-		problems = append(problems, r.stages.unlessActive(filepath.Base(path), func() error { return r.fs.RemoveAll(path) }))
+		if r.stages.begin(filepath.Base(path)) != nil {
+			continue // it is being worked on
+		}
+		problems = append(problems, r.fs.RemoveAll(path))
+		r.stages.end(filepath.Base(path))
 	}
 	return errors.Join(problems...)
 }

@@ -112,14 +112,3 @@ func (s *stages) end(id string) {
 	defer s.mu.Unlock()
 	delete(s.active, id)
 }
-
-// unlessActive calls remove if there is no stage of that name, and lets none
-// begin meanwhile.
-func (s *stages) unlessActive(name string, remove func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, active := s.active[name]; active {
-		return nil
-	}
-	return remove()
-}

@@ -1,0 +1,111 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	v2 "github.com/dovetailhq/plugin/v2"
+)
+
+// DiskUsage is what a manager's root takes of the disk.
+type DiskUsage struct {
+	// Plugins are the installed plugins, ordered by name, broken ones too.
+	Plugins []PluginUsage
+	// Blobs is the content of all plugins: manifests, configs and layers, of
+	// which several plugins may share some.
+	Blobs Usage
+	// Garbage is what [Manager.Prune] would delete now.
+	Garbage Garbage
+}
+
+// PluginUsage is what one plugin takes, in bytes, without the blobs it shares
+// with others and without what is mounted into it.
+type PluginUsage struct {
+	ID     string
+	Name   string
+	Rootfs int64 // its root file system
+	Data   int64 // what it keeps below its propagated mount
+	Output int64 // its output, as far as it is kept
+}
+
+// Usage is a number of things and the bytes they take together.
+type Usage struct {
+	Count int
+	Bytes int64
+}
+
+// Garbage is what nobody needs.
+type Garbage struct {
+	// Blobs are those that no plugin refers to and no verb under way uses;
+	// none as long as a plugin is broken, whose blobs are not known.
+	Blobs Usage
+	// Downloads are transfers that were cut off, which the next pull of the
+	// same plugin would resume.
+	Downloads Usage
+	// Leftovers are directories of installs and removals that could not be
+	// deleted when they ended.
+	Leftovers Usage
+}
+
+// Bytes is how much all of it takes.
+func (g Garbage) Bytes() int64 {
+	return g.Blobs.Bytes + g.Downloads.Bytes + g.Leftovers.Bytes
+}
+
+// DiskUsage adds up what is below Root. It walks all plugins' directories,
+// which may take seconds, and waits for no verb; what comes and goes meanwhile
+// may be missed. Errors: class System, and that of ctx.
+func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
+	usage := &DiskUsage{}
+	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		one, err := pm.pluginUsage(p)
+		if err != nil {
+			return nil, &StorageError{Op: "measure", Name: p.Name(), Err: err}
+		}
+		usage.Plugins = append(usage.Plugins, one)
+	}
+	slices.SortFunc(usage.Plugins, func(a, b PluginUsage) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+	})
+	stored, err := pm.blobs.Usage(ctx)
+	if err != nil {
+		return nil, &StorageError{Op: "measure", Name: "blobs", Err: err}
+	}
+	usage.Blobs = Usage{Count: stored.Blobs, Bytes: stored.BlobBytes}
+	usage.Garbage, err = pm.garbageNow(ctx)
+	return usage, err
+}
+
+func (pm *Manager) pluginUsage(p *v2.Plugin) (PluginUsage, error) {
+	taken, err := pm.root.Usage(p.GetID())
+	return PluginUsage{
+		ID:     p.GetID(),
+		Name:   p.Name(),
+		Rootfs: taken.Rootfs,
+		Data:   taken.Data,
+		Output: taken.Output,
+	}, err
+}
+
+func (pm *Manager) garbageNow(ctx context.Context) (Garbage, error) {
+	var found Garbage
+	count, bytes, leftoverErr := pm.root.Garbage()
+	found.Leftovers = Usage{Count: count, Bytes: bytes}
+	downloads, downloadErr := pm.blobs.Abandoned()
+	found.Downloads = Usage{Count: downloads.Blobs, Bytes: downloads.Bytes}
+	var blobErr error
+	if len(pm.brokenPlugins()) == 0 {
+		blobs, err := pm.blobs.Garbage(ctx, pm.referenced)
+		found.Blobs, blobErr = Usage{Count: blobs.Blobs, Bytes: blobs.Bytes}, err
+	}
+	if err := errors.Join(leftoverErr, downloadErr, blobErr); err != nil {
+		return Garbage{}, &StorageError{Op: "measure", Name: "garbage", Err: err}
+	}
+	return found, nil
+}

@@ -1,0 +1,99 @@
+package layout
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+const block = 64 << 10 // large beside what directories take
+
+func fill(t *testing.T, elements ...string) {
+	t.Helper()
+	path := filepath.Join(elements...)
+	assert.NilError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	assert.NilError(t, os.WriteFile(path, make([]byte, block), 0o600))
+}
+
+// blocks rounds bytes to how many blocks they are.
+func blocks(bytes int64) int64 { return (bytes + block/2) / block }
+
+func TestUsage(t *testing.T) {
+	r := open(t, t.TempDir(), nil)
+	assert.NilError(t, install(r, "record"))
+	fill(t, r.Rootfs(id), "a")
+	fill(t, r.Rootfs(id), "b")
+	assert.NilError(t, os.Link(filepath.Join(r.Rootfs(id), "a"), filepath.Join(r.Rootfs(id), "another name of a")))
+	fill(t, r.PropagatedMount(id), "volume", "data")
+	fill(t, r.Output(id))
+	fill(t, r.Output(id)+OlderSuffix)
+	usage, err := r.Usage(id)
+	assert.NilError(t, err)
+	assert.DeepEqual(t, []int64{blocks(usage.Rootfs), blocks(usage.Data), blocks(usage.Output)}, []int64{2, 1, 2})
+
+	usage, err = r.Usage(strings.Repeat("0", 64))
+	assert.NilError(t, err)
+	assert.Equal(t, usage, Usage{})
+}
+
+func TestUsageDoesNotCountWhatIsMounted(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	r := open(t, t.TempDir(), nil)
+	assert.NilError(t, install(r, "record"))
+	shared := r.PropagatedMount(id)
+	fill(t, shared, "own")
+	remote := filepath.Join(shared, "remote")
+	assert.NilError(t, os.Mkdir(remote, 0o755))
+	assert.NilError(t, unix.Mount(shared, shared, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(shared, unix.MNT_DETACH)) })
+	assert.NilError(t, unix.Mount("none", remote, "tmpfs", 0, ""))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(remote, unix.MNT_DETACH)) })
+	fill(t, remote, "of the server")
+	usage, err := r.Usage(id)
+	assert.NilError(t, err)
+	assert.Equal(t, blocks(usage.Data), int64(1))
+}
+
+func TestGarbageIsWhatSweepDeletes(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, nil)
+	active, err := r.Stage(id)
+	assert.NilError(t, err)
+	fill(t, active.Rootfs(), "file")
+	fill(t, dir, tmpName, "abandoned", "file")
+	fill(t, dir, strings.Repeat("0", 64)+removingSuffix, "file")
+	count, bytes, err := r.Garbage()
+	assert.NilError(t, err)
+	assert.Equal(t, count, 2)
+	assert.Equal(t, blocks(bytes), int64(2))
+
+	assert.NilError(t, r.SweepGarbage())
+	count, bytes, err = r.Garbage()
+	assert.NilError(t, err)
+	assert.Equal(t, count, 0)
+	assert.Equal(t, bytes, int64(0))
+	assert.NilError(t, active.Commit([]byte("record")), "a stage was swept that is being worked on")
+	assert.Check(t, exists(r.Plugin(id)))
+
+	assert.NilError(t, os.RemoveAll(dir))
+	_, _, err = r.Garbage()
+	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+	assert.Check(t, is.ErrorIs(r.SweepGarbage(), os.ErrNotExist))
+}
+
+func TestStageReplacesWhatAnAbortLeft(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, nil)
+	fill(t, dir, tmpName, id, "file")
+	stage, err := r.Stage(id)
+	assert.NilError(t, err)
+	assert.Check(t, !exists(filepath.Join(dir, tmpName, id, "file")))
+	assert.NilError(t, stage.Abort())
+}
