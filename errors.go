@@ -188,7 +188,8 @@ type Phase string
 const (
 	PhasePrepare Phase = "prepare" // directories, mounts and the OCI spec
 	PhaseCreate  Phase = "create"  // the executor's Create
-	PhaseReady   Phase = "ready"   // waiting for the socket to accept
+	PhaseStart   Phase = "start"   // the process ran, and ended before its socket accepted
+	PhaseReady   Phase = "ready"   // the process runs, and its socket does not accept
 )
 
 // StartError says why a plugin did not start. Its class, which a wrapper around

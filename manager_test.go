@@ -372,9 +372,9 @@ func TestEnableFailsWithWhatThePluginSaid(t *testing.T) {
 		want      []string
 	}{
 		{"refused", plugintest.Behaviour{CreateError: errors.New("exec format error")}, plugin.PhaseCreate, []string{"exec format error"}},
-		{"exits", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 3, Stderr: "no\nsuch database\n"}}, plugin.PhaseReady,
+		{"exits", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 3, Stderr: "no\nsuch database\n"}}, plugin.PhaseStart,
 			[]string{`start plugin "broken:latest"`, "exited with code 3", "no\nsuch database"}},
-		{"killed", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 137, OOMKilled: true}}, plugin.PhaseReady,
+		{"killed", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 137, OOMKilled: true}}, plugin.PhaseStart,
 			[]string{"signal: killed", "memory"}},
 		{"never listens", plugintest.Behaviour{NeverListens: true}, plugin.PhaseReady, []string{`socket "plugin.sock"`}},
 		{"wrong socket", plugintest.Behaviour{Socket: "other.sock"}, plugin.PhaseReady, []string{"other.sock"}},

@@ -160,9 +160,10 @@ func (u *unit) explain(cause error) error {
 	}
 	var exited *supervise.ExitedError
 	if errors.As(cause, &exited) {
+		explained.Phase = PhaseStart
 		explained.ExitCode, explained.OOMKilled = u.lastExit()
 	}
-	if explained.Phase == PhaseReady {
+	if early == nil {
 		explained.Output = p.output.last()
 	}
 	// runc starts what can't be executed, and lets it exit.

@@ -1,0 +1,60 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/pkg/authorization"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// TestAuthorizationPluginIsForgotten goes every way out of enabled: docker's
+// middleware would ask the plugin for ever, and refuse all requests.
+func TestAuthorizationPluginIsForgotten(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		leave func(w *world) error
+	}{
+		{"disable", func(w *world) error { return w.Disable("authz", nil) }},
+		{"forced disable", func(w *world) error {
+			return w.Disable("authz", &backend.PluginDisableConfig{ForceDisable: true})
+		}},
+		{"forced remove", func(w *world) error {
+			return w.Remove("authz", &backend.PluginRmConfig{ForceRemove: true})
+		}},
+		{"shutdown", func(w *world) error { w.Shutdown(); return nil }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			asked := 0
+			w.executor.Behaviour = plugintest.Behaviour{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				asked++
+				_, _ = rw.Write([]byte(`{"Implements":["authz"],"Allow":false,"Msg":"no"}`))
+			})}
+			middleware := authorization.NewMiddleware([]string{"authz:latest"}, w.config.Store)
+			w.config.AuthzMiddleware = middleware
+			w.start()
+			w.create("authz", "docker.authz/1.0")
+			w.enable("authz")
+			request := func() (served bool) {
+				handler := middleware.WrapHandler(func(_ context.Context, rw http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+					served = true
+					return nil
+				})
+				_ = handler(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil), nil)
+				return served
+			}
+			assert.Check(t, !request(), "the plugin was not asked")
+			assert.Check(t, asked > 0)
+			assert.NilError(t, tc.leave(w))
+			assert.Check(t, request(), "the plugin is still asked")
+		})
+	}
+}
