@@ -72,8 +72,7 @@ func (r *run) start() (err error) {
 	return r.commit()
 }
 
-// launch starts the runtime. From here on a crash leaves a process, which the
-// record names as soon as that is known.
+// launch starts the runtime.
 func (r *run) launch() error {
 	stdout, err := openWriter(r.bundle.stdout())
 	if err != nil {
@@ -86,10 +85,8 @@ func (r *run) launch() error {
 	}
 	defer stderr.Close()
 	r.foreground = r.e.runForeground(r.id, r.bundle, stdout, stderr)
-	if r.runtime, err = openDescendant(r.foreground.pid, os.Getpid()); err != nil {
-		return err
-	}
-	return r.bundle.save(r.record())
+	r.runtime, err = openDescendant(r.foreground.pid, os.Getpid())
+	return err
 }
 
 // awaitStart waits until the container has started. A runtime that ended

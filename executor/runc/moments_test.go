@@ -4,6 +4,7 @@ package runc_test
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -38,13 +39,15 @@ func TestADaemonIsKilledAtAnyMoment(t *testing.T) {
 		}
 		assert.NilError(t, e.Close())
 		assertNothingLeft(t, root)
-		assert.Equal(t, processesOf(t, id), 0, "killed after %v", 20*time.Millisecond+time.Duration(moment)*step)
+		left := processesOf(t, id)
+		left = append(left, cgroupsOf(t, id)...)
+		assert.Equal(t, len(left), 0, "killed after %v: %q", 20*time.Millisecond+time.Duration(moment)*step, left)
 	}
 	t.Logf("%d of %d runs were restored", restored, moments)
 }
 
-// processesOf counts the processes that have id in their arguments.
-func processesOf(t *testing.T, id string) (count int) {
+// processesOf returns the arguments of all processes that have id in them.
+func processesOf(t *testing.T, id string) (found []string) {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	assert.NilError(t, err)
@@ -52,8 +55,20 @@ func processesOf(t *testing.T, id string) (count int) {
 		// A process may be gone by now; a zombie has no arguments.
 		arguments, _ := os.ReadFile(file)
 		if bytes.Contains(arguments, []byte(id)) {
-			count++
+			found = append(found, string(arguments))
 		}
 	}
-	return count
+	return found
+}
+
+// cgroupsOf returns the cgroups of id, in whatever hierarchy.
+func cgroupsOf(t *testing.T, id string) (found []string) {
+	t.Helper()
+	assert.NilError(t, filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && entry.Name() == id {
+			found = append(found, path)
+		}
+		return nil
+	}))
+	return found
 }

@@ -15,11 +15,11 @@ const newSuffix = ".new"
 type record struct {
 	// Boot is the boot that the start times count from.
 	Boot string `json:"boot"`
-	// Runtime is the foreground runtime, known soon after it was started.
-	Runtime identity `json:"runtime,omitzero"`
 	// Init is the plugin's main process. Until it is recorded, Create has not
 	// happened: what is found then is a leftover, dead or alive.
 	Init identity `json:"init,omitzero"`
+	// Runtime is the foreground runtime, Init's parent.
+	Runtime identity `json:"runtime,omitzero"`
 }
 
 // save replaces the record in one step. There is nothing to sync: after a

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
@@ -93,50 +91,6 @@ func (e *Executor) leftovers() []string {
 		}
 	}
 	return ids
-}
-
-// clear ends what lives of id and removes what is left of it, wherever an
-// earlier attempt or a crash stopped. The bundle goes before the runtime's
-// state: a runtime that a crashed daemon left starting finds no place for its
-// pid file, and takes its container back.
-func (e *Executor) clear(id string) error {
-	b := e.bundle(id)
-	if err := b.load().end(); err != nil {
-		return err
-	}
-	if err := b.remove(); err != nil {
-		return err
-	}
-	if !exists(filepath.Join(e.runtimeRoot(), id)) {
-		return nil
-	}
-	return e.delete(id)
-}
-
-// end ends the recorded processes. A runtime whose container has ended
-// cleans up and follows; one that was still starting it is killed first.
-func (r record) end() error {
-	limit := time.Now().Add(cleanupTimeout)
-	init, err := findProcess(r.Init)
-	if err == nil {
-		defer init.close()
-		err = init.kill(limit)
-	}
-	if err != nil && !errors.Is(err, errGone) {
-		return err
-	}
-	runtime, err := findProcess(r.Runtime)
-	if errors.Is(err, errGone) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer runtime.close()
-	if r.Init != (identity{}) && runtime.await(time.Now().Add(handover)) == nil {
-		return nil
-	}
-	return runtime.kill(limit)
 }
 
 func exists(path string) bool {
