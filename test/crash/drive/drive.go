@@ -1,0 +1,222 @@
+// Package drive calls random verbs on a plugin manager, as several users at
+// once, and tells of each one before and after, until it is killed. It knows
+// no manager in particular: a command that opens one makes it a driver, see
+// [Main].
+package drive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/test/crash/history"
+)
+
+// Manager is what is driven. It has docker's methods, over docker's types.
+type Manager interface {
+	CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) error
+	Enable(refOrID string, config *backend.PluginEnableConfig) error
+	Disable(refOrID string, config *backend.PluginDisableConfig) error
+	Set(name string, args []string) error
+	Remove(name string, config *backend.PluginRmConfig) error
+	List(pluginFilters filters.Args) ([]types.Plugin, error)
+	GC()
+	Shutdown()
+}
+
+// verbs are what a worker chooses from, some more often than others. A verb
+// that needs more than a Manager, such as a registry to pull from, is added
+// here, to worker.call and to [history.State.Apply].
+var verbs = []string{"create", "create", "enable", "enable", "disable", "set", "set", "remove", "remove"}
+
+const (
+	namesPerWorker = 3
+	versions       = 4 // few, so that plugins share their content
+	// fewCollections is how many verbs there are to one collection, and
+	// fewMistakes how many wrong verbs are not called to one that is.
+	fewCollections = 20
+	fewMistakes    = 4
+)
+
+// driver is one run of the driver.
+type driver struct {
+	manager Manager
+	turns   <-chan struct{} // a worker takes one before each verb
+	mu      sync.Mutex
+	out     *json.Encoder
+}
+
+// drive returns when there are no more turns, or its output is gone.
+func (d *driver) drive(seed uint64, workers int) error {
+	known, err := Observe(d.manager)
+	if err != nil {
+		return err
+	}
+	var working sync.WaitGroup
+	failures := make([]error, workers)
+	for i := range workers {
+		w := &worker{driver: d, random: rand.New(rand.NewPCG(seed, uint64(i))), known: map[string]history.State{}}
+		for k := range namesPerWorker {
+			name := fmt.Sprintf("crash/worker%d-%d:latest", i, k)
+			w.names = append(w.names, name)
+			w.known[name] = known[name]
+		}
+		working.Go(func() { failures[i] = w.work() })
+	}
+	working.Wait()
+	return errors.Join(failures...)
+}
+
+// tell writes one event, at once.
+func (d *driver) tell(event history.Event) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out.Encode(event)
+}
+
+// worker is the only one who changes its plugins.
+type worker struct {
+	*driver
+	random *rand.Rand
+	names  []string
+	known  map[string]history.State
+}
+
+func (w *worker) work() error {
+	for range w.turns {
+		op := w.choose()
+		if err := w.tell(history.Event{Operation: op, At: history.Now()}); err != nil {
+			return err
+		}
+		err := w.call(op)
+		end := history.Event{Operation: op, Ended: true, Class: classOf(err), At: history.Now()}
+		if err != nil {
+			end.Error = err.Error()
+		}
+		if err := w.tell(end); err != nil {
+			return err
+		}
+		if op.Name != "" && err == nil {
+			w.known[op.Name], _ = w.known[op.Name].Apply(op)
+		}
+	}
+	return nil
+}
+
+// choose returns a verb, mostly one that is possible.
+func (w *worker) choose() history.Operation {
+	if w.random.IntN(fewCollections) == 0 {
+		return history.Operation{Verb: "collect"}
+	}
+	for {
+		op := history.Operation{
+			Verb: verbs[w.random.IntN(len(verbs))],
+			Name: w.names[w.random.IntN(len(w.names))],
+		}
+		switch op.Verb {
+		case "create":
+			op.Value = fmt.Sprintf("v%d", w.random.IntN(versions))
+		case "set":
+			op.Value = fmt.Sprint(w.random.IntN(1000))
+		case "remove", "disable":
+			op.Force = w.random.IntN(2) == 0
+		}
+		_, class := w.known[op.Name].Apply(op)
+		if class == history.Done || w.random.IntN(fewMistakes) == 0 {
+			return op
+		}
+	}
+}
+
+func (w *worker) call(op history.Operation) error {
+	switch op.Verb {
+	case "create":
+		options := &types.PluginCreateOptions{RepoName: op.Name}
+		return w.manager.CreateFromContext(context.Background(), BuildContext(op.Value), options)
+	case "enable":
+		return w.manager.Enable(op.Name, &backend.PluginEnableConfig{Timeout: 1})
+	case "disable":
+		return w.manager.Disable(op.Name, &backend.PluginDisableConfig{ForceDisable: op.Force})
+	case "set":
+		return w.manager.Set(op.Name, []string{"DEBUG=" + op.Value})
+	case "remove":
+		return w.manager.Remove(op.Name, &backend.PluginRmConfig{ForceRemove: op.Force})
+	default:
+		w.manager.GC()
+		return nil
+	}
+}
+
+func classOf(err error) history.Class {
+	switch {
+	case err == nil:
+		return history.Done
+	case cerrdefs.IsNotFound(err):
+		return history.NotFound
+	case cerrdefs.IsConflict(err):
+		return history.Conflict
+	}
+	return history.Unexpected
+}
+
+// BuildContext returns a plugin of one version: the same version is the same
+// content.
+func BuildContext(version string) io.ReadCloser {
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Description = version
+	value := history.DefaultDebug
+	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
+	if os.Geteuid() == 0 {
+		config.PropagatedMount = "/data"
+	}
+	random := rand.New(rand.NewPCG(uint64(len(version)), uint64(version[len(version)-1])))
+	files := map[string]string{}
+	for _, size := range []int{0, 100, 5000, 70000} {
+		content := make([]byte, size)
+		for i := range content {
+			content[i] = byte(random.Uint32())
+		}
+		files[fmt.Sprintf("data/%d", size)] = string(content)
+	}
+	files["plugin"] = "program of " + version
+	return plugintest.BuildContext(config, files)
+}
+
+// Observe returns what a user sees of each plugin.
+func Observe(manager Manager) (map[string]history.State, error) {
+	list, err := manager.List(filters.NewArgs())
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]history.State, len(list))
+	for _, p := range list {
+		found[p.Name] = history.State{
+			Installed: true,
+			Enabled:   p.Enabled,
+			Debug:     debugOf(p.Settings.Env),
+			Version:   p.Config.Description,
+		}
+	}
+	return found, nil
+}
+
+func debugOf(env []string) string {
+	const prefix = "DEBUG="
+	for _, entry := range env {
+		if len(entry) > len(prefix) && entry[:len(prefix)] == prefix {
+			return entry[len(prefix):]
+		}
+	}
+	return ""
+}

@@ -1,0 +1,68 @@
+// Command driver drives Dovetail's manager, with a fake executor, for the
+// harnesses that kill it and that cut its power.
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/containerd/log"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/test/crash/drive"
+)
+
+// skipSync names the environment variable that breaks the manager on purpose:
+// syncs whose path below Root it matches do not happen.
+const skipSync = "DRIVER_SKIP_SYNC"
+
+func main() {
+	executor := &plugintest.Executor{}
+	if err := log.SetLevel("error"); err != nil {
+		panic(err) // the level exists
+	}
+	drive.Main(drive.Subject{
+		Open: func(paths drive.Paths) (drive.Manager, error) { return open(paths, executor) },
+		Check: func(paths drive.Paths, manager drive.Manager) []string {
+			return check(paths, manager.(*plugin.Manager), executor)
+		},
+	})
+}
+
+func open(paths drive.Paths, executor *plugintest.Executor) (*plugin.Manager, error) {
+	if expression := os.Getenv(skipSync); expression != "" {
+		durable.Default.SkipSync = skipper(paths.Root, regexp.MustCompile(expression))
+	}
+	return plugin.NewManager(plugin.ManagerConfig{
+		Root: paths.Root, ExecRoot: paths.ExecRoot,
+		CreateExecutor: func(pm *plugin.Manager) (plugin.Executor, error) {
+			executor.HandleExits(func(id string) { _ = pm.HandleExitEvent(id) })
+			return executor, nil
+		},
+	})
+}
+
+func skipper(root string, skipped *regexp.Regexp) func(path string) bool {
+	return func(path string) bool {
+		below, err := filepath.Rel(root, path)
+		return err == nil && skipped.MatchString(filepath.ToSlash(below))
+	}
+}
+
+func check(paths drive.Paths, manager *plugin.Manager, executor *plugintest.Executor) []string {
+	err := plugintest.CheckRoot(paths.Root, plugintest.RootCheck{
+		Manager: manager, ExecRoot: paths.ExecRoot, Executor: executor, Collected: true,
+	})
+	var found *plugintest.RootError
+	switch {
+	case errors.As(err, &found):
+		return found.Problems
+	case err != nil:
+		return []string{err.Error()}
+	}
+	return nil
+}
