@@ -76,7 +76,7 @@ func (b bundle) remove() error {
 		}
 	}
 	err := unix.Rmdir(string(b))
-	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.ENOTDIR) {
+	if errors.Is(err, unix.ENOTEMPTY) {
 		return nil
 	}
 	if err := ignoreMissing(err); err != nil {
@@ -85,8 +85,10 @@ func (b bundle) remove() error {
 	return nil
 }
 
+// ignoreMissing takes what is not there, or is somebody's file where ours
+// would be a directory, for gone.
 func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	return err

@@ -58,6 +58,9 @@ func (r record) end() error {
 // lifeline is the pipe that it holds open.
 func (e *Executor) endStarting(id string) error {
 	b := e.bundle(id)
+	if !exists(b.record()) {
+		return nil
+	}
 	lifeline, err := openReader(b.stdout())
 	if err != nil {
 		return ignoreMissing(err) // then nothing was started
