@@ -33,7 +33,7 @@ func refsOf(t *testing.T, s *Store) map[string]int64 {
 	assert.NilError(t, err)
 	sizes := map[string]int64{}
 	for _, ingest := range ingests {
-		sizes[ingest.Ref] = ingest.Size
+		sizes[ingest.Ref] += ingest.Size
 	}
 	return sizes
 }
@@ -48,10 +48,15 @@ func TestSweepCrashedKeepsWhatCanBeResumed(t *testing.T) {
 	assert.NilError(t, err)
 	cut.Fail(errors.New("the process stopped"))
 	leave(t, s, unnamed+"x", "of a create")
-	leave(t, s, "", "half made")
+	leave(t, s, "", "half")
+	leave(t, s, "not written yet", " made")
+	assert.NilError(t, os.WriteFile(filepath.Join(s.dir, "ingest", ingestDir("not written yet"), "ref"), make([]byte, 15), 0o600))
 	assert.NilError(t, os.MkdirAll(filepath.Join(s.dir, probe+"1", "supported"), 0o755))
 	assert.NilError(t, os.MkdirAll(filepath.Join(s.dir, "foreign"), 0o755))
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{fetch: 4, unnamed + "x": 11, "": 9})
+	all, err := s.Ingests(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, len(all), 4)
 
 	assert.NilError(t, s.SweepCrashed())
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{fetch: 4})

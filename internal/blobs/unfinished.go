@@ -27,7 +27,7 @@ type unfinished struct {
 }
 
 // Ingests lists what is unfinished. The Ref is empty where a crash came before
-// it was written down.
+// it reached the disk.
 func (s *Store) Ingests(ctx context.Context) ([]Unfinished, error) {
 	all, err := s.unfinished()
 	if err != nil {
@@ -50,11 +50,13 @@ func (s *Store) unfinished() ([]unfinished, error) {
 	all := make([]unfinished, len(entries))
 	for i, entry := range entries {
 		dir := filepath.Join(s.dir, "ingest", entry.Name())
-		// What can't be read comes or goes at this moment, or is half made.
-		ref, _ := os.ReadFile(filepath.Join(dir, "ref"))
 		all[i].dir = entry.Name()
-		all[i].Ref = string(ref)
-		all[i].InUse = s.refs.inUse(string(ref))
+		// What can't be read comes or goes at this moment, or is half made;
+		// after a power cut it may hold anything.
+		if ref, err := os.ReadFile(filepath.Join(dir, "ref")); err == nil && ingestDir(string(ref)) == entry.Name() {
+			all[i].Ref = string(ref)
+			all[i].InUse = s.refs.inUse(string(ref))
+		}
 		if info, err := os.Stat(filepath.Join(dir, "data")); err == nil {
 			all[i].Size, all[i].Updated = info.Size(), info.ModTime()
 		}

@@ -1,0 +1,184 @@
+package powercut
+
+import (
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/test/crash/drive"
+	"github.com/dovetailhq/plugin/test/crash/harness"
+	"github.com/dovetailhq/plugin/test/crash/history"
+)
+
+var (
+	cuts    = flag.Int("cuts", 16, "how many power cuts each file system goes through")
+	publish = flag.String("publish", "", "directory of durability.json and durability.md to put the figures into")
+	seeds   = flag.Uint64("seed", rand.Uint64(), "what chance depends on, but for the instants")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if code, ok := harness.Isolate(); ok {
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("making and mounting file systems needs root")
+	}
+}
+
+// machine is a computer with one disk, on which a driver works.
+type machine struct {
+	t      *testing.T
+	disk   *disk
+	driver harness.Driver
+	found  map[string]history.State
+}
+
+func newMachine(t *testing.T, s *shelf, kind fileSystem, binary string) *machine {
+	t.Helper()
+	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	assert.NilError(t, err)
+	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
+	d := s.disk(kind)
+	return &machine{t: t, disk: d, driver: harness.Driver{
+		Binary: binary,
+		Paths:  drive.Paths{Root: filepath.Join(d.dir, "root"), ExecRoot: execRoot},
+	}}
+}
+
+// crash is a power cut and what came after it.
+type crash struct {
+	ledger   *history.Ledger
+	from, to int64 // the cut came between them
+	observed drive.Observation
+}
+
+// run starts a driver, cuts the power at the instant that await waits for, and
+// starts the machine again.
+func (m *machine) run(seed uint64, await func(*harness.Process)) crash {
+	m.t.Helper()
+	process, err := m.driver.Start(seed, m.found)
+	assert.NilError(m.t, err)
+	await(process)
+	c := crash{from: history.Now()}
+	copied := m.disk.cut()
+	c.to = history.Now()
+	c.ledger, err = process.Kill()
+	assert.NilError(m.t, err)
+
+	m.disk.restart(copied)
+	m.emptyExecRoot()
+	c.observed, err = m.driver.Observe()
+	assert.NilError(m.t, err)
+	m.found = c.observed.Plugins
+	return c
+}
+
+// emptyExecRoot does what a restart does to a directory in memory.
+func (m *machine) emptyExecRoot() {
+	m.t.Helper()
+	left, err := filepath.Glob(filepath.Join(m.driver.Paths.ExecRoot, "*"))
+	assert.NilError(m.t, err)
+	for _, path := range left {
+		assert.NilError(m.t, os.RemoveAll(path))
+	}
+}
+
+// lost returns what the cut took although it had been acknowledged.
+func (c crash) lost() []string { return c.ledger.Compare(c.observed.Plugins, c.from, c.to) }
+
+func TestPowerCuts(t *testing.T) {
+	needRoot(t)
+	binary, err := harness.Build(t.TempDir(), harness.Dovetail)
+	assert.NilError(t, err)
+	t.Logf("seed %d", *seeds)
+	for _, kind := range fileSystems {
+		t.Run(kind.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(*seeds, 0))
+			m := newMachine(t, newShelf(t), kind, binary)
+			figures := harness.Figures{Harness: "power cut", Subject: "Dovetail", FileSystem: kind.name}
+			for round := range *cuts {
+				c := m.run(*seeds+uint64(round), func(p *harness.Process) { awaitInstant(random, p) })
+				lost := c.lost()
+				for _, problem := range append(append(c.ledger.Problems, lost...), c.observed.Problems...) {
+					t.Errorf("cut %d: %s", round, problem)
+				}
+				figures.Crashes++
+				figures.Operations += c.ledger.Acknowledged(c.from)
+				figures.Lost += len(lost)
+				figures.Violations += len(c.observed.Problems) + len(c.ledger.Problems)
+			}
+			t.Logf("%d cuts, %d operations acknowledged, %d lost, %d violations", figures.Crashes, figures.Operations, figures.Lost, figures.Violations)
+			assert.Check(t, figures.Operations > figures.Crashes, "the drivers did next to nothing")
+			assert.NilError(t, harness.Publish(*publish, figures))
+		})
+	}
+}
+
+// awaitInstant waits for a random instant of a driver's life. Every fifth is
+// early, when its manager starts.
+func awaitInstant(random *rand.Rand, process *harness.Process) {
+	const early, late = 30 * time.Millisecond, 5 * time.Millisecond
+	within := early
+	if random.IntN(5) > 0 {
+		process.Await(1 + random.IntN(80))
+		within = late
+	}
+	instant := time.NewTimer(time.Duration(random.Int64N(int64(within))))
+	defer instant.Stop()
+	select {
+	case <-instant.C:
+	case <-process.Ended():
+	}
+}
+
+// sabotages leave out one kind of sync each.
+var sabotages = []struct{ name, skip string }{
+	{"the content of a new record", `^[0-9a-f]{64}/config\.json\.tmp$`},
+	{"the name of a new record", `^[0-9a-f]{64}$`},
+	{"the rootfs of an install", `^tmp/[0-9a-f]{64}$`},
+	{"the names of installs and removals", `^(\.|tmp)$`},
+}
+
+// TestSabotageIsNoticed leaves one sync out and cuts the power as soon as a
+// verb is acknowledged, until that is noticed.
+func TestSabotageIsNoticed(t *testing.T) {
+	needRoot(t)
+	binary, err := harness.Build(t.TempDir(), harness.Dovetail)
+	assert.NilError(t, err)
+	const enough = 100
+	for _, kind := range fileSystems {
+		for _, sabotage := range sabotages {
+			t.Run(kind.name+"/"+sabotage.name, func(t *testing.T) {
+				m := newMachine(t, newShelf(t), kind, binary)
+				m.driver.Env = []string{"DRIVER_SKIP_SYNC=" + sabotage.skip}
+				m.driver.Step, m.driver.Workers = true, 1
+				figures := harness.Figures{Harness: "power cut", Subject: "Dovetail", FileSystem: kind.name, Sabotage: sabotage.name}
+				for figures.Lost+figures.Violations == 0 {
+					assert.Assert(t, figures.Crashes < enough, "the harness notices nothing")
+					c := m.run(uint64(figures.Crashes), func(p *harness.Process) {
+						for verb := range 3 {
+							assert.NilError(t, p.Turn())
+							p.Await(2 * (verb + 1))
+						}
+					})
+					figures.Crashes++
+					figures.Lost += len(c.lost())
+					figures.Violations += len(c.observed.Problems)
+				}
+				t.Logf("noticed at cut %d: %d lost, %d violations", figures.Crashes, figures.Lost, figures.Violations)
+				assert.NilError(t, harness.Publish(*publish, figures))
+			})
+		}
+	}
+}
