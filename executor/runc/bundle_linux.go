@@ -40,12 +40,12 @@ func (b bundle) files() []string {
 }
 
 // create makes a bundle for spec. After a crash in between, what is there is
-// known as ours by its record, which comes first.
+// known as ours by its record, which comes first and need say nothing yet.
 func (b bundle) create(spec specs.Spec) error {
 	if err := os.Mkdir(string(b), 0o700); err != nil {
 		return err
 	}
-	if err := b.save(record{Boot: bootID()}); err != nil {
+	if err := os.WriteFile(b.record(), nil, 0o600); err != nil {
 		return err
 	}
 	spec.Version = ociVersion

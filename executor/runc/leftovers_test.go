@@ -56,9 +56,12 @@ func TestNewRemovesTheDead(t *testing.T) {
 	awaitDeath := watchProcess(t, recordedInit(t, root, id))
 	pull()
 	awaitDeath()
-	// Two more stages of a crash: before there was a record, and after the
-	// bundle was gone.
+	// More stages of a crash: before there was a record, when there was nothing
+	// else yet, and when nothing but the runtime's state was left.
 	assert.NilError(t, os.Mkdir(filepath.Join(root, "bundles", newID()), 0o700))
+	empty := filepath.Join(root, "bundles", newID())
+	assert.NilError(t, os.Mkdir(empty, 0o700))
+	assert.NilError(t, os.WriteFile(filepath.Join(empty, "run.json"), nil, 0o600))
 	assert.NilError(t, os.Mkdir(filepath.Join(root, "runtime", newID()), 0o700))
 
 	assert.NilError(t, newExecutor(t, "runc", root, make(exits)).Close())
