@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	registryservice "github.com/docker/docker/registry"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/bench/internal/subject"
+	"github.com/dovetailhq/plugin/bench/internal/workload"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+const volume = "docker.volumedriver/1.0"
+
+// forEach runs a benchmark for each subject, in the order that the flags say.
+func forEach(b *testing.B, run func(b *testing.B, start subject.Start)) {
+	subjects := subject.All()
+	if *oursFirst {
+		slices.Reverse(subjects)
+	}
+	for _, s := range subjects {
+		b.Run("of="+s.Name, func(b *testing.B) { run(b, s.Start) })
+	}
+}
+
+// host is what outlives a manager: its directories and its executor.
+type host struct {
+	b        *testing.B
+	config   subject.Config
+	executor *plugintest.Executor
+}
+
+var hosts atomic.Int64
+
+// newHost makes directories while the disk has nothing else to do. They are
+// removed only after all benchmarks: ext4 is slow to make files for some
+// seconds after many were removed, which would be charged to the next one.
+func newHost(b *testing.B) *host {
+	b.Helper()
+	dir := newDirectory(b)
+	h := &host{b: b, executor: &plugintest.Executor{}}
+	registry, err := registryservice.NewService(registryservice.ServiceOptions{})
+	assert.NilError(b, err)
+	h.config = subject.Config{
+		Root:     filepath.Join(dir, "root"),
+		ExecRoot: filepath.Join(dir, "x"),
+		Registry: registry,
+		Executor: func(exits subject.ExitHandler) (subject.Executor, error) {
+			h.executor.HandleExits(func(id string) { _ = exits.HandleExitEvent(id) })
+			return h.executor, nil
+		},
+	}
+	b.Cleanup(h.executor.KillAll)
+	return h
+}
+
+func newDirectory(b *testing.B) string {
+	b.Helper()
+	dir := filepath.Join(scratch, strconv.FormatInt(hosts.Add(1), 36)) // a socket path must be short
+	assert.NilError(b, os.Mkdir(dir, 0o700))
+	assert.NilError(b, exec.Command("sync", "-f", dir).Run())
+	return dir
+}
+
+// manager is a subject on a host.
+type manager struct {
+	subject.Subject
+	*host
+}
+
+// start starts a subject, which is ended before the benchmark's next step or
+// with the benchmark.
+func (h *host) start(start subject.Start) *manager {
+	h.b.Helper()
+	s, err := start(h.config)
+	assert.NilError(h.b, err)
+	return &manager{s, h}
+}
+
+func newManager(b *testing.B, start subject.Start) *manager {
+	b.Helper()
+	return newHost(b).start(start)
+}
+
+// create installs a plugin whose content is its name.
+func (m *manager) create(name string) {
+	m.b.Helper()
+	config := plugintest.Config(volume)
+	config.Description = name
+	buildContext := plugintest.BuildContext(config, map[string]string{"plugin": name})
+	assert.NilError(m.b, m.CreateFromContext(context.Background(), buildContext, &types.PluginCreateOptions{RepoName: name}))
+}
+
+func (m *manager) createTree(tree workload.Tree, name string) error {
+	return m.CreateFromContext(m.b.Context(), tree.Context(plugintest.Config(volume)), &types.PluginCreateOptions{RepoName: name})
+}
+
+func (m *manager) enable(name string) {
+	m.b.Helper()
+	assert.NilError(m.b, m.Enable(name, &backend.PluginEnableConfig{Timeout: 30}))
+}
+
+func (m *manager) disable(name string) {
+	m.b.Helper()
+	assert.NilError(m.b, m.Disable(name, &backend.PluginDisableConfig{}))
+}
+
+// untimed does what is not to be measured.
+func untimed(b *testing.B, do func()) {
+	b.StopTimer()
+	do()
+	b.StartTimer()
+}

@@ -1,0 +1,66 @@
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+
+	"github.com/containerd/log"
+
+	"github.com/dovetailhq/plugin/bench/internal/workload"
+)
+
+var (
+	small     = flag.Bool("small", false, "use inputs that show that the benchmarks work")
+	oursFirst = flag.Bool("ours-first", false, "let our manager go before docker's")
+)
+
+// scratch is the directory of everything that the benchmarks write. It is also
+// what the process runs in: docker's manager moves things into that.
+var scratch string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	log.L.Logger.SetOutput(io.Discard) // the managers have no other way
+	if job := os.Getenv(childJob); job != "" {
+		os.Exit(child(job))
+	}
+	os.Exit(inScratch(m.Run))
+}
+
+func inScratch(run func() int) int {
+	var err error
+	if scratch, err = os.MkdirTemp("", "b"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(scratch)
+	work := scratch + "/work"
+	if err := os.Mkdir(work, 0o700); err != nil {
+		panic(err)
+	}
+	home, err := os.Getwd()
+	if err != nil {
+		panic(err)
+	}
+	source = home
+	if err := os.Chdir(work); err != nil {
+		panic(err)
+	}
+	workload.Prepare()
+	return run()
+}
+
+// source is the directory of this module.
+var source string
+
+// or returns what the flag says: the real size, or the small one.
+func or[T any](real, tiny T) T {
+	if *small {
+		return tiny
+	}
+	return real
+}
+
+func name(key string, value any) string { return fmt.Sprintf("%s=%v", key, value) }

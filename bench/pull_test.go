@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/opencontainers/go-digest"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/bench/internal/subject"
+	"github.com/dovetailhq/plugin/bench/internal/workload"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/plugintest/registry"
+)
+
+const repository = "bench/pulled"
+
+// shipment is a plugin in a registry on this machine.
+type shipment struct {
+	*registry.Registry
+	reference reference.Named
+	blobs     []string // addresses of the layers
+	bytes     int64    // that the layers unpack to
+}
+
+func ship(b *testing.B, trees ...workload.Tree) *shipment {
+	b.Helper()
+	s := &shipment{Registry: registry.New()}
+	host := s.Start(b)
+	config := plugintest.Config(volume)
+	config.Network.Type = "" // asks for nothing, and needs no grant
+	config.Rootfs = &types.PluginConfigRootfs{Type: "layers"}
+	var layers [][]byte
+	for _, tree := range trees {
+		layer, err := tree.Layer()
+		assert.NilError(b, err)
+		config.Rootfs.DiffIds = append(config.Rootfs.DiffIds, layer.DiffID.String())
+		layers = append(layers, layer.Blob)
+		s.blobs = append(s.blobs, fmt.Sprintf("http://%s/v2/%s/blobs/%s", host, repository, digest.FromBytes(layer.Blob)))
+		s.bytes += tree.Bytes()
+	}
+	encoded, err := json.Marshal(config)
+	assert.NilError(b, err)
+	s.PutPlugin(repository, "latest", encoded, layers...)
+	s.reference, err = reference.ParseNormalizedNamed(host + "/" + repository + ":latest")
+	assert.NilError(b, err)
+	return s
+}
+
+// layerRequests is how many layers were asked for since the last call.
+func (s *shipment) layerRequests() int {
+	count := 0
+	for _, request := range s.Requests() {
+		for _, blob := range s.blobs {
+			if request.Method == http.MethodGet && strings.HasSuffix(blob, request.Path) {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+func trees(count int, tree workload.Tree) []workload.Tree {
+	all := make([]workload.Tree, count)
+	for i := range all {
+		all[i] = tree
+		all[i].Seed = uint64(i)
+	}
+	return all
+}
+
+// BenchmarkPull installs from a registry on this machine. The limit is to
+// fetch the same layers with curl and to unpack them with gzip and tar.
+func BenchmarkPull(b *testing.B) {
+	for _, w := range []struct {
+		name   string
+		layers []workload.Tree
+	}{
+		{"1x200MiB", trees(1, workload.Tree{Files: or(200, 2), FileBytes: 1 << 20})},
+		{"8x25MiB", trees(8, workload.Tree{Files: or(25, 1), FileBytes: 1 << 20})},
+		{"20000x4KiB", trees(1, workload.Tree{Files: or(20000, 200), FileBytes: 4 << 10})},
+	} {
+		b.Run(name("layers", w.name), func(b *testing.B) {
+			from := ship(b, w.layers...)
+			forEach(b, func(b *testing.B, start subject.Start) { benchmarkPull(b, start, from) })
+			b.Run("of=limit", func(b *testing.B) { benchmarkFetch(b, from) })
+		})
+	}
+}
+
+func benchmarkPull(b *testing.B, start subject.Start, from *shipment) {
+	b.SetBytes(from.bytes)
+	for b.Loop() {
+		var m *manager
+		untimed(b, func() { m = newManager(b, start) })
+		if err := m.Pull(b.Context(), from.reference, "bench/installed"); err != nil {
+			b.Fatal(err)
+		}
+		untimed(b, m.Shutdown)
+	}
+}
+
+func benchmarkFetch(b *testing.B, from *shipment) {
+	b.SetBytes(from.bytes)
+	for b.Loop() {
+		var dir string
+		untimed(b, func() { dir = newDirectory(b) })
+		for _, blob := range from.blobs {
+			fetch := exec.Command("sh", "-c", `curl -sSf "$1" | gzip -dc | tar -x -C "$2"`, "sh", blob, dir)
+			if out, err := fetch.CombinedOutput(); err != nil {
+				b.Fatalf("%v: %s", err, out)
+			}
+		}
+	}
+}
+
+// BenchmarkPullPresent installs a second time, under another name, what is
+// here already, and counts the layers that were asked for.
+func BenchmarkPullPresent(b *testing.B) {
+	from := ship(b, workload.Tree{Files: or(200, 2), FileBytes: 1 << 20})
+	forEach(b, func(b *testing.B, start subject.Start) {
+		requests := 0
+		for b.Loop() {
+			var m *manager
+			untimed(b, func() {
+				m = newManager(b, start)
+				assert.NilError(b, m.Pull(context.Background(), from.reference, "bench/first"))
+				from.layerRequests()
+			})
+			if err := m.Pull(b.Context(), from.reference, "bench/second"); err != nil {
+				b.Fatal(err)
+			}
+			untimed(b, func() {
+				requests += from.layerRequests()
+				m.Shutdown()
+			})
+		}
+		b.ReportMetric(float64(requests)/float64(b.N), "layer-requests")
+	})
+}
