@@ -98,6 +98,68 @@ func BenchmarkUnpack(b *testing.B) {
 	}
 }
 
+// BenchmarkLayers compares layers that are inflated ahead with layers that are
+// unpacked one after the other, and with the tools that everybody has.
+func BenchmarkLayers(b *testing.B) {
+	prose := text(newRandom(1), 8<<20)
+	parent := b.TempDir()
+	var packed [][]byte
+	for range 8 {
+		packed = append(packed, gzipped(b, archive(b, files(prose, 25, 1<<20)...)))
+	}
+	run := func(name string, unpack func(dir string) error) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(8 * 25 << 20)
+			for range b.N {
+				assert.NilError(b, unpack(scratch(b, parent)))
+			}
+		})
+	}
+	run("ahead", func(dir string) error {
+		u, err := NewUnpacker(dir, Limits{})
+		assert.NilError(b, err)
+		defer u.Close()
+		var sources []Source
+		for _, layer := range packed {
+			sources = append(sources, stored(layer))
+		}
+		return u.ApplyAll(b.Context(), sources, func(int, Layer) error { return nil })
+	})
+	run("one-by-one", func(dir string) error {
+		u, err := NewUnpacker(dir, Limits{})
+		assert.NilError(b, err)
+		defer u.Close()
+		for _, layer := range packed {
+			d, err := Decompress(bytes.NewReader(layer), Limits{})
+			assert.NilError(b, err)
+			if _, err := u.Apply(b.Context(), d); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	run("stdlib-containerd", func(dir string) error {
+		for _, layer := range packed {
+			plain, err := stdgzip.NewReader(bytes.NewReader(layer))
+			assert.NilError(b, err)
+			if _, err := containerd.Apply(b.Context(), dir, plain); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	run("gzip-tar", func(dir string) error {
+		for _, layer := range packed {
+			command := exec.CommandContext(b.Context(), "sh", "-c", "gzip -dc | tar -x -C "+dir)
+			command.Stdin = bytes.NewReader(layer)
+			if err := command.Run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // BenchmarkSplit compares one pass over a build context with the plain way:
 // the layer made with the standard library's gzip, then unpacked.
 func BenchmarkSplit(b *testing.B) {

@@ -28,8 +28,9 @@ func gzipped(t testing.TB, plain []byte) []byte {
 
 func zstandard(t testing.TB, plain []byte, options ...zstd.EOption) []byte {
 	t.Helper()
-	w, err := zstd.NewWriter(nil, options...)
+	w, err := zstd.NewWriter(nil, append(options, zstd.WithEncoderConcurrency(1))...)
 	assert.NilError(t, err)
+	defer w.Close()
 	return w.EncodeAll(plain, nil)
 }
 

@@ -115,13 +115,17 @@ func writeAll(fd int, p []byte) error {
 	return nil
 }
 
-// makeLink makes a hard link to what another entry made. The target's path is
-// resolved inside the root, and its last part is not followed: a link to a
-// symbolic link is a second name of the symbolic link.
+// makeLink makes a hard link to what another entry made. What has its name is
+// removed first, and is no target. The target's path is resolved inside the
+// root, and its last part is not followed: a link to a symbolic link is a
+// second name of the symbolic link.
 func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	target := rootedName(header.Linkname)
 	if target == "" {
 		return &EntryError{Entry: header.Name, Reason: "it is a hard link to the root"}
+	}
+	if err := l.tree.remove(d, base); err != nil {
+		return err
 	}
 	from, name, err := l.tree.find(target)
 	if err != nil {
@@ -134,12 +138,8 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	if kind == unix.S_IFDIR {
 		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, a directory", header.Linkname)}
 	}
-	if from.inode == d.inode && name == base {
-		return &EntryError{Entry: header.Name, Reason: "it is a hard link to itself"}
-	}
-	err = l.replace(d, base, func() error { return unix.Linkat(from.fd, name, d.fd, base, 0) })
-	if err != nil {
-		return nameError("make hard link", header, err)
+	if err := unix.Linkat(from.fd, name, d.fd, base, 0); err != nil {
+		return linkError(header, err)
 	}
 	return setMetadata(d, base, header)
 }

@@ -65,7 +65,7 @@ func TestHostileLayers(t *testing.T) {
 		}, `"x": it is a hard link`, ""},
 		{"hard link to a directory", fixed(folder("d"), hardlink("x", "d")), `"x": it is a hard link to "d", a directory`, ""},
 		{"hard link to the root", fixed(hardlink("x", "..")), `"x": it is a hard link to the root`, ""},
-		{"hard link to itself", fixed(file("x", "payload"), hardlink("x", "x")), `"x": it is a hard link to itself`, ""},
+		{"hard link to itself", fixed(file("x", "payload"), hardlink("x", "x")), `"x": it is a hard link to "x", which does not exist`, ""},
 		{"hard link to nothing", fixed(hardlink("x", "y/z")), `"x": it is a hard link to "y/z", which does not exist`, ""},
 		{"whiteout of nothing", fixed(file("a/.wh.", "")), `"a/.wh.": it hides nothing`, ""},
 		{"whiteout of the directory", fixed(file("a/.wh..", "")), `"a/.wh..": it hides nothing`, ""},

@@ -39,16 +39,16 @@ func setMetadata(d *directory, base string, header *tar.Header) error {
 	if err := unix.Fstatat(d.fd, base, &have, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return nameError("stat", header, err)
 	}
-	if have.Uid != uint32(header.Uid) || have.Gid != uint32(header.Gid) {
+	sameOwner := have.Uid == uint32(header.Uid) && have.Gid == uint32(header.Gid)
+	if !sameOwner {
 		if err := unix.Fchownat(d.fd, base, header.Uid, header.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return nameError("change owner", header, err)
 		}
-		have.Mode &^= unix.S_ISUID | unix.S_ISGID
 	}
 	if err := setXattrs(d, base, header, have.Mode); err != nil {
 		return nameError("set extended attribute", header, err)
 	}
-	if err := setMode(d, base, header, have.Mode); err != nil {
+	if err := setMode(d, base, header, have.Mode, sameOwner); err != nil {
 		return nameError("change mode", header, err)
 	}
 	if err := setTimes(d, base, header); err != nil {
@@ -57,11 +57,12 @@ func setMetadata(d *directory, base string, header *tar.Header) error {
 	return nil
 }
 
-// setMode leaves symbolic links, which have none, alone.
-func setMode(d *directory, base string, header *tar.Header, have uint32) error {
+// setMode leaves symbolic links, which have none, alone. The mode it had may
+// not be it any more when its owner or its access list was changed.
+func setMode(d *directory, base string, header *tar.Header, have uint32, sameOwner bool) error {
 	mode := uint32(header.Mode) & modeBits
-	_, attributes := header.PAXRecords[xattrRecord+accessList]
-	if isKind(have, unix.S_IFLNK) || (have&modeBits == mode && !attributes) {
+	_, listed := header.PAXRecords[xattrRecord+accessList]
+	if isKind(have, unix.S_IFLNK) || sameOwner && !listed && have&modeBits == mode {
 		return nil
 	}
 	return unix.Fchmodat(d.fd, base, mode, 0)

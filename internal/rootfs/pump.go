@@ -16,7 +16,7 @@ const (
 // once consume has: with consume's error, or the source's, or ctx's, whichever
 // came first. Only source.Read can keep it waiting after ctx has ended.
 func pump(ctx context.Context, source io.Reader, consume func(io.Reader) error) error {
-	p := newPipe()
+	p := newPipe(pumpBlocks, nil)
 	consumed := make(chan error, 1)
 	go func() {
 		err := consume(p)
@@ -24,6 +24,7 @@ func pump(ctx context.Context, source io.Reader, consume func(io.Reader) error) 
 		consumed <- err
 	}()
 	readErr := p.fill(ctx, source)
+	p.end(readErr)
 	err := <-consumed
 	if readErr != nil {
 		return fmt.Errorf("read archive: %w", readErr)
@@ -33,70 +34,110 @@ func pump(ctx context.Context, source io.Reader, consume func(io.Reader) error) 
 
 // pipe hands blocks from one goroutine to another and back.
 type pipe struct {
-	full    chan []byte   // read from the source, not yet consumed
-	empty   chan []byte   // to be used again
+	full    chan block    // filled, not yet consumed
+	empty   chan block    // of this pipe, to be filled again
+	shared  chan block    // of several pipes, to be filled by any; may be nil
 	stopped chan struct{} // closed when nothing more will be consumed
 	err     error         // why full was closed; io.EOF at the source's end
 
-	block  []byte // the block being consumed
+	block  block  // being consumed
 	unread []byte // what is left of it
+	failed error  // that the consumer was told of, other than io.EOF
 }
 
-func newPipe() *pipe {
-	p := &pipe{
-		full:    make(chan []byte, pumpBlocks),
-		empty:   make(chan []byte, pumpBlocks),
+// block is a buffer, and the channel that it goes back to.
+type block struct {
+	bytes []byte
+	home  chan block
+}
+
+// blocks returns empty blocks, whose memory is taken as they are first used.
+func blocks(n int) chan block {
+	all := make(chan block, n)
+	for range n {
+		all <- block{home: all}
+	}
+	return all
+}
+
+func newPipe(own int, shared chan block) *pipe {
+	return &pipe{
+		full:    make(chan block, own+cap(shared)),
+		empty:   blocks(own),
+		shared:  shared,
 		stopped: make(chan struct{}),
 	}
-	for range pumpBlocks {
-		p.empty <- nil
-	}
-	return p
 }
 
 // fill reads source to its end. It returns nil when the source ended or the
 // consumer stopped.
 func (p *pipe) fill(ctx context.Context, source io.Reader) error {
-	defer close(p.full)
 	for {
-		select {
-		case <-ctx.Done():
-			p.err = ctx.Err()
-			return p.err
-		case <-p.stopped:
+		b, ok := p.take(ctx)
+		if !ok {
+			return context.Cause(ctx)
+		}
+		if b.bytes == nil {
+			b.bytes = make([]byte, pumpBlockBytes)
+		}
+		n, err := source.Read(b.bytes[:pumpBlockBytes])
+		b.bytes = b.bytes[:n]
+		p.full <- b
+		if err == io.EOF {
 			return nil
-		case block := <-p.empty:
-			if block == nil {
-				block = make([]byte, pumpBlockBytes)
-			}
-			n, err := source.Read(block[:pumpBlockBytes])
-			p.full <- block[:n]
-			if err == io.EOF {
-				p.err = io.EOF
-				return nil
-			}
-			if err != nil {
-				p.err = err
-				return err
-			}
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
 
+// take waits for an empty block. It fails when ctx ends or the consumer stops.
+func (p *pipe) take(ctx context.Context) (block, bool) {
+	if ctx.Err() != nil {
+		return block{}, false
+	}
+	select {
+	case b := <-p.empty:
+		return b, true
+	case b := <-p.shared:
+		return b, true
+	case <-p.stopped:
+	case <-ctx.Done():
+	}
+	return block{}, false
+}
+
+// end tells the consumer that the source ended, for a reason if err is not
+// nil.
+func (p *pipe) end(err error) {
+	if p.err = err; err == nil {
+		p.err = io.EOF
+	}
+	close(p.full)
+}
+
 // Read is the consumer's side.
-func (p *pipe) Read(b []byte) (int, error) {
+func (p *pipe) Read(data []byte) (int, error) {
 	for len(p.unread) == 0 {
-		if p.block != nil {
-			p.empty <- p.block
-			p.block = nil
-		}
-		block, ok := <-p.full
+		p.giveBack()
+		b, ok := <-p.full
 		if !ok {
+			if p.err != io.EOF {
+				p.failed = p.err
+			}
 			return 0, p.err
 		}
-		p.block, p.unread = block, block
+		p.block, p.unread = b, b.bytes
 	}
-	n := copy(b, p.unread)
+	n := copy(data, p.unread)
 	p.unread = p.unread[n:]
 	return n, nil
+}
+
+func (p *pipe) giveBack() {
+	if p.block.home != nil {
+		p.block.home <- p.block
+		p.block = block{}
+	}
 }

@@ -76,6 +76,21 @@ func TestEveryKindOfEntry(t *testing.T) {
 	assert.Equal(t, info.Mode().Perm(), os.FileMode(0o755))
 }
 
+// A directory keeps its set-id bits over a change of owner, a file does not;
+// both have the mode of their last entry in the end.
+func TestModeAfterChangeOfOwner(t *testing.T) {
+	owned := func(h *tar.Header) { h.Uid, h.Gid = 12, 34 }
+	p := newPlayground(t)
+	assert.NilError(t, p.apply(t, Limits{},
+		archive(t, folder("d").mode(0o6755), file("f", "").mode(0o6755), folder("e").mode(0o755)),
+		archive(t, folder("d").mode(0o755).with(owned), hardlink("g", "f").mode(0o755).with(owned), folder("e").mode(0o6755).with(owned)),
+	))
+	snap := snapshot(t, p.root)
+	for name, want := range map[string]string{"d": "040755 12:34", "e": "046755 12:34", "f": "100755 12:34", "g": "100755 12:34"} {
+		assert.Check(t, strings.HasPrefix(snap[name], want), "%s: %s", name, snap[name])
+	}
+}
+
 func short(content string) string { return digest.FromString(content).Encoded()[:12] }
 
 func TestLayersOverLayers(t *testing.T) {
