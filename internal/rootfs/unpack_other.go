@@ -22,6 +22,8 @@ func (*Unpacker) Close() {}
 // Apply returns an error of class NotImplemented.
 func (*Unpacker) Apply(context.Context, io.Reader) (Layer, error) { return Layer{}, errUnsupported }
 
+func (*Unpacker) unpack(io.Reader) error { return errUnsupported }
+
 func (*Unpacker) beginLayer() (*layer, error) { return nil, errUnsupported }
 
 type layer struct{}
