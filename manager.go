@@ -91,9 +91,12 @@ func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error)
 	if err := pm.open(); err != nil {
 		return nil, err
 	}
-	if pm.executor, err = config.CreateExecutor(pm); err != nil {
+	// Beside an error there may be a nil pointer that is not a nil Executor.
+	executor, err := config.CreateExecutor(pm)
+	if err != nil {
 		return nil, err
 	}
+	pm.executor = executor
 	if err := pm.boot(); err != nil {
 		return nil, err
 	}

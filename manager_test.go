@@ -215,7 +215,10 @@ func TestExecutorIsMadeBeforeRecordsAreLoaded(t *testing.T) {
 func TestFailedNewManagerReleasesRoot(t *testing.T) {
 	w := newWorld(t)
 	config := w.config
-	config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) { return nil, errors.New("no runtime") }
+	config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) {
+		var none *plugintest.Executor // as constructors of executors return it
+		return none, errors.New("no runtime")
+	}
 	_, err := plugin.NewManager(config)
 	assert.Check(t, is.ErrorContains(err, "no runtime"))
 	w.start()
