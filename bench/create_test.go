@@ -38,18 +38,17 @@ func BenchmarkCreate(b *testing.B) {
 func benchmarkCreate(b *testing.B, start subject.Start, buildContext []byte) {
 	b.SetBytes(int64(len(buildContext)))
 	var layerBytes int64
-	for b.Loop() {
-		var m *manager
-		untimed(b, func() { m = newManager(b, start) })
+	measure(b, func() (func() error, func()) {
+		m := newManager(b, start)
 		source := io.NopCloser(bytes.NewReader(buildContext))
-		if err := m.CreateFromContext(b.Context(), source, &types.PluginCreateOptions{RepoName: "bench/created"}); err != nil {
-			b.Fatal(err)
+		create := func() error {
+			return m.CreateFromContext(b.Context(), source, &types.PluginCreateOptions{RepoName: "bench/created"})
 		}
-		untimed(b, func() {
+		return create, func() {
 			m.Shutdown()
 			layerBytes = largestBlob(b, m.config.Root)
-		})
-	}
+		}
+	})
 	b.ReportMetric(float64(layerBytes), "layer-B")
 }
 
@@ -72,13 +71,10 @@ func largestBlob(b *testing.B, root string) int64 {
 
 func benchmarkWrite(b *testing.B, data []byte) {
 	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		var dir string
-		untimed(b, func() { dir = newDirectory(b) })
-		if err := writeSynced(filepath.Join(dir, "file"), data); err != nil {
-			b.Fatal(err)
-		}
-	}
+	measure(b, func() (func() error, func()) {
+		dir := newDirectory(b)
+		return func() error { return writeSynced(filepath.Join(dir, "file"), data) }, func() {}
+	})
 }
 
 func writeSynced(path string, data []byte) error {

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
@@ -115,9 +117,51 @@ func (m *manager) disable(name string) {
 	assert.NilError(m.b, m.Disable(name, &backend.PluginDisableConfig{}))
 }
 
-// untimed does what is not to be measured.
-func untimed(b *testing.B, do func()) {
-	b.StopTimer()
-	do()
-	b.StartTimer()
+// measure runs an operation once for each iteration: what prepare returns is
+// measured, what that returns is not.
+func measure(b *testing.B, prepare func() (operation func() error, after func())) {
+	processor := processorTime{b: b}
+	for b.Loop() {
+		b.StopTimer()
+		operation, after := prepare()
+		processor.start()
+		b.StartTimer()
+		err := operation()
+		b.StopTimer()
+		processor.stop()
+		if err != nil {
+			b.Fatal(err)
+		}
+		after()
+		b.StartTimer()
+	}
+	processor.report()
+}
+
+// processorTime measures what an operation takes of the processors, in this
+// process and in its children: on a machine that does other things, too, that
+// says more than the time on the clock.
+type processorTime struct {
+	b     *testing.B
+	spent time.Duration
+	began time.Duration
+}
+
+func (p *processorTime) start() { p.began = usedByNow(p.b) }
+
+func (p *processorTime) stop() { p.spent += usedByNow(p.b) - p.began }
+
+func (p *processorTime) report() {
+	p.b.ReportMetric(float64(p.spent.Nanoseconds())/float64(p.b.N), "cpu-ns/op")
+}
+
+func usedByNow(b *testing.B) time.Duration {
+	b.Helper()
+	var sum time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var usage syscall.Rusage
+		assert.NilError(b, syscall.Getrusage(who, &usage))
+		sum += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	return sum
 }

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -97,28 +96,28 @@ func BenchmarkPull(b *testing.B) {
 
 func benchmarkPull(b *testing.B, start subject.Start, from *shipment) {
 	b.SetBytes(from.bytes)
-	for b.Loop() {
-		var m *manager
-		untimed(b, func() { m = newManager(b, start) })
-		if err := m.Pull(b.Context(), from.reference, "bench/installed"); err != nil {
-			b.Fatal(err)
-		}
-		untimed(b, m.Shutdown)
-	}
+	measure(b, func() (func() error, func()) {
+		m := newManager(b, start)
+		return func() error { return m.Pull(b.Context(), from.reference, "bench/installed") }, m.Shutdown
+	})
 }
 
 func benchmarkFetch(b *testing.B, from *shipment) {
 	b.SetBytes(from.bytes)
-	for b.Loop() {
-		var dir string
-		untimed(b, func() { dir = newDirectory(b) })
-		for _, blob := range from.blobs {
-			fetch := exec.Command("sh", "-c", `curl -sSf "$1" | gzip -dc | tar -x -C "$2"`, "sh", blob, dir)
-			if out, err := fetch.CombinedOutput(); err != nil {
-				b.Fatalf("%v: %s", err, out)
-			}
+	measure(b, func() (func() error, func()) {
+		dir := newDirectory(b)
+		return func() error { return from.fetch(dir) }, func() {}
+	})
+}
+
+func (s *shipment) fetch(dir string) error {
+	for _, blob := range s.blobs {
+		fetch := exec.Command("sh", "-c", `curl -sSf "$1" | gzip -dc | tar -x -C "$2"`, "sh", blob, dir)
+		if out, err := fetch.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
 		}
 	}
+	return nil
 }
 
 // BenchmarkPullPresent installs a second time, under another name, what is
@@ -127,21 +126,16 @@ func BenchmarkPullPresent(b *testing.B) {
 	from := ship(b, workload.Tree{Files: or(200, 2), FileBytes: 1 << 20})
 	forEach(b, func(b *testing.B, start subject.Start) {
 		requests := 0
-		for b.Loop() {
-			var m *manager
-			untimed(b, func() {
-				m = newManager(b, start)
-				assert.NilError(b, m.Pull(context.Background(), from.reference, "bench/first"))
-				from.layerRequests()
-			})
-			if err := m.Pull(b.Context(), from.reference, "bench/second"); err != nil {
-				b.Fatal(err)
-			}
-			untimed(b, func() {
+		measure(b, func() (func() error, func()) {
+			m := newManager(b, start)
+			assert.NilError(b, m.Pull(b.Context(), from.reference, "bench/first"))
+			from.layerRequests()
+			pull := func() error { return m.Pull(b.Context(), from.reference, "bench/second") }
+			return pull, func() {
 				requests += from.layerRequests()
 				m.Shutdown()
-			})
-		}
+			}
+		})
 		b.ReportMetric(float64(requests)/float64(b.N), "layer-requests")
 	})
 }
