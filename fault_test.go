@@ -35,6 +35,15 @@ type faultyWorld struct {
 }
 
 func newFaultyWorld(t *testing.T) *faultyWorld {
+	t.Helper()
+	f := unstarted(t)
+	assert.NilError(t, f.boot())
+	return f
+}
+
+// unstarted is a world without a manager yet.
+func unstarted(t *testing.T) *faultyWorld {
+	t.Helper()
 	f := &faultyWorld{world: newWorld(t)}
 	f.config.CreateExecutor = f.shareExecutor
 	f.files.Fault = func(durable.Step) error {
@@ -44,7 +53,6 @@ func newFaultyWorld(t *testing.T) *faultyWorld {
 		}
 		return errFault
 	}
-	assert.NilError(t, f.boot())
 	return f
 }
 

@@ -202,7 +202,7 @@ func checkWorld(t *testing.T, w *world, owners []*owner) {
 	list, err := w.List(filters.NewArgs())
 	assert.NilError(t, err)
 	assert.Equal(t, len(list), total)
-	w.GC()
+	w.check("after the stress")
 	assert.Equal(t, len(w.blobs()), len(needed))
 	for _, path := range w.blobs() {
 		assert.Check(t, needed[filepath.Base(path)], path)

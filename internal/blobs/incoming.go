@@ -85,9 +85,9 @@ func (s *Store) Discard(dgst digest.Digest) error {
 	return s.fs.Unlink(s.path(dgst))
 }
 
-// Write adds bytes; readers see them at once.
+// Write adds bytes; readers see them at once. The error is a [WriteError].
 func (i *Incoming) Write(data []byte) (int, error) {
-	n, err := i.writer.Write(data)
+	n, err := write(i.writer, data)
 	i.change(func() { i.arrived += int64(n) })
 	return n, err
 }

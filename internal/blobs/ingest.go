@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -28,8 +29,16 @@ func (s *Store) Ingest(ctx context.Context, pin *Pin) (*Ingest, error) {
 	return &Ingest{store: s, ref: ref, writer: writer}, nil
 }
 
-// Write adds bytes.
-func (i *Ingest) Write(data []byte) (int, error) { return i.writer.Write(data) }
+// Write adds bytes. The error is a [WriteError].
+func (i *Ingest) Write(data []byte) (int, error) { return write(i.writer, data) }
+
+func write(to io.Writer, data []byte) (int, error) {
+	n, err := to.Write(data)
+	if err != nil {
+		return n, &WriteError{Err: err}
+	}
+	return n, nil
+}
 
 // Commit makes the bytes a blob, which survives a power cut when Commit
 // returns nil. Bytes that are here already are not kept twice.
@@ -57,3 +66,15 @@ func (i *Ingest) Abort() {
 	// Bytes that can't be removed now stay listed as unfinished.
 	_ = i.store.Abort(i.ref)
 }
+
+// WriteError reports that the host could not take bytes, as when the disk is
+// full. Class System.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return "write blob: " + e.Err.Error() }
+
+// Unwrap returns the error of the file system.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *WriteError) System() {}

@@ -1,0 +1,34 @@
+package blobs
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+// full takes half of what it is given.
+type full struct{ strings.Builder }
+
+var errFull = errors.New("no space left")
+
+func (f *full) Write(data []byte) (int, error) {
+	n, _ := f.Builder.Write(data[:len(data)/2])
+	return n, errFull
+}
+
+func TestWriteThatFailsHasAClass(t *testing.T) {
+	var disk full
+	n, err := write(&disk, []byte("0123456789"))
+	assert.Equal(t, n, 5)
+	assert.Check(t, is.ErrorIs(err, errFull))
+	assert.Check(t, errdefs.IsInternal(err), "%v", err)
+	assert.Equal(t, err.Error(), "write blob: no space left")
+	var taken strings.Builder
+	n, err = write(&taken, []byte("0123456789"))
+	assert.NilError(t, err)
+	assert.Equal(t, n, 10)
+}
