@@ -14,6 +14,7 @@ import (
 	"github.com/docker/docker/dockerversion"
 	"github.com/docker/docker/pkg/progress"
 	"github.com/docker/docker/pkg/streamformatter"
+	"github.com/docker/docker/pkg/stringid"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
@@ -102,40 +103,19 @@ func (f *found) unpack(ctx context.Context, dir string, out progress.Output) err
 	}
 	defer unpacker.Close()
 	err = f.Fetch(ctx, func(ctx context.Context, layers []*remote.Layer) error {
+		sources := make([]rootfs.Source, len(layers))
 		for i, layer := range layers {
-			if err := f.unpackLayer(ctx, unpacker, layer, i, out); err != nil {
-				return fmt.Errorf("unpack layer %s: %w", layer.Digest, err)
-			}
+			sources[i] = layer.Open
 		}
-		return nil
+		return unpacker.ApplyAll(ctx, sources, func(i int, applied rootfs.Layer) error {
+			progress.Update(out, stringid.TruncateID(layers[i].Digest.String()), "Complete")
+			return checkDiffID(f.config, i, applied.DiffID, layers[i].Digest)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("pull %s: %w", f.ref, err)
 	}
 	return nil
-}
-
-func (f *found) unpackLayer(ctx context.Context, unpacker *rootfs.Unpacker, layer *remote.Layer, i int, out progress.Output) error {
-	compressed, err := layer.Open(ctx)
-	if err != nil {
-		return err
-	}
-	defer compressed.Close()
-	plain, err := rootfs.Decompress(compressed, rootfs.Limits{})
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	applied, err := unpacker.Apply(ctx, plain)
-	if err != nil {
-		return err
-	}
-	// What follows the archive is part of what was promised, too.
-	if _, err := io.Copy(io.Discard, compressed); err != nil {
-		return err
-	}
-	progress.Update(out, layer.Digest.Encoded()[:12], "Complete")
-	return checkDiffID(f.config, i, applied.DiffID, layer.Digest)
 }
 
 // blobsums are the digests of the layers, lowest first.
