@@ -53,7 +53,8 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 	if err := s.sendAll(ctx, pusher, blobs); err != nil {
 		return Pushed{}, err
 	}
-	if err := s.send(ctx, pusher, target); err != nil {
+	// Nobody is shown the manifest's way; the last message names it.
+	if err := s.send(ctx, pusher, target, progress.DiscardOutput()); err != nil {
 		return Pushed{}, err
 	}
 	pushed := Pushed{Digest: target.Digest, Size: target.Size}
@@ -132,7 +133,7 @@ func (s *session) sendAll(ctx context.Context, pusher remotes.Pusher, blobs []oc
 	for range min(len(blobs), s.client.options.Transfers) {
 		workers.Go(func() {
 			for blob := range queue {
-				if err := s.send(ctx, pusher, blob); err != nil {
+				if err := s.send(ctx, pusher, blob, s.request.Progress); err != nil {
 					cancel(err)
 					return
 				}
@@ -144,9 +145,9 @@ func (s *session) sendAll(ctx context.Context, pusher remotes.Pusher, blobs []oc
 }
 
 // send uploads a blob or the manifest, and tries again what may go better.
-func (s *session) send(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor) error {
+func (s *session) send(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor, out progress.Output) error {
 	for failures := 0; ; failures++ {
-		err := s.upload(ctx, pusher, d)
+		err := s.upload(ctx, pusher, d, out)
 		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
 			return err
 		}
@@ -156,10 +157,10 @@ func (s *session) send(ctx context.Context, pusher remotes.Pusher, d ocispec.Des
 	}
 }
 
-func (s *session) upload(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor) error {
+func (s *session) upload(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor, out progress.Output) error {
 	writer, err := pusher.Push(ctx, d)
 	if errdefs.IsAlreadyExists(err) {
-		progress.Update(s.request.Progress, short(d), s.already(ctx, d))
+		progress.Update(out, short(d), s.already(ctx, d))
 		return nil
 	}
 	if err != nil {
@@ -173,13 +174,13 @@ func (s *session) upload(ctx context.Context, pusher remotes.Pusher, d ocispec.D
 	defer blob.Close()
 	source := &meteredSource{
 		SectionReader: io.NewSectionReader(blob, 0, d.Size),
-		meter:         &meter{out: s.request.Progress, id: short(d), action: "Pushing", total: d.Size},
+		meter:         &meter{out: out, id: short(d), action: "Pushing", total: d.Size},
 	}
 	err = content.Copy(ctx, writer, source, d.Size, d.Digest)
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return err
 	}
-	progress.Update(s.request.Progress, short(d), "Pushed")
+	progress.Update(out, short(d), "Pushed")
 	return nil
 }
 
