@@ -95,6 +95,9 @@ func TestLeftoverOfUpgradeIsNotTakenForItsSuccessors(t *testing.T) {
 	assert.Assert(t, errors.As(upgrade(r, "second"), &leftover))
 	assert.Equal(t, leftover.Path, r.journal(id))
 	assert.Check(t, is.ErrorIs(upgrade(r, "third"), errDisk), "the leftover is in the way")
+	count, _, err := r.Garbage()
+	assert.NilError(t, err)
+	assert.Equal(t, count, 1, "the leftover is garbage")
 
 	files.Fault = func(s durable.Step) error {
 		if s.Op == "rename" && s.Path == r.journal(id) && s.Done {
@@ -126,6 +129,7 @@ func TestInterruptedUpgradeIsCompletedBeforeAnythingElse(t *testing.T) {
 	files.Fault = nil
 	assert.Assert(t, errors.As(r.SaveRecord(id, []byte("lost at the next start")), &interrupted))
 	assert.Assert(t, errors.As(upgrade(r, "newer"), &interrupted))
+	assert.NilError(t, r.SweepGarbage(), "what is needed to complete it is no garbage")
 
 	// A start that can't complete it does not take the plugin for whole.
 	files.Fault = func(durable.Step) error { return errDisk }

@@ -244,39 +244,49 @@ func (r *Root) Sweep() error {
 	return errors.Join(append(problems, r.SweepGarbage())...)
 }
 
-// sweepPlugin deletes what an upgrade that is complete and a record that was
-// never put into its place left.
+// sweepPlugin deletes a record that was never put into its place.
 func (r *Root) sweepPlugin(id string) error {
-	var problems []error
-	if r.uninterrupted(id) == nil {
-		problems = append(problems, r.fs.RemoveAll(r.journal(id)))
+	temporary := durable.Temporary(r.record(id))
+	if !exists(temporary) {
+		return nil
 	}
-	if temporary := durable.Temporary(r.record(id)); exists(temporary) {
-		problems = append(problems, r.fs.Unlink(temporary))
-	}
-	return errors.Join(problems...)
+	return r.fs.Unlink(temporary)
 }
 
-// SweepGarbage deletes what installs and removals left that have ended, but
-// for what is still mounted.
+// SweepGarbage deletes what installs, upgrades and removals left that have
+// ended, but for what is still mounted.
 func (r *Root) SweepGarbage() error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	garbage, err := r.garbage()
+	return r.eachGarbage(r.fs.RemoveAll)
+}
+
+// eachGarbage calls do for each directory that is garbage, none of which comes
+// into use meanwhile.
+func (r *Root) eachGarbage(do func(path string) error) error {
+	all, err := r.garbage()
 	problems := []error{err}
-	for _, path := range garbage {
-		if r.stages.begin(filepath.Base(path)) != nil {
+	for _, one := range all {
+		if r.stages.begin(one.stage, true) != nil {
 			continue // it is being worked on
 		}
-		problems = append(problems, r.fs.RemoveAll(path))
-		r.stages.end(filepath.Base(path))
+		if one.path != r.journal(one.stage) || r.uninterrupted(one.stage) == nil {
+			problems = append(problems, do(one.path))
+		}
+		r.stages.end(one.stage)
 	}
 	return errors.Join(problems...)
 }
 
-// garbage returns what is garbage by name, active stages included.
-func (r *Root) garbage() ([]string, error) {
+// garbage is a directory that nobody needs, unless it belongs to a stage that
+// has not ended.
+type garbage struct {
+	path  string
+	stage string
+}
+
+func (r *Root) garbage() ([]garbage, error) {
 	stages, err := os.ReadDir(r.tmp())
 	if err != nil {
 		return nil, err
@@ -285,15 +295,19 @@ func (r *Root) garbage() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var paths []string
+	var all []garbage
 	for _, stage := range stages {
-		paths = append(paths, filepath.Join(r.tmp(), stage.Name()))
+		all = append(all, garbage{filepath.Join(r.tmp(), stage.Name()), stage.Name()})
 	}
 	for _, entry := range entries {
-		id, removing := strings.CutSuffix(entry.Name(), removingSuffix)
-		if removing && validID.MatchString(id) {
-			paths = append(paths, filepath.Join(r.dir, entry.Name()))
+		name := entry.Name()
+		id, removing := strings.CutSuffix(name, removingSuffix)
+		switch {
+		case removing && validID.MatchString(id):
+			all = append(all, garbage{filepath.Join(r.dir, name), name})
+		case validID.MatchString(name) && exists(r.journal(name)) && r.uninterrupted(name) == nil:
+			all = append(all, garbage{r.journal(name), name})
 		}
 	}
-	return paths, nil
+	return all, nil
 }

@@ -11,9 +11,10 @@ import (
 // Stage is an install that nobody can see yet. A Commit or CommitUpgrade that
 // succeeded ends it, and Abort. It belongs to one goroutine.
 type Stage struct {
-	root *Root
-	id   string
-	dir  string
+	root  *Root
+	id    string
+	dir   string
+	ended bool
 }
 
 // Stage begins the install of id. The error is [os.ErrExist] while another
@@ -23,7 +24,7 @@ func (r *Root) Stage(id string) (*Stage, error) {
 		return nil, err
 	}
 	s := &Stage{root: r, id: id, dir: filepath.Join(r.tmp(), id)}
-	if err := r.stages.begin(id); err != nil {
+	if err := r.stages.begin(id, false); err != nil {
 		return nil, err
 	}
 	if err := s.make(); err != nil {
@@ -56,8 +57,15 @@ func (s *Stage) Commit(record []byte) error {
 	if err := s.root.fs.Rename(s.dir, s.root.Plugin(s.id)); err != nil {
 		return err
 	}
-	s.root.stages.end(s.id)
+	s.end()
 	return nil
+}
+
+func (s *Stage) end() {
+	if !s.ended {
+		s.ended = true
+		s.root.stages.end(s.id)
+	}
 }
 
 // seal makes the stage complete, and durable.
@@ -74,7 +82,10 @@ func (s *Stage) seal(record []byte) error {
 // Abort deletes the stage, and does nothing to one that was committed. What
 // can't be deleted is swept later.
 func (s *Stage) Abort() error {
-	defer s.root.stages.end(s.id)
+	if s.ended {
+		return nil
+	}
+	defer s.end()
 	return s.root.fs.RemoveAll(s.dir)
 }
 
@@ -82,33 +93,55 @@ func (s *Stage) Abort() error {
 // not say so.
 func (s *Stage) TakeBack() error {
 	if exists(s.root.Plugin(s.id)) {
-		defer s.root.stages.end(s.id)
+		defer s.end()
 		return s.root.Remove(s.id)
 	}
 	return s.Abort()
 }
 
-// stages are those that have not ended. The zero value is ready.
+// stages are those that have not ended, and what is being swept in their
+// place. The zero value is ready.
 type stages struct {
 	mu     sync.Mutex
-	active map[string]struct{} // by id
+	active map[string]claim // by id
 }
 
-func (s *stages) begin(id string) error {
+type claim struct {
+	swept bool
+	ended chan struct{}
+}
+
+// begin claims id. A stage waits for a sweep to end; otherwise the error is
+// [os.ErrExist] while somebody has it.
+func (s *stages) begin(id string, sweep bool) error {
+	for {
+		other, taken := s.tryBegin(id, sweep)
+		if !taken {
+			return nil
+		}
+		if sweep || !other.swept {
+			return fmt.Errorf("begin stage %s: %w", id, os.ErrExist)
+		}
+		<-other.ended
+	}
+}
+
+func (s *stages) tryBegin(id string, sweep bool) (other claim, taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, taken := s.active[id]; taken {
-		return fmt.Errorf("begin stage %s: %w", id, os.ErrExist)
+	if other, taken = s.active[id]; taken {
+		return other, true
 	}
 	if s.active == nil {
-		s.active = make(map[string]struct{})
+		s.active = make(map[string]claim)
 	}
-	s.active[id] = struct{}{}
-	return nil
+	s.active[id] = claim{swept: sweep, ended: make(chan struct{})}
+	return claim{}, false
 }
 
 func (s *stages) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	close(s.active[id].ended)
 	delete(s.active, id)
 }

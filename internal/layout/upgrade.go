@@ -50,9 +50,9 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		}
 		return err
 	}
-	s.root.stages.end(s.id)
+	defer s.end()
 	// The upgrade is complete; a journal that can't be deleted holds nothing
-	// but the old rootfs, and is deleted by the next Sweep.
+	// but the old rootfs, and is garbage.
 	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
 		return &LeftoverError{Path: r.journal(s.id), Err: err}
 	}

@@ -30,18 +30,12 @@ func (r *Root) Usage(id string) (Usage, error) {
 // Garbage returns how much there is for SweepGarbage to delete, and what it
 // takes of the disk, in bytes.
 func (r *Root) Garbage() (count int, bytes int64, err error) {
-	paths, err := r.garbage()
-	problems := []error{err}
-	for _, path := range paths {
-		if r.stages.begin(filepath.Base(path)) != nil {
-			continue
-		}
+	err = r.eachGarbage(func(path string) error {
 		size, err := occupied(path, "")
-		r.stages.end(filepath.Base(path))
-		problems = append(problems, err)
 		count, bytes = count+1, bytes+size
-	}
-	return count, bytes, errors.Join(problems...)
+		return err
+	})
+	return count, bytes, err
 }
 
 // occupied returns what the tree at path takes of its disk; nothing if it is

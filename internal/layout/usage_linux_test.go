@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/durable"
 )
 
 const block = 64 << 10 // large beside what directories take
@@ -96,4 +98,36 @@ func TestStageReplacesWhatAnAbortLeft(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Check(t, !exists(filepath.Join(dir, tmpName, id, "file")))
 	assert.NilError(t, stage.Abort())
+}
+
+func TestStageWaitsForSweepOfItsName(t *testing.T) {
+	dir := t.TempDir()
+	files := &durable.FS{}
+	r := open(t, dir, files)
+	assert.NilError(t, install(r, "old"))
+	fill(t, r.journal(id), oldRootfsName, "file")
+	sweeping, goOn := make(chan struct{}), make(chan struct{})
+	files.Fault = func(s durable.Step) error {
+		if s.Path == r.journal(id) && !s.Done {
+			close(sweeping)
+			<-goOn
+		}
+		return nil
+	}
+	swept := make(chan error)
+	go func() { swept <- r.SweepGarbage() }()
+	<-sweeping
+	files.Fault = nil
+	upgraded := make(chan error)
+	go func() { upgraded <- upgrade(r, "new") }()
+	assert.NilError(t, r.SweepGarbage(), "a second sweep does not wait")
+	select {
+	case err := <-upgraded:
+		t.Errorf("an upgrade came to its end while what the earlier one left was swept: %v", err)
+	default:
+	}
+	close(goOn)
+	assert.NilError(t, <-swept)
+	assert.NilError(t, <-upgraded)
+	assert.Equal(t, recovered(t, dir), "new")
 }
