@@ -16,7 +16,7 @@ import (
 // authorizer proves to one endpoint who the user is. Mirrors are never told.
 func (s *session) authorizer(endpoint registry.APIEndpoint, client *http.Client) docker.Authorizer {
 	account := s.request.Auth
-	if account == nil || endpoint.Mirror || !isFor(account, s.request.Reference) {
+	if account == nil || endpoint.Mirror || !isFor(account, s.request.Reference, endpoint) {
 		account = &registrytypes.AuthConfig{}
 	}
 	if account.RegistryToken != "" {
@@ -38,14 +38,12 @@ func (s *session) authorizer(endpoint registry.APIEndpoint, client *http.Client)
 	}
 }
 
-// isFor reports whether an account is one at the registry of a plugin. An
-// account that does not say where it is is taken to be: the caller chose it
-// for this request.
-func isFor(account *registrytypes.AuthConfig, name reference.Named) bool {
-	if account.ServerAddress == "" {
-		return true
-	}
-	return registryName(account.ServerAddress) == registryName(reference.Domain(name))
+// isFor reports whether an account is one at the registry of a plugin, by its
+// own name or by that of the endpoint it is found at. An account that does not
+// say where it is is taken to be: the caller chose it for this request.
+func isFor(account *registrytypes.AuthConfig, name reference.Named, endpoint registry.APIEndpoint) bool {
+	at := registryName(account.ServerAddress)
+	return at == "" || at == registryName(reference.Domain(name)) || at == registryName(endpoint.URL.Host)
 }
 
 // registryName is the host of an address, and one name for all that Docker Hub

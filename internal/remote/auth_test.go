@@ -108,9 +108,13 @@ func TestAccountIsForItsRegistry(t *testing.T) {
 			}
 		})
 	}
+	hub := endpoint(t, "https://registry-1.docker.io")
 	for _, address := range []string{"docker.io", "https://index.docker.io/v1/", "registry-1.docker.io"} {
-		assert.Check(t, isFor(&registrytypes.AuthConfig{ServerAddress: address}, named(t, "user/plugin")), address)
+		assert.Check(t, isFor(&registrytypes.AuthConfig{ServerAddress: address}, named(t, "user/plugin"), hub), address)
 	}
+	behind := endpoint(t, "https://behind.example:5000/path")
+	assert.Check(t, isFor(&registrytypes.AuthConfig{ServerAddress: "behind.example:5000"}, named(t, "front.example/plugin"), behind))
+	assert.Check(t, !isFor(&registrytypes.AuthConfig{ServerAddress: "behind.example"}, named(t, "front.example/plugin"), behind))
 }
 
 // Neither a mirror nor a host that is redirected to learns who asks.
