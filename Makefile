@@ -4,10 +4,10 @@
 MODULES   := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
-.PHONY: help test demo lint bench build
+.PHONY: help test demo lint bench bench-compare build
 
 help: ## show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 test: ## run everything: lint, cross-builds, all tests with -race, and the demo
 	@test/needs.sh runc crun containerd docker-registry mkfs.xfs curl
@@ -30,11 +30,13 @@ lint: ## gofmt, go vet, and golangci-lint if it is there
 	done
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; fi
 
-bench: ## run the benchmarks
-	@test/needs.sh runc
-	@for module in $(filter . ./bench,$(MODULES)); do \
-		(cd $$module && go test -run '^$$' -bench . -benchmem ./...) || exit 1; \
-	done
+bench: ## run the benchmarks, beside docker's package too, and write docs/performance.md
+	@test/needs.sh runc curl
+	go test -run '^$$' -bench . -benchmem ./...
+	cd bench && go run ./report
+
+bench-compare: ## compare the benchmarks with those of another commit: REF=
+	cd bench && go run ./compare $(REF)
 
 build: ## build for all supported systems
 	@for platform in $(PLATFORMS); do \

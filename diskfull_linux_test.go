@@ -21,7 +21,7 @@ func TestDiskFull(t *testing.T) {
 		t.Skip("mounting needs root")
 	}
 	// What these need to write can't be written; the others only delete.
-	writes := map[string]bool{"create": true, "enable": true, "disable": true, "set": true}
+	writes := map[string]bool{"create": true, "pull": true, "upgrade": true, "enable": true, "disable": true, "set": true}
 	for _, verb := range verbs {
 		t.Run(verb.name, func(t *testing.T) {
 			for pages, full := 0, true; full; pages++ {

@@ -3,8 +3,13 @@
 package plugin_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,19 +21,24 @@ import (
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/filters"
 	dockererrdefs "github.com/docker/docker/errdefs"
+	"github.com/opencontainers/go-digest"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/plugintest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
 var errFault = errors.New("injected fault")
 
-// faultyWorld is a world whose files fail while armed.
+// faultyWorld is a world whose files fail while armed, with a registry that
+// has two versions of a plugin.
 type faultyWorld struct {
 	*world
+	repository string
+	grants     types.PluginPrivileges
 	files durable.FS
 	calls atomic.Int64
 	fails atomic.Pointer[func(call int) bool] // nil while nothing fails
@@ -46,6 +56,12 @@ func unstarted(t *testing.T) *faultyWorld {
 	t.Helper()
 	f := &faultyWorld{world: newWorld(t)}
 	f.config.CreateExecutor = f.shareExecutor
+	f.config.RegistryService = endpoints{}
+	r := fake.New()
+	f.repository = r.Start(t) + "/group/plugin:"
+	for _, version := range []string{"v1", "v2"} {
+		putVersion(t, r, version)
+	}
 	f.files.Fault = func(durable.Step) error {
 		fails := f.fails.Load()
 		if fails == nil || !(*fails)(int(f.calls.Add(1))-1) {
@@ -84,6 +100,53 @@ func (f *faultyWorld) arm(chosen func(call int) bool) {
 func (f *faultyWorld) disarm() int {
 	f.fails.Store(nil)
 	return int(f.calls.Load())
+}
+
+// putVersion adds a plugin of two layers to a registry.
+func putVersion(t *testing.T, r *fake.Registry, version string) {
+	t.Helper()
+	lower, upper := gzippedLayer(t, "plugin", "the same"), gzippedLayer(t, "etc/version", version)
+	config := settable(version)
+	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{lower.diffID, upper.diffID}}
+	encoded, err := json.Marshal(config)
+	assert.NilError(t, err)
+	r.PutPlugin("group/plugin", version, encoded, lower.data, upper.data)
+}
+
+type packedLayer struct {
+	data   []byte
+	diffID string
+}
+
+func gzippedLayer(t *testing.T, name, content string) packedLayer {
+	t.Helper()
+	var archive, packed bytes.Buffer
+	w := tar.NewWriter(&archive)
+	assert.NilError(t, w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content))}))
+	_, err := io.WriteString(w, content)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Close())
+	compressor := gzip.NewWriter(&packed)
+	_, err = compressor.Write(archive.Bytes())
+	assert.NilError(t, err)
+	assert.NilError(t, compressor.Close())
+	return packedLayer{data: packed.Bytes(), diffID: digest.FromBytes(archive.Bytes()).String()}
+}
+
+// pullVersion installs p from the registry.
+func (f *faultyWorld) pullVersion(version string) error {
+	_, err := f.pull(f.repository+version, "p", f.granted())
+	return err
+}
+
+// granted is what all versions ask for.
+func (f *faultyWorld) granted() types.PluginPrivileges {
+	if f.grants == nil {
+		grants, err := f.Privileges(f.t.Context(), named(f.t, f.repository+"v1"), nil, nil)
+		assert.NilError(f.t, err)
+		f.grants = grants
+	}
+	return f.grants
 }
 
 // state is what a user sees of all plugins.
@@ -141,6 +204,19 @@ var verbs = []struct {
 		"create", func(*faultyWorld) {},
 		func(f *faultyWorld) error { return f.createConfig("p", settable("one")) },
 		`p:latest false [DEBUG=0] "one"`,
+	},
+	{
+		"pull", func(f *faultyWorld) { f.granted() },
+		func(f *faultyWorld) error { return f.pullVersion("v1") },
+		`p:latest false [DEBUG=0] "v1"`,
+	},
+	{
+		"upgrade", func(f *faultyWorld) {
+			assert.NilError(f.t, f.pullVersion("v1"))
+			assert.NilError(f.t, f.Set("p", []string{"DEBUG=1"}))
+		},
+		func(f *faultyWorld) error { return f.upgrade(f.repository+"v2", "p", f.granted()) },
+		`p:latest false [DEBUG=1] "v2"`,
 	},
 	{
 		"enable", func(f *faultyWorld) { f.install("p") },

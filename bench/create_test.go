@@ -30,7 +30,7 @@ func BenchmarkCreate(b *testing.B) {
 			buildContext, err := io.ReadAll(w.tree.Context(plugintest.Config(volume)))
 			assert.NilError(b, err)
 			forEach(b, func(b *testing.B, start subject.Start) { benchmarkCreate(b, start, buildContext) })
-			b.Run("of=limit", func(b *testing.B) { benchmarkWrite(b, buildContext) })
+			limit(b, func(b *testing.B) { benchmarkWrite(b, buildContext) })
 		})
 	}
 }

@@ -67,7 +67,7 @@ require (
 	github.com/go-logr/logr v1.4.2 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/golang/groupcache v0.0.0-20210331224755-41bb18bfe9da // indirect
-	github.com/klauspost/compress v1.18.0 // indirect
+	github.com/klauspost/compress v1.18.0
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/prometheus/client_model v0.6.1 // indirect
 	github.com/prometheus/common v0.62.0 // indirect
@@ -87,7 +87,9 @@ require (
 require (
 	github.com/dovetailhq/plugin v0.0.0
 	golang.org/x/mod v0.24.0
+	golang.org/x/perf v0.0.0-20250214215153-c95ad7d5b636
 	golang.org/x/tools v0.32.0
+	gonum.org/v1/plot v0.14.0
 )
 
 require (
@@ -95,6 +97,8 @@ require (
 	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
 	github.com/campoy/embedmd v1.0.0 // indirect
+	github.com/containerd/console v1.0.5 // indirect
+	github.com/containerd/go-runc v1.1.0 // indirect
 	github.com/go-fonts/liberation v0.3.1 // indirect
 	github.com/go-latex/latex v0.0.0-20230307184459-12ec69307ad9 // indirect
 	github.com/go-pdf/fpdf v0.8.0 // indirect
@@ -105,8 +109,6 @@ require (
 	github.com/moby/sys/reexec v0.1.0 // indirect
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
 	golang.org/x/image v0.24.0 // indirect
-	golang.org/x/perf v0.0.0-20250214215153-c95ad7d5b636 // indirect
-	gonum.org/v1/plot v0.14.0 // indirect
 )
 
 replace github.com/dovetailhq/plugin => ../

@@ -24,14 +24,24 @@ import (
 
 const volume = "docker.volumedriver/1.0"
 
-// forEach runs a benchmark for each subject, in the order that the flags say.
+// forEach runs a benchmark for each subject that the flags name, in the order
+// that they say.
 func forEach(b *testing.B, run func(b *testing.B, start subject.Start)) {
 	subjects := subject.All()
 	if *oursFirst {
 		slices.Reverse(subjects)
 	}
 	for _, s := range subjects {
-		b.Run("of="+s.Name, func(b *testing.B) { run(b, s.Start) })
+		runFor(b, s.Name, func(b *testing.B) { run(b, s.Start) })
+	}
+}
+
+// limit runs what no manager can be faster than.
+func limit(b *testing.B, run func(b *testing.B)) { runFor(b, "limit", run) }
+
+func runFor(b *testing.B, whose string, run func(b *testing.B)) {
+	if *only == "" || *only == whose {
+		b.Run(name("of", whose), run)
 	}
 }
 

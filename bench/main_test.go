@@ -15,6 +15,7 @@ import (
 var (
 	small     = flag.Bool("small", false, "use inputs that show that the benchmarks work")
 	oursFirst = flag.Bool("ours-first", false, "let our manager go before docker's")
+	only      = flag.String("only", "", "measure docker, dovetail or the limit alone")
 )
 
 // scratch is the directory of everything that the benchmarks write. It is also

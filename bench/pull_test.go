@@ -89,7 +89,7 @@ func BenchmarkPull(b *testing.B) {
 		b.Run(name("layers", w.name), func(b *testing.B) {
 			from := ship(b, w.layers...)
 			forEach(b, func(b *testing.B, start subject.Start) { benchmarkPull(b, start, from) })
-			b.Run("of=limit", func(b *testing.B) { benchmarkFetch(b, from) })
+			limit(b, func(b *testing.B) { benchmarkFetch(b, from) })
 		})
 	}
 }

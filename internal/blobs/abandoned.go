@@ -63,6 +63,16 @@ func (s *Store) SweepCrashed() error {
 	return errors.Join(problems...)
 }
 
+// discardHalfMade throws away an ingest that could not be begun, as when the
+// disk is full. The caller has claimed its ref.
+func (s *Store) discardHalfMade(ref string) error {
+	dir := filepath.Join(s.dir, "ingest", ingestDir(ref))
+	if written, err := os.ReadFile(filepath.Join(dir, "ref")); err == nil && string(written) == ref {
+		return nil
+	}
+	return s.fs.Discard(dir)
+}
+
 func (s *Store) abandon(chosen func(unfinished) bool) (Swept, error) {
 	all, err := s.unfinished()
 	if err != nil {

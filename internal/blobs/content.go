@@ -2,6 +2,7 @@ package blobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -63,6 +64,7 @@ func (c *pinnedContent) Writer(ctx context.Context, opts ...content.WriterOpt) (
 	}
 	writer, err := c.Store.Writer(ctx, opts...)
 	if err != nil {
+		err = errors.Join(err, c.store.discardHalfMade(options.Ref))
 		c.store.refs.release(options.Ref)
 		return nil, err
 	}

@@ -114,6 +114,8 @@ func (i *Incoming) Commit(ctx context.Context) error {
 	}
 	if got != i.blob {
 		err = &WrongContentError{Want: i.blob, Got: got}
+	} else {
+		err = &WriteError{Err: err}
 	}
 	i.end(err)
 	return errors.Join(err, i.writer.Close(), i.store.Abort(i.ref))

@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/dovetailhq/plugin/internal/durable"
 )
@@ -47,7 +48,8 @@ type Root struct {
 	fs   *durable.FS
 	lock *lock
 
-	stages stages
+	stages   stages
+	sweeping sync.Mutex // held by the one look at garbage that is under way
 }
 
 // Open makes the directory where it is missing and locks it: against other
@@ -265,6 +267,8 @@ func (r *Root) SweepGarbage() error {
 // eachGarbage calls do for each directory that is garbage, none of which comes
 // into use meanwhile.
 func (r *Root) eachGarbage(do func(path string) error) error {
+	r.sweeping.Lock()
+	defer r.sweeping.Unlock()
 	all, err := r.garbage()
 	problems := []error{err}
 	for _, one := range all {

@@ -120,14 +120,21 @@ func TestStageWaitsForSweepOfItsName(t *testing.T) {
 	files.Fault = nil
 	upgraded := make(chan error)
 	go func() { upgraded <- upgrade(r, "new") }()
-	assert.NilError(t, r.SweepGarbage(), "a second sweep does not wait")
+	again := make(chan error)
+	go func() { again <- r.SweepGarbage() }()
 	select {
 	case err := <-upgraded:
 		t.Errorf("an upgrade came to its end while what the earlier one left was swept: %v", err)
 	default:
 	}
+	select {
+	case err := <-again:
+		t.Errorf("a second sweep came to its end before the first: %v", err)
+	default:
+	}
 	close(goOn)
 	assert.NilError(t, <-swept)
+	assert.NilError(t, <-again)
 	assert.NilError(t, <-upgraded)
 	assert.Equal(t, recovered(t, dir), "new")
 }

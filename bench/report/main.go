@@ -1,0 +1,94 @@
+// Command report runs the benchmarks, docker's package and ours in turns, and
+// writes docs/performance.md with tables, charts and the raw output beside it.
+// Run it in the directory of its module.
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/dovetailhq/plugin/bench/internal/runs"
+)
+
+// settings are the command line.
+type settings struct {
+	module string // the directory of the benchmarks
+	docs   string // where to write
+	rounds int
+	small  bool
+}
+
+func main() {
+	var s settings
+	flag.StringVar(&s.module, "module", ".", "`directory` of the benchmarks")
+	flag.StringVar(&s.docs, "docs", "../docs", "`directory` to write to")
+	flag.IntVar(&s.rounds, "rounds", 6, "how often to measure")
+	flag.BoolVar(&s.small, "small", false, "use small inputs, to see whether it works")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, s, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings, progress io.Writer) error {
+	raw, load, err := measure(ctx, s, progress)
+	if err != nil {
+		return err
+	}
+	all, machine, err := read(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	return write(s.docs, raw, all, circumstances(ctx, machine, s.rounds, load))
+}
+
+// measure returns the output of the benchmarks, and how busy the machine was
+// before each group.
+func measure(ctx context.Context, s settings, progress io.Writer) (raw []byte, load []string, err error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "bench.test")
+	if err := runs.Build(ctx, s.module, program); err != nil {
+		return nil, nil, err
+	}
+	var output bytes.Buffer
+	p := runs.Program{Path: program, Output: io.MultiWriter(&output, progress)}
+	if s.small {
+		p.Flags = []string{"-small"}
+	}
+	for _, group := range runs.Groups {
+		if s.small {
+			group.Time = "1x"
+		}
+		load = append(load, loadAverage())
+		if err := runs.Alternate(ctx, group, s.rounds, p); err != nil {
+			return nil, nil, err
+		}
+	}
+	return output.Bytes(), load, nil
+}
+
+func write(docs string, raw []byte, all figures, circumstances []string) error {
+	for _, s := range sections {
+		if err := chart(all, s, filepath.Join(docs, "performance-"+s.name+".svg")); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(docs, "performance.txt"), raw, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(docs, "performance.md"), []byte(document(all, circumstances)), 0o644)
+}
