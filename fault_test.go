@@ -39,9 +39,9 @@ type faultyWorld struct {
 	*world
 	repository string
 	grants     types.PluginPrivileges
-	files durable.FS
-	calls atomic.Int64
-	fails atomic.Pointer[func(call int) bool] // nil while nothing fails
+	files      durable.FS
+	calls      atomic.Int64
+	fails      atomic.Pointer[func(call int) bool] // nil while nothing fails
 }
 
 func newFaultyWorld(t *testing.T) *faultyWorld {
