@@ -4,7 +4,11 @@
 MODULES   := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
-.PHONY: help test demo lint bench bench-compare build
+# How often the long forms of the durability harnesses crash a manager.
+crash: N := 1000
+powercut: N := 300
+
+.PHONY: help test demo lint bench bench-compare build crash powercut
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +41,13 @@ bench: ## run the benchmarks, beside docker's package too, and write docs/perfor
 
 bench-compare: ## compare the benchmarks with those of another commit: REF=
 	cd bench && go run ./compare $(REF)
+
+crash: ## kill managers N times, and write docs/durability.md
+	go test -count 1 -timeout 0 -v -run TestKills ./test/crash -kills $(N) -publish $(CURDIR)/docs
+
+powercut: ## cut the power N times for each file system, and write docs/durability.md
+	@test/needs.sh mkfs.xfs
+	go test -count 1 -timeout 0 -v ./test/powercut -cuts $(N) -publish $(CURDIR)/docs
 
 build: ## build for all supported systems
 	@for platform in $(PLATFORMS); do \

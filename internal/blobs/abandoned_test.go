@@ -190,3 +190,19 @@ func TestIngestThatCannotBegin(t *testing.T) {
 	_, err = s.Ingests(t.Context())
 	assert.Check(t, is.ErrorContains(err, "list ingests"))
 }
+
+func TestWriterThatCannotBeginLeavesNothingHalfMade(t *testing.T) {
+	s := open(t, nil)
+	blob := Blob{Digest: digest.FromString("content"), Size: 7}
+	ref := "fetch " + blob.Digest.String()
+	// As when the disk got full: a name that can't be written down.
+	half := filepath.Join(s.dir, "ingest", ingestDir(ref))
+	assert.NilError(t, os.MkdirAll(filepath.Join(half, "ref", "x"), 0o755))
+	_, err := s.Incoming(t.Context(), s.NewPin(), blob)
+	assert.Check(t, is.ErrorContains(err, "is a directory"))
+	assert.DeepEqual(t, refsOf(t, s), map[string]int64{})
+	incoming, err := s.Incoming(t.Context(), s.NewPin(), blob)
+	assert.NilError(t, err)
+	incoming.Fail(errors.New("given up"))
+	assert.DeepEqual(t, refsOf(t, s), map[string]int64{ref: 0})
+}

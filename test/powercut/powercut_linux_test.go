@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	cuts    = flag.Int("cuts", 16, "how many power cuts each file system goes through")
+	cuts    = flag.Int("cuts", 30, "how many power cuts each file system goes through")
 	publish = flag.String("publish", "", "directory of durability.json and durability.md to put the figures into")
 	seeds   = flag.Uint64("seed", rand.Uint64(), "what chance depends on, but for the instants")
 )

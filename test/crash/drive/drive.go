@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
+	"slices"
 	"sync"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -19,7 +19,6 @@ import (
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/filters"
 
-	"github.com/dovetailhq/plugin/plugintest"
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
@@ -35,10 +34,20 @@ type Manager interface {
 	Shutdown()
 }
 
-// verbs are what a worker chooses from, some more often than others. A verb
-// that needs more than a Manager, such as a registry to pull from, is added
-// here, to worker.call and to [history.State.Apply].
-var verbs = []string{"create", "create", "enable", "enable", "disable", "set", "set", "remove", "remove"}
+// Transferrer is what a Manager also is that has a registry at its side, with
+// the plugins that [PutVersions] put there.
+type Transferrer interface {
+	PullVersion(version, name string) error
+	UpgradeVersion(version, name string) error
+}
+
+// verbs are what a worker chooses from, some more often than others, and
+// transfers what it also does with a [Transferrer]. A verb more is added here,
+// to worker.call and to [history.State.Apply].
+var (
+	verbs     = []string{"create", "create", "enable", "enable", "disable", "set", "set", "remove", "remove"}
+	transfers = []string{"pull", "pull", "upgrade", "upgrade"}
+)
 
 const (
 	namesPerWorker = 3
@@ -52,6 +61,7 @@ const (
 // driver is one run of the driver.
 type driver struct {
 	manager Manager
+	verbs   []string
 	turns   <-chan struct{} // a worker takes one before each verb
 	mu      sync.Mutex
 	out     *json.Encoder
@@ -62,6 +72,10 @@ func (d *driver) drive(seed uint64, workers int) error {
 	known, err := Observe(d.manager)
 	if err != nil {
 		return err
+	}
+	d.verbs = verbs
+	if _, ok := d.manager.(Transferrer); ok {
+		d.verbs = slices.Concat(verbs, transfers)
 	}
 	var working sync.WaitGroup
 	failures := make([]error, workers)
@@ -121,12 +135,12 @@ func (w *worker) choose() history.Operation {
 	}
 	for {
 		op := history.Operation{
-			Verb: verbs[w.random.IntN(len(verbs))],
+			Verb: w.verbs[w.random.IntN(len(w.verbs))],
 			Name: w.names[w.random.IntN(len(w.names))],
 		}
 		switch op.Verb {
-		case "create":
-			op.Value = fmt.Sprintf("v%d", w.random.IntN(versions))
+		case "create", "pull", "upgrade":
+			op.Value = versionName(w.random.IntN(versions))
 		case "set":
 			op.Value = fmt.Sprint(w.random.IntN(1000))
 		case "remove", "disable":
@@ -144,6 +158,10 @@ func (w *worker) call(op history.Operation) error {
 	case "create":
 		options := &types.PluginCreateOptions{RepoName: op.Name}
 		return w.manager.CreateFromContext(context.Background(), BuildContext(op.Value), options)
+	case "pull":
+		return w.manager.(Transferrer).PullVersion(op.Value, op.Name)
+	case "upgrade":
+		return w.manager.(Transferrer).UpgradeVersion(op.Value, op.Name)
 	case "enable":
 		return w.manager.Enable(op.Name, &backend.PluginEnableConfig{Timeout: 1})
 	case "disable":
@@ -168,29 +186,6 @@ func classOf(err error) history.Class {
 		return history.Conflict
 	}
 	return history.Unexpected
-}
-
-// BuildContext returns a plugin of one version: the same version is the same
-// content.
-func BuildContext(version string) io.ReadCloser {
-	config := plugintest.Config("docker.volumedriver/1.0")
-	config.Description = version
-	value := history.DefaultDebug
-	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
-	if os.Geteuid() == 0 {
-		config.PropagatedMount = "/data"
-	}
-	random := rand.New(rand.NewPCG(uint64(len(version)), uint64(version[len(version)-1])))
-	files := map[string]string{}
-	for _, size := range []int{0, 100, 5000, 70000} {
-		content := make([]byte, size)
-		for i := range content {
-			content[i] = byte(random.Uint32())
-		}
-		files[fmt.Sprintf("data/%d", size)] = string(content)
-	}
-	files["plugin"] = "program of " + version
-	return plugintest.BuildContext(config, files)
 }
 
 // Observe returns what a user sees of each plugin.

@@ -28,22 +28,31 @@ func main() {
 	drive.Main(drive.Subject{
 		Open: func(paths drive.Paths) (drive.Manager, error) { return open(paths, executor) },
 		Check: func(paths drive.Paths, manager drive.Manager) []string {
-			return check(paths, manager.(*plugin.Manager), executor)
+			return check(paths, manager.(*managed).Manager, executor)
 		},
 	})
 }
 
-func open(paths drive.Paths, executor *plugintest.Executor) (*plugin.Manager, error) {
+func open(paths drive.Paths, executor *plugintest.Executor) (*managed, error) {
 	if expression := os.Getenv(skipSync); expression != "" {
 		durable.Default.SkipSync = skipper(paths.Root, regexp.MustCompile(expression))
 	}
-	return plugin.NewManager(plugin.ManagerConfig{
-		Root: paths.Root, ExecRoot: paths.ExecRoot,
+	pm, err := plugin.NewManager(plugin.ManagerConfig{
+		Root: paths.Root, ExecRoot: paths.ExecRoot, RegistryService: plainEndpoints{},
 		CreateExecutor: func(pm *plugin.Manager) (plugin.Executor, error) {
 			executor.HandleExits(func(id string) { _ = pm.HandleExitEvent(id) })
 			return executor, nil
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	host, server, err := serveVersions()
+	if err != nil {
+		pm.Shutdown()
+		return nil, err
+	}
+	return &managed{Manager: pm, host: host, server: server}, nil
 }
 
 func skipper(root string, skipped *regexp.Regexp) func(path string) bool {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/internal/durable"
@@ -23,22 +24,31 @@ func TestSkipper(t *testing.T) {
 	}
 }
 
-func TestOpenAndCheck(t *testing.T) {
-	execRoot, err := os.MkdirTemp("", "dt")
+func newPaths(t *testing.T) drive.Paths {
+	t.Helper()
+	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
 	assert.NilError(t, err)
-	defer os.RemoveAll(execRoot)
-	paths := drive.Paths{Root: filepath.Join(t.TempDir(), "root"), ExecRoot: execRoot}
+	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
+	return drive.Paths{Root: filepath.Join(t.TempDir(), "root"), ExecRoot: execRoot}
+}
+
+func created(name string) *types.PluginCreateOptions {
+	return &types.PluginCreateOptions{RepoName: name}
+}
+
+func TestOpenAndCheck(t *testing.T) {
+	paths := newPaths(t)
 	executor := &plugintest.Executor{}
 	defer executor.KillAll()
 
 	manager, err := open(paths, executor)
 	assert.NilError(t, err)
 	assert.Check(t, durable.Default.SkipSync == nil, "syncs are skipped and nobody asked for it")
-	assert.Equal(t, len(check(paths, manager, executor)), 0)
+	assert.Equal(t, len(check(paths, manager.Manager, executor)), 0)
 	assert.NilError(t, os.Mkdir(filepath.Join(paths.Root, "tmp", "left"), 0o700))
-	assert.DeepEqual(t, check(paths, manager, executor), []string{"stage tmp/left is left"})
+	assert.DeepEqual(t, check(paths, manager.Manager, executor), []string{"stage tmp/left is left"})
 	assert.NilError(t, os.RemoveAll(paths.Root))
-	problems := check(paths, manager, executor)
+	problems := check(paths, manager.Manager, executor)
 	assert.Equal(t, len(problems), 1)
 	assert.Check(t, strings.Contains(problems[0], "no such file or directory"))
 	manager.Shutdown()

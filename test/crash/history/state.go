@@ -7,7 +7,7 @@ type Operation struct {
 	Verb string
 	// Name is the plugin's; empty for a verb that is about none.
 	Name string `json:",omitempty"`
-	// Value is the version to create, or what to set.
+	// Value is the version to create, pull or upgrade to, or what to set.
 	Value string `json:",omitempty"`
 	Force bool   `json:",omitempty"`
 }
@@ -40,7 +40,7 @@ func (s State) Apply(op Operation) (State, Class) {
 	switch {
 	case op.Name == "":
 		return s, Done
-	case op.Verb == "create":
+	case op.Verb == "create", op.Verb == "pull":
 		if s.Installed {
 			return s, Conflict
 		}
@@ -56,6 +56,8 @@ func (s State) Apply(op Operation) (State, Class) {
 		next.Enabled, possible = false, s.Enabled
 	case "set":
 		next.Debug, possible = op.Value, !s.Enabled
+	case "upgrade":
+		next.Version, possible = op.Value, !s.Enabled
 	case "remove":
 		next, possible = State{}, !s.Enabled || op.Force
 	default:

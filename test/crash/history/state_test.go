@@ -19,6 +19,11 @@ func TestApply(t *testing.T) {
 	}{
 		{"create", State{}, Operation{Verb: "create", Name: "p", Value: "v1"}, off, Done},
 		{"create again", off, Operation{Verb: "create", Name: "p", Value: "v2"}, off, Conflict},
+		{"pull", State{}, Operation{Verb: "pull", Name: "p", Value: "v1"}, off, Done},
+		{"pull again", on, Operation{Verb: "pull", Name: "p", Value: "v1"}, on, Conflict},
+		{"upgrade", changed, Operation{Verb: "upgrade", Name: "p", Value: "v2"}, State{Installed: true, Debug: "7", Version: "v2"}, Done},
+		{"upgrade while enabled", on, Operation{Verb: "upgrade", Name: "p", Value: "v2"}, on, Conflict},
+		{"upgrade nothing", State{}, Operation{Verb: "upgrade", Name: "p", Value: "v2"}, State{}, NotFound},
 		{"enable", off, Operation{Verb: "enable", Name: "p"}, on, Done},
 		{"enable again", on, Operation{Verb: "enable", Name: "p"}, on, Conflict},
 		{"enable nothing", State{}, Operation{Verb: "enable", Name: "p"}, State{}, NotFound},

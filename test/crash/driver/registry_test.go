@@ -1,0 +1,48 @@
+//go:build linux
+
+package main
+
+import (
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/test/crash/drive"
+	"github.com/dovetailhq/plugin/test/crash/history"
+)
+
+// TestVersionsAreTheSameFromEverywhere installs a version from a build context
+// and from the registry, and turns another one into it.
+func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
+	paths := newPaths(t)
+	executor := &plugintest.Executor{}
+	manager, err := open(paths, executor)
+	assert.NilError(t, err)
+	defer manager.Shutdown()
+
+	assert.NilError(t, manager.CreateFromContext(t.Context(), drive.BuildContext("v1"), created("created:latest")))
+	assert.NilError(t, manager.PullVersion("v1", "pulled:latest"))
+	assert.NilError(t, manager.PullVersion("v0", "upgraded:latest"))
+	assert.NilError(t, manager.Set("upgraded:latest", []string{"DEBUG=7"}))
+	assert.NilError(t, manager.UpgradeVersion("v1", "upgraded:latest"))
+	assert.Check(t, cerrdefs.IsConflict(manager.PullVersion("v1", "pulled:latest")))
+	assert.Check(t, cerrdefs.IsNotFound(manager.UpgradeVersion("v1", "absent:latest")))
+
+	found, err := drive.Observe(manager)
+	assert.NilError(t, err)
+	installed := history.State{Installed: true, Debug: history.DefaultDebug, Version: "v1"}
+	changed := installed
+	changed.Debug = "7"
+	assert.DeepEqual(t, found, map[string]history.State{
+		"created:latest": installed, "pulled:latest": installed, "upgraded:latest": changed,
+	})
+	manager.GC()
+	assert.DeepEqual(t, check(paths, manager.Manager, executor), []string(nil))
+
+	_, _, err = manager.reference("not a tag")
+	assert.ErrorContains(t, err, "invalid reference format")
+	_, _, err = manager.reference("v99")
+	assert.Check(t, cerrdefs.IsNotFound(err), "%v", err)
+}
