@@ -13,7 +13,7 @@ import (
 // DiskUsage is what a manager's root takes of the disk.
 type DiskUsage struct {
 	// Plugins are the installed plugins, ordered by name, broken ones too.
-	Plugins []PluginUsage
+	Plugins []Footprint
 	// Blobs is the content of all plugins: manifests, configs and layers, of
 	// which several plugins may share some.
 	Blobs Usage
@@ -21,9 +21,9 @@ type DiskUsage struct {
 	Garbage Garbage
 }
 
-// PluginUsage is what one plugin takes, in bytes, without the blobs it shares
+// Footprint is what one plugin takes, in bytes, without the blobs it shares
 // with others and without what is mounted into it.
-type PluginUsage struct {
+type Footprint struct {
 	ID     string
 	Name   string
 	Rootfs int64 // its root file system
@@ -70,7 +70,7 @@ func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
 		}
 		usage.Plugins = append(usage.Plugins, one)
 	}
-	slices.SortFunc(usage.Plugins, func(a, b PluginUsage) int {
+	slices.SortFunc(usage.Plugins, func(a, b Footprint) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 	})
 	stored, err := pm.blobs.Usage(ctx)
@@ -82,9 +82,9 @@ func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
 	return usage, err
 }
 
-func (pm *Manager) pluginUsage(p *v2.Plugin) (PluginUsage, error) {
+func (pm *Manager) pluginUsage(p *v2.Plugin) (Footprint, error) {
 	taken, err := pm.root.Usage(p.GetID())
-	return PluginUsage{
+	return Footprint{
 		ID:     p.GetID(),
 		Name:   p.Name(),
 		Rootfs: taken.Rootfs,

@@ -271,8 +271,6 @@ func TestUpgrade(t *testing.T) {
 	assert.NilError(t, w.Set("mine", []string{"LEVEL=9"}))
 	data := filepath.Join(w.config.Root, id, "propagated-mount", "precious")
 	assert.NilError(t, os.MkdirAll(data, 0o755))
-	events, cancel := w.SubscribeEvents(10, plugin.EventUpgraded{})
-	defer cancel()
 
 	w.enable("mine")
 	var enabled *plugin.EnabledError
@@ -302,8 +300,8 @@ func TestUpgrade(t *testing.T) {
 	r.Heal()
 	unchanged()
 
-	events, cancelAgain := w.SubscribeEvents(10, plugin.EventUpgraded{})
-	defer cancelAgain()
+	events, cancel := w.SubscribeEvents(10, plugin.EventUpgraded{})
+	defer cancel()
 	assert.NilError(t, w.upgrade(v2ref, "mine", grants))
 	assert.Equal(t, (<-events).(plugin.EventUpgraded).Plugin.ID, id)
 	for range 2 {

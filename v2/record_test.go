@@ -13,14 +13,6 @@ import (
 	"gotest.tools/v3/golden"
 )
 
-// compact undoes the indentation of a golden file.
-func compact(t testing.TB, data []byte) string {
-	t.Helper()
-	var buffer bytes.Buffer
-	assert.NilError(t, json.Compact(&buffer, data))
-	return buffer.String()
-}
-
 func indent(t testing.TB, data []byte) string {
 	t.Helper()
 	var buffer bytes.Buffer

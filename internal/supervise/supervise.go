@@ -268,7 +268,7 @@ func (s *Supervisor) watch(ctx context.Context) bool {
 
 // end stops the process, unless ctx ended to leave it running.
 func (s *Supervisor) end(ctx context.Context) {
-	if context.Cause(ctx) == errDetach {
+	if errors.Is(context.Cause(ctx), errDetach) {
 		return
 	}
 	s.stopErr = s.terminate()
