@@ -19,6 +19,9 @@ const pluginSockets = "/run/docker/plugins"
 func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(string) bool) error {
 	mounts := slices.Clone(spec.Mounts)
 	for _, mount := range effectiveMounts(&view.PluginObj) {
+		if isUnset(mount) {
+			continue
+		}
 		converted, err := userMount(view.PluginObj.Name, mount)
 		if err != nil {
 			return err
@@ -100,6 +103,14 @@ func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
 	return append(mounts, rest...)
 }
 
+// isUnset tells of a bind that waits for its user to say what of the host is
+// to be there, and may wait for ever: vieux/sshfs has one for ssh keys.
+func isUnset(m types.PluginMount) bool { return isBind(m) && m.Source != nil && *m.Source == "" }
+
+func isBind(m types.PluginMount) bool {
+	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+}
+
 // userMount checks and converts a mount that the author or user of a plugin
 // wants.
 func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
@@ -108,15 +119,14 @@ func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 		name = m.Destination
 	}
 	destination := path.Join("/", m.Destination)
-	isBind := m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 	switch {
 	case destination == "/":
 		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no destination below /", name)}
-	case m.Source == nil || *m.Source == "" && isBind:
+	case m.Source == nil:
 		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no source", name)}
 	}
 	options := slices.Clone(m.Options)
-	if isBind && !slices.Contains(options, "bind") && !slices.Contains(options, "rbind") {
+	if isBind(m) && !slices.Contains(options, "bind") && !slices.Contains(options, "rbind") {
 		options = append(options, "rbind")
 	}
 	return specs.Mount{Destination: destination, Type: m.Type, Source: *m.Source, Options: options}, nil

@@ -1,6 +1,7 @@
 package v2
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -144,6 +145,22 @@ func TestPropagationIsSharedForThePropagatedMountOnly(t *testing.T) {
 	assert.Equal(t, last[1].Destination, pluginSockets, "a propagated mount may hide the sockets")
 }
 
+func TestUnsetBindsAreLeftOut(t *testing.T) {
+	p := minimal()
+	key := types.PluginMount{Name: "key", Type: "bind", Source: pointer(""), Destination: "/root/.ssh", Settable: []string{"source"}, Options: []string{"rbind"}}
+	scratch := types.PluginMount{Name: "scratch", Type: "tmpfs", Source: pointer(""), Destination: "/scratch"}
+	p.PluginObj.Config.Mounts = []types.PluginMount{key, scratch}
+	at := func(destination string) func(specs.Mount) bool {
+		return func(m specs.Mount) bool { return m.Destination == destination }
+	}
+	spec := specOf(t, p)
+	assert.Check(t, !slices.ContainsFunc(spec.Mounts, at("/root/.ssh")))
+	assert.Check(t, slices.ContainsFunc(spec.Mounts, at("/scratch")), "a file system of its own needs no source")
+	p.InitEmptySettings()
+	assert.NilError(t, p.Set([]string{"key.source=/home/me/.ssh"}))
+	assert.Check(t, slices.ContainsFunc(specOf(t, p).Mounts, at("/root/.ssh")))
+}
+
 func TestUserMount(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -168,10 +185,6 @@ func TestUserMount(t *testing.T) {
 			specs.Mount{Type: "tmpfs", Destination: "/b"}, "",
 		},
 		{"no source", types.PluginMount{Name: "m", Type: "tmpfs", Destination: "/b"}, specs.Mount{}, `mount "m" has no source`},
-		{
-			"empty source", types.PluginMount{Name: "m", Source: pointer(""), Destination: "/b", Options: []string{"rbind"}},
-			specs.Mount{}, `mount "m" has no source`,
-		},
 		{"neither name nor source", types.PluginMount{Destination: "/b"}, specs.Mount{}, `mount "/b" has no source`},
 		{"no destination", types.PluginMount{Name: "m", Source: pointer("/a")}, specs.Mount{}, `mount "m" has no destination below /`},
 		{"over everything", types.PluginMount{Name: "m", Source: pointer("/a"), Destination: "/.."}, specs.Mount{}, `mount "m" has no destination below /`},

@@ -23,6 +23,7 @@ import (
 //     default mounts at the same place; nothing else is dropped. Of several at
 //     one place the last counts, and after all come the propagated mount
 //     and the sockets. A bind mount without the option bind or rbind gets rbind.
+//     A bind whose source is empty is left out: nobody has set it.
 //   - With any network type the plugin has the host's /etc/hosts and
 //     /etc/resolv.conf, those that exist, unless it mounts its own.
 //   - Devices whose path is not set are left out. AllowAllDevices opens all
