@@ -16,7 +16,8 @@ import (
 // A container or task of id that a crashed daemon left is replaced, also if
 // it lives; a run that this executor knows to live is an error of class
 // conflict. What containerd or the runtime refuse is an error that says why;
-// it is of class unavailable if containerd can't be reached. A failed Create
+// it is of class unavailable if containerd can't be reached, or went down on
+// the way. A failed Create
 // leaves nothing behind.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
 	leave, err := e.enter(id)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	client "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/executor/containerd"
@@ -74,14 +76,20 @@ func (d *daemon) kill() {
 	assert.ErrorContains(d.t, d.command.Wait(), "killed")
 }
 
-// awaitServing waits until the client has reached containerd.
+// awaitServing waits until the client has reached containerd. A connection to
+// one that was killed may break as it is used.
 func (d *daemon) awaitServing() {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	serving, err := d.client.IsServing(ctx)
-	assert.NilError(d.t, err)
-	assert.Assert(d.t, serving)
+	for {
+		serving, err := d.client.IsServing(ctx)
+		if err == nil {
+			assert.Assert(d.t, serving)
+			return
+		}
+		assert.Assert(d.t, ctx.Err() == nil && errdefs.IsUnavailable(errgrpc.ToNative(err)), "%v", err)
+	}
 }
 
 func (d *daemon) remove() {

@@ -3,7 +3,6 @@ package containerd
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apievents "github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/v2/core/events"
@@ -26,7 +25,7 @@ func (e *Executor) follow(ns string) {
 			return
 		}
 		log.L.WithError(err).Debug("events of containerd end; following them again")
-		if !e.reconnect(&backoff) {
+		if !e.reconnect(e.ctx, &backoff) {
 			return
 		}
 	}
@@ -79,32 +78,4 @@ func (e *Executor) handle(envelope *events.Envelope) {
 			offer(r.oom)
 		}
 	}
-}
-
-// backoff paces attempts that fail at once.
-type backoff struct{ pause time.Duration }
-
-const (
-	minPause = 20 * time.Millisecond
-	maxPause = 2 * time.Second
-)
-
-func newBackoff() backoff { return backoff{minPause} }
-
-func (b *backoff) reset() { b.pause = minPause }
-
-// reconnect waits until containerd can be reached again, and for a pause that
-// doubles; it reports false if the executor was closed before.
-func (e *Executor) reconnect(b *backoff) bool {
-	timer := time.NewTimer(b.pause)
-	defer timer.Stop()
-	b.pause = min(2*b.pause, maxPause)
-	select {
-	case <-timer.C:
-	case <-e.ctx.Done():
-		return false
-	}
-	// Its error is that of the next attempt too.
-	_, _ = e.client.IsServing(e.ctx)
-	return e.ctx.Err() == nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
@@ -28,6 +29,7 @@ type Executor struct {
 	shim     string
 	shimOpts any
 	exits    ExitHandler
+	outage   time.Duration
 
 	// calls are those of Create and Restore that are under way.
 	calls sync.WaitGroup
@@ -46,7 +48,8 @@ type Executor struct {
 // absent. The executor tells exitHandler the end of every run.
 //
 // The executor works until ctx ends or Close is called, whichever comes
-// first. It does not close cli. New does not need containerd to answer yet.
+// first. It does not close cli. New does not need containerd to answer yet;
+// other calls wait up to ten seconds for one that can't be reached.
 func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string, exitHandler ExitHandler, shim string, shimOpts interface{}) (*Executor, error) {
 	root, err := filepath.Abs(rootDir)
 	if err != nil {
@@ -63,6 +66,7 @@ func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string,
 		shim:     shim,
 		shimOpts: shimOpts,
 		exits:    exitHandler,
+		outage:   outage,
 		followed: make(chan struct{}),
 		runs:     make(map[string]*run),
 		ended:    make(map[string]ending),
@@ -92,7 +96,10 @@ func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	if r := e.run(id); r != nil && signal == syscall.SIGKILL {
 		r.killed.Store(true)
 	}
-	_, err := e.client.TaskService().Kill(e.ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+	err := e.persist(func() error {
+		_, err := e.client.TaskService().Kill(e.ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+		return err
+	})
 	if isGone(err) {
 		return notFoundError{fmt.Errorf("signal plugin %s: it is not running", id)}
 	}

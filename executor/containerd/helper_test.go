@@ -149,9 +149,9 @@ func watchProcess(t testing.TB, pid int) (awaitDeath func()) {
 	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
 	assert.NilError(t, err)
 	file := os.NewFile(uintptr(fd), "pidfd")
+	t.Cleanup(func() { file.Close() })
 	return func() {
 		t.Helper()
-		defer file.Close()
 		assert.NilError(t, file.SetReadDeadline(time.Now().Add(patience)))
 		connection, err := file.SyscallConn()
 		assert.NilError(t, err)

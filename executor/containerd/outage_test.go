@@ -84,6 +84,50 @@ func TestContainerdRestarts(t *testing.T) {
 	}
 }
 
+// A call that finds containerd gone, or only its old connection, waits for the
+// next one.
+func TestCallsOutlastARestart(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	d := startDaemon(t)
+	root, ended, id, other := t.TempDir(), make(exits, 1), newID(), newID()
+	e := d.newExecutor(root, ended)
+	defer e.Close()
+	calls := map[string]func() error{
+		"Create": func() error {
+			return e.Create(other, executortest.Spec(rootfs), newOutput(), newOutput())
+		},
+		"Restore": func() error {
+			_, err := e.Restore(other, newOutput(), newOutput())
+			return err
+		},
+		"IsRunning": func() error {
+			_, err := e.IsRunning(other)
+			return err
+		},
+		"Signal": func() error { return e.Signal(id, syscall.SIGTERM) },
+	}
+	for _, name := range []string{"Restore", "IsRunning", "Create", "Signal"} {
+		t.Run(name, func(t *testing.T) {
+			if name == "Signal" {
+				assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+			}
+			d.kill()
+			result := make(chan error, 1)
+			go func() { result <- calls[name]() }()
+			d.start()
+			assert.NilError(t, <-result)
+			switch name {
+			case "Create":
+				ended.await(t, other)
+			case "Signal":
+				ended.await(t, id)
+			}
+		})
+	}
+	d.assertNothingLeft(root)
+}
+
 // The task's shim may go before the task: nobody is left to tell of its end.
 func TestAShimIsKilled(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)

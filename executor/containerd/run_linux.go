@@ -109,7 +109,7 @@ func (r *run) awaitEnd() (end ending, ok bool) {
 		if err == nil || isGone(err) {
 			return end, true
 		}
-		if !r.e.reconnect(&backoff) {
+		if !r.e.reconnect(r.e.ctx, &backoff) {
 			return ending{}, false
 		}
 	}

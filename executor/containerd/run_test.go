@@ -222,6 +222,7 @@ func TestNoContainerd(t *testing.T) {
 	e, err := containerd.New(ctx, root+"/state", cli, namespace, make(exits), shim, nil)
 	assert.NilError(t, err)
 	defer e.Close()
+	e.GiveUpAfter(10 * time.Millisecond)
 	err = e.Create("p", specs.Spec{Root: &specs.Root{}}, newOutput(), newOutput())
 	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
 	_, err = e.IsRunning("p")

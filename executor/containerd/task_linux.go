@@ -25,7 +25,11 @@ type found struct{ *task.Process }
 
 // task asks for the task of id.
 func (e *Executor) task(id string) (found, error) {
-	response, err := e.client.TaskService().Get(e.ctx, &tasks.GetRequest{ContainerID: id})
+	var response *tasks.GetResponse
+	err := e.persist(func() (err error) {
+		response, err = e.client.TaskService().Get(e.ctx, &tasks.GetRequest{ContainerID: id})
+		return err
+	})
 	if isGone(err) {
 		return found{}, nil
 	}
@@ -62,10 +66,10 @@ func (e *Executor) createContainer(id string, spec specs.Spec) error {
 func (e *Executor) clear(id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), cleanupTimeout)
 	defer cancel()
-	if err := e.deleteTask(ctx, id); err != nil {
+	if err := e.persist(func() error { return e.deleteTask(ctx, id) }); err != nil {
 		return fmt.Errorf("delete task: %w", native(err))
 	}
-	err := e.client.ContainerService().Delete(ctx, id)
+	err := e.persist(func() error { return e.client.ContainerService().Delete(ctx, id) })
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete container: %w", native(err))
 	}

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -176,20 +175,20 @@ func killProcess(t testing.TB, pid int) {
 // watchProcess returns a function that waits for the end of a living process.
 func watchProcess(t testing.TB, pid int) (awaitDeath func()) {
 	t.Helper()
-	fd, err := unix.PidfdOpen(pid, 0)
+	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
 	assert.NilError(t, err)
+	file := os.NewFile(uintptr(fd), "pidfd")
+	t.Cleanup(func() { file.Close() })
 	return func() {
 		t.Helper()
-		defer unix.Close(fd)
-		for {
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			assert.NilError(t, err)
-			assert.Equal(t, n, 1, "process %d did not end", pid)
-			return
-		}
+		assert.NilError(t, file.SetReadDeadline(time.Now().Add(patience)))
+		connection, err := file.SyscallConn()
+		assert.NilError(t, err)
+		assert.NilError(t, connection.Read(func(fd uintptr) bool {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			n, err := unix.Poll(fds, 0)
+			return err == nil && n == 1
+		}), "process %d did not end", pid)
 	}
 }
 
