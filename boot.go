@@ -15,7 +15,9 @@ import (
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// parallelStarts bounds how many plugins are started at once at boot.
+// parallelStarts bounds how many processes are made at once at boot. Those
+// that are made and not ready yet don't count: one plugin that never is must
+// not keep others waiting.
 const parallelStarts = 16
 
 // boot brings memory and processes in line with what is on disk. It fails when
@@ -115,8 +117,12 @@ func startAll(units []*unit) {
 	for _, u := range units {
 		slots <- struct{}{}
 		started.Go(func() {
-			defer func() { <-slots }()
-			if supervisor := u.boot(); supervisor != nil {
+			supervisor := u.boot()
+			if supervisor != nil {
+				<-supervisor.Begun()
+			}
+			<-slots
+			if supervisor != nil {
 				// How it went is logged, and tried again, by the supervisor.
 				_ = supervisor.First()
 				u.callbacks.Wait()

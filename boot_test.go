@@ -4,8 +4,10 @@ package plugin_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -134,6 +136,27 @@ func TestBootWaitIsBounded(t *testing.T) {
 	assert.NilError(t, w.Disable(ids[0], nil), "a start at boot can be interrupted")
 	assert.Check(t, !w.enabled(ids[0]))
 	assert.Check(t, w.enabled(ids[1]))
+}
+
+// TestBootIsAsSlowAsTheSlowest has more plugins that never listen than
+// processes are made at once.
+func TestBootIsAsSlowAsTheSlowest(t *testing.T) {
+	w := newWorld(t).start()
+	for i := range 40 {
+		w.enable(w.create(fmt.Sprint("slow", i)))
+	}
+	w.Shutdown()
+	all := make(chan struct{})
+	var made atomic.Int32
+	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+		if made.Add(1) == 40 {
+			close(all)
+		}
+		return plugintest.Behaviour{ListenAfter: all}
+	}
+	w.start()
+	assert.Equal(t, len(w.executor.Running()), 40)
+	assert.Equal(t, made.Load(), int32(40), "a start was given up: it waited for others")
 }
 
 func TestVerbsAfterShutdown(t *testing.T) {

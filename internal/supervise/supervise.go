@@ -66,6 +66,8 @@ type Supervisor struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
+	begun    chan struct{} // closed when the process was first started
+	begin    sync.Once
 	first    chan struct{} // closed when the first start has settled
 	settle   sync.Once
 	firstErr error
@@ -84,6 +86,7 @@ func New(config Config) *Supervisor {
 		Config: config,
 		exits:  make(chan struct{}, 1),
 		done:   make(chan struct{}),
+		begun:  make(chan struct{}),
 		first:  make(chan struct{}),
 	}
 }
@@ -99,6 +102,7 @@ func (s *Supervisor) run(ctx context.Context, begin func() error) {
 	go func() {
 		defer close(s.done)
 		defer s.settled(errStop)
+		defer s.hasBegun()
 		s.loop(ctx, begin)
 	}()
 }
@@ -127,8 +131,9 @@ func (s *Supervisor) First() error {
 	return s.firstErr
 }
 
-// Settled is closed when the first start has settled.
-func (s *Supervisor) Settled() <-chan struct{} { return s.first }
+// Begun is closed when the first start is over with everything but the wait
+// for the process to be ready, or has failed.
+func (s *Supervisor) Begun() <-chan struct{} { return s.begun }
 
 // Interrupt makes Stop come sooner, without waiting for it.
 func (s *Supervisor) Interrupt() { s.cancel(errStop) }
@@ -149,6 +154,8 @@ func (s *Supervisor) Detach() {
 
 // Done is closed when supervision has ended.
 func (s *Supervisor) Done() <-chan struct{} { return s.done }
+
+func (s *Supervisor) hasBegun() { s.begin.Do(func() { close(s.begun) }) }
 
 func (s *Supervisor) settled(err error) {
 	s.settle.Do(func() {
@@ -211,11 +218,13 @@ func (s *Supervisor) unsettled() bool {
 // error, or when ctx ended, the process is gone.
 func (s *Supervisor) attempt(ctx context.Context, begin func() error) error {
 	s.forgetExits()
-	if err := begin(); err != nil {
+	err := begin()
+	s.hasBegun()
+	if err != nil {
 		s.Process.Ended()
 		return err
 	}
-	err := s.awaitReady(ctx)
+	err = s.awaitReady(ctx)
 	if err == nil && ctx.Err() == nil {
 		return nil
 	}
