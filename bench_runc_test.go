@@ -67,12 +67,19 @@ func BenchmarkStartRunc(b *testing.B) {
 // createProbe makes a plugin of the conformance kit's program.
 func (w *world) createProbe(name string, steps ...string) string {
 	w.t.Helper()
+	return w.createProbeAs(name, func(*types.PluginConfig) {}, steps...)
+}
+
+// createProbeAs is createProbe with a config of the test's.
+func (w *world) createProbeAs(name string, change func(*types.PluginConfig), steps ...string) string {
+	w.t.Helper()
 	rootfs := executortest.BuildProbe(w.t)
 	entrypoint := executortest.Spec(rootfs, steps...).Process.Args
 	binary, err := os.ReadFile(filepath.Join(rootfs, entrypoint[0]))
 	assert.NilError(w.t, err)
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Entrypoint = entrypoint
+	change(&config)
 	source := plugintest.BuildContext(config, map[string]string{entrypoint[0]: string(binary)})
 	assert.NilError(w.t, w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: name}))
 	return w.id(name)

@@ -111,6 +111,9 @@ type ManagerConfig struct {
 	// itself; it doubles up to 30 s and starts over after 10 s of uptime.
 	// Zero means 100 ms.
 	Backoff time.Duration
+	// Hardening takes from all plugins what docker leaves them; the zero value
+	// takes nothing.
+	Hardening Hardening
 }
 
 const (
@@ -152,6 +155,7 @@ func (c ManagerConfig) validate() error {
 	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.BootWait < 0 || c.Backoff < 0 {
 		problems = append(problems, errors.New("a timeout is negative: leave it zero for the default"))
 	}
+	problems = append(problems, c.Hardening.problems()...)
 	if err := errors.Join(problems...); err != nil {
 		return &ConfigError{Err: err}
 	}

@@ -105,6 +105,7 @@ func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error)
 }
 
 func (pm *Manager) open() (err error) {
+	pm.config.Store.harden(pm.config.Hardening)
 	if pm.root, err = layout.Open(pm.config.Root, pm.files); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type Store struct {
 	reserved     map[string]struct{}            // names of installs under way
 	handlers     map[string][]func(string, *plugins.Client)
 	specOpts     map[string][]SpecOpt
+	hardening    Hardening // of all plugins, before specOpts
 	legacy       legacy
 }
 
@@ -391,7 +392,8 @@ func (ps *Store) CallHandler(p *v2.Plugin) {
 }
 
 // RegisterRuntimeOpt adds options for plugins of a capability. They change
-// the OCI spec at every start from now on, in the order of registration.
+// the OCI spec at every start from now on, in the order of registration, after
+// [ManagerConfig.Hardening] has.
 func (ps *Store) RegisterRuntimeOpt(cap string, opts ...SpecOpt) {
 	ps.Lock()
 	defer ps.Unlock()
@@ -399,7 +401,18 @@ func (ps *Store) RegisterRuntimeOpt(cap string, opts ...SpecOpt) {
 	ps.specOpts[typ] = append(ps.specOpts[typ], opts...)
 }
 
+// harden is how a manager has all plugins of its store hardened.
+func (ps *Store) harden(h Hardening) {
+	ps.Lock()
+	defer ps.Unlock()
+	ps.hardening = h
+}
+
 func (ps *Store) applySpecOpts(p *v2.Plugin, spec *specs.Spec) {
+	ps.RLock()
+	hardening := ps.hardening
+	ps.RUnlock()
+	hardening.apply(spec)
 	for _, typ := range p.GetTypes() {
 		ps.RLock()
 		opts := slices.Clone(ps.specOpts[typ.String()])

@@ -91,6 +91,7 @@ func (d *daemon) newManager() (*plugin.Manager, error) {
 		Root:               filepath.Join(d.options.root, "plugins"),
 		ExecRoot:           filepath.Join(d.options.execRoot, "plugins"),
 		CreateExecutor:     d.runner.newExecutor,
+		Hardening:          d.options.hardening,
 	})
 }
 

@@ -24,6 +24,7 @@ type options struct {
 	liveRestore        bool
 	insecureRegistries []string
 	logLevel           string
+	hardening          plugin.Hardening
 
 	// executor stands in for the one that the flags ask for, in tests.
 	executor plugin.ExecutorCreator
@@ -50,6 +51,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.containerd, "containerd", "", "run plugins by the containerd at this address")
 	flags.BoolVar(&o.liveRestore, "live-restore", false, "leave plugins running when plugind ends")
 	flags.StringArrayVar(&o.insecureRegistries, "insecure-registry", nil, "registry to be reached without TLS (repeatable)")
+	hardeningFlags(flags, &o.hardening)
 	flags.StringVarP(&o.logLevel, "log-level", "l", "info", "debug, info, warn, error or fatal")
 	return command
 }
@@ -68,7 +70,7 @@ func (o options) validate() error {
 	if o.runtime == "" {
 		problems = append(problems, errors.New("--runtime is empty: give a name such as runc or a path"))
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, validateHardening(o.hardening))...)
 }
 
 // maxSocketPath is what fits into the kernel's address of a unix socket.

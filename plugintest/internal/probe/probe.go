@@ -13,6 +13,10 @@
 //	hold=PATH     keeps the fifo at PATH open for writing until the end
 //	listen=PATH   accepts connections on a unix socket at PATH until the end
 //	eat=N         takes and touches N MiB of memory
+//	cat=PATH      prints the file at PATH to stdout
+//	status=FIELD  prints a field of the kernel's status of this process
+//	try=PATH      says on stdout whether a file could be made at PATH
+//	unshare=      says whether the system call unshare, of nothing, is allowed
 //	ignore=TERM   makes SIGTERM do nothing from here on
 //	run=STEPS     runs a child with the comma-separated STEPS to its end
 //	spawn=STEPS   starts such a child and goes on
@@ -113,6 +117,8 @@ func (r *run) take(name, value string) (ended bool, code int, err error) {
 		err = r.listen(value)
 	case "eat":
 		err = r.eat(value)
+	case "cat", "status", "try", "unshare":
+		err = r.look(name, value)
 	case "ignore":
 		r.deaf = true
 	case "run", "spawn":

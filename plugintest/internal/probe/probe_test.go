@@ -44,6 +44,21 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+func TestLooksSayWhatIsThere(t *testing.T) {
+	root := t.TempDir()
+	assert.NilError(t, os.WriteFile(filepath.Join(root, "file"), []byte("a\nb\n"), 0o600))
+	var stdout bytes.Buffer
+	code := probe.Run(probe.Process{Root: root, Stdout: &stdout, Stderr: io.Discard},
+		[]string{"cat=/file", "try=/new", "try=/no/directory", "unshare=", "status=NoNewPrivs"})
+	assert.Equal(t, code, 0)
+	assert.Equal(t, stdout.String(), "a\nb\n/new: ok\n/no/directory: no such file or directory\nunshare: ok\nNoNewPrivs: 0\n")
+	_, err := os.Stat(filepath.Join(root, "new"))
+	assert.NilError(t, err)
+	for _, step := range []string{"cat=/absent", "status=Absent"} {
+		assert.Equal(t, probe.Run(probe.Process{Root: root, Stderr: io.Discard}, []string{step}), probe.CodeFailure)
+	}
+}
+
 func TestStepWaitsForItsByte(t *testing.T) {
 	root := t.TempDir()
 	assert.NilError(t, syscall.Mkfifo(filepath.Join(root, "go"), 0o600))

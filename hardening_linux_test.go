@@ -1,0 +1,173 @@
+package plugin
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+// withAppArmor is a host that has everything.
+var withAppArmor = securityModules{
+	profile: func(*specs.Spec) (*specs.LinuxSeccomp, error) {
+		return &specs.LinuxSeccomp{DefaultAction: specs.ActTrap}, nil
+	},
+	hasAppArmor: true,
+}
+
+// hardened returns docker's spec with h, on host.
+func hardened(h Hardening, host securityModules, capabilities ...string) *specs.Spec {
+	spec := oci.DefaultSpec()
+	spec.Root = &specs.Root{Path: "/plugins/the-id/rootfs"}
+	spec.Process.Capabilities.Bounding = append(spec.Process.Capabilities.Bounding, capabilities...)
+	h.applyOn(&spec, host)
+	return &spec
+}
+
+func TestZeroHardeningChangesNothing(t *testing.T) {
+	spec := oci.DefaultSpec()
+	WithHardening(Hardening{})(&spec)
+	assert.DeepEqual(t, spec, oci.DefaultSpec())
+}
+
+func TestHardening(t *testing.T) {
+	withoutAppArmor := withAppArmor
+	withoutAppArmor.hasAppArmor = false
+	score := -500
+	for _, tc := range []struct {
+		name string
+		h    Hardening
+		host securityModules
+		look func(*specs.Spec) any
+		want any
+	}{
+		{
+			"no new privileges", Hardening{NoNewPrivileges: true}, withAppArmor,
+			func(s *specs.Spec) any { return s.Process.NoNewPrivileges }, true,
+		},
+		{
+			"read-only rootfs", Hardening{ReadonlyRootfs: true}, withAppArmor,
+			func(s *specs.Spec) any { return s.Root.Readonly }, true,
+		},
+		{
+			"apparmor", Hardening{AppArmorProfile: "docker-default"}, withAppArmor,
+			func(s *specs.Spec) any { return s.Process.ApparmorProfile }, "docker-default",
+		},
+		{
+			"apparmor on a host without", Hardening{AppArmorProfile: "docker-default"}, withoutAppArmor,
+			func(s *specs.Spec) any { return s.Process.ApparmorProfile }, "",
+		},
+		{
+			"oom score", Hardening{OOMScoreAdj: &score}, withAppArmor,
+			func(s *specs.Spec) any { return *s.Process.OOMScoreAdj }, -500,
+		},
+		{
+			"memory", Hardening{MemoryBytes: 64 << 20}, withAppArmor,
+			func(s *specs.Spec) any { return *s.Linux.Resources.Memory.Limit }, int64(64 << 20),
+		},
+		{
+			"processors", Hardening{CPUs: 1.5}, withAppArmor,
+			func(s *specs.Spec) any { return *s.Linux.Resources.CPU.Quota }, int64(150_000),
+		},
+		{
+			"pids", Hardening{Pids: 100}, withAppArmor,
+			func(s *specs.Spec) any { return s.Linux.Resources.Pids.Limit }, int64(100),
+		},
+		{
+			"limits keep the device rules", Hardening{Pids: 100}, withAppArmor,
+			func(s *specs.Spec) any { return len(s.Linux.Resources.Devices) }, len(oci.DefaultSpec().Linux.Resources.Devices),
+		},
+		{
+			"cgroup", Hardening{CgroupParent: "/plugins/"}, withAppArmor,
+			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "/plugins/the-id",
+		},
+		{
+			"cgroup below the daemon's", Hardening{CgroupParent: "plugins"}, withAppArmor,
+			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "plugins/the-id",
+		},
+		{
+			"slice", Hardening{CgroupParent: "plugins.slice"}, withAppArmor,
+			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "plugins.slice:plugin:the-id",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.DeepEqual(t, tc.look(hardened(tc.h, tc.host)), tc.want)
+		})
+	}
+}
+
+func TestSeccompModes(t *testing.T) {
+	broken := securityModules{profile: func(*specs.Spec) (*specs.LinuxSeccomp, error) { return nil, errors.New("no version") }}
+	for _, tc := range []struct {
+		name         string
+		mode         SeccompMode
+		host         securityModules
+		capabilities []string
+		want         specs.LinuxSeccompAction // empty for no filter
+	}{
+		{"off", "", withAppArmor, nil, ""},
+		{"default", SeccompDefault, withAppArmor, []string{"CAP_NET_ADMIN"}, specs.ActTrap},
+		{"default for an administrator", SeccompDefault, withAppArmor, []string{"CAP_SYS_ADMIN"}, ""},
+		{"all", SeccompAll, withAppArmor, []string{"CAP_SYS_ADMIN"}, specs.ActTrap},
+		{"without a profile nothing is allowed", SeccompDefault, broken, nil, specs.ActErrno},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var got specs.LinuxSeccompAction
+			if filter := hardened(Hardening{Seccomp: tc.mode}, tc.host, tc.capabilities...).Linux.Seccomp; filter != nil {
+				got = filter.DefaultAction
+			}
+			assert.Equal(t, got, tc.want)
+		})
+	}
+}
+
+func TestHasAppArmor(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		files map[string]string
+		want  bool
+	}{
+		{"nothing", nil, false},
+		{"on", map[string]string{"kernel/security/apparmor/profiles": "", "module/apparmor/parameters/enabled": "Y\n"}, true},
+		{"switched off", map[string]string{"kernel/security/apparmor/profiles": "", "module/apparmor/parameters/enabled": "N\n"}, false},
+		{"without its file system", map[string]string{"module/apparmor/parameters/enabled": "Y\n"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sys := t.TempDir()
+			for name, content := range tc.files {
+				file := filepath.Join(sys, name)
+				assert.NilError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+				assert.NilError(t, os.WriteFile(file, []byte(content), 0o600))
+			}
+			assert.Equal(t, hasAppArmor(sys), tc.want)
+		})
+	}
+}
+
+func TestHardeningIsValidated(t *testing.T) {
+	score := 1001
+	wrong := Hardening{
+		Seccomp: "most", MemoryBytes: 1, CPUs: math.NaN(), Pids: -1, OOMScoreAdj: &score, CgroupParent: "a/../..",
+	}
+	_, err := NewManager(ManagerConfig{Hardening: wrong})
+	for _, field := range []string{"Root is", "Seccomp", "MemoryBytes", "CPUs", "Pids", "OOMScoreAdj", "CgroupParent"} {
+		assert.Check(t, is.ErrorContains(err, field))
+		if !strings.HasPrefix(field, "Root") {
+			assert.Check(t, is.ErrorContains(wrong.Validate(), field))
+		}
+	}
+	assert.Check(t, cerrdefs.IsInvalidArgument(err))
+	assert.Check(t, cerrdefs.IsInvalidArgument(wrong.Validate()))
+	assert.NilError(t, Hardening{}.Validate())
+	assert.NilError(t, Hardening{Seccomp: SeccompAll, MemoryBytes: 6 << 20, CPUs: 0.01, Pids: 1, CgroupParent: "a..b/c"}.Validate())
+	assert.Check(t, is.ErrorContains(Hardening{CPUs: math.Inf(1)}.Validate(), "CPUs"))
+	assert.Check(t, is.ErrorContains(Hardening{CPUs: -1}.Validate(), "CPUs"))
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package probe
+
+import "errors"
+
+func unshareNothing() error { return errors.ErrUnsupported }
