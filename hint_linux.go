@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -53,6 +54,8 @@ func badEntrypoint(p *v2.Plugin, snapshot types.Plugin) string {
 		return fmt.Sprintf("the entrypoint %s is not in the plugin's rootfs", entrypoint)
 	case info.IsDir():
 		return fmt.Sprintf("the entrypoint %s is a directory", entrypoint)
+	case !info.Mode().IsRegular():
+		return fmt.Sprintf("the entrypoint %s is not a file: its mode is %s", entrypoint, info.Mode())
 	case info.Mode()&0o111 == 0:
 		return fmt.Sprintf("the entrypoint %s is not executable: its mode is %s", entrypoint, info.Mode())
 	}
@@ -93,33 +96,25 @@ func searchPath(env []string) string {
 
 // badProgram tells why the kernel would not run a file that is there.
 func badProgram(p *v2.Plugin, entrypoint, file string) string {
-	binary, err := elf.Open(file)
-	if err != nil {
-		return badScript(p, entrypoint, file)
-	}
-	defer binary.Close()
-	if host := hostMachine(); host != elf.EM_NONE && binary.Machine != host {
-		return fmt.Sprintf("the entrypoint %s is built for %s, this host is %s", entrypoint, binary.Machine, runtime.GOARCH)
-	}
-	for _, program := range binary.Progs {
-		if program.Type != elf.PT_INTERP {
-			continue
-		}
-		name := make([]byte, min(program.Filesz, unix.PathMax))
-		if _, err := program.ReadAt(name, 0); err != nil {
-			return ""
-		}
-		return missingInterpreter(p, entrypoint, strings.TrimRight(string(name), "\x00"))
-	}
-	return ""
-}
-
-func badScript(p *v2.Plugin, entrypoint, file string) string {
-	script, err := os.Open(file)
+	opened, err := os.Open(file)
 	if err != nil {
 		return ""
 	}
-	defer script.Close()
+	defer opened.Close()
+	binary, ok := readProgram(opened)
+	if !ok {
+		return badScript(p, entrypoint, opened)
+	}
+	if host := hostMachine(); host != elf.EM_NONE && binary.machine != host {
+		return fmt.Sprintf("the entrypoint %s is built for %s, this host is %s", entrypoint, binary.machine, runtime.GOARCH)
+	}
+	if binary.interpreter == "" {
+		return ""
+	}
+	return missingInterpreter(p, entrypoint, binary.interpreter)
+}
+
+func badScript(p *v2.Plugin, entrypoint string, script io.Reader) string {
 	first, _ := bufio.NewReader(script).Peek(256)
 	line, isScript := strings.CutPrefix(string(first), "#!")
 	if !isScript {

@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types"
+	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// program returns this test's own binary with another machine in its header.
-func program(t *testing.T, machine uint16) []byte {
+// testProgram returns this test's own binary with another machine in its header.
+func testProgram(t *testing.T, machine uint16) []byte {
 	t.Helper()
 	self, err := os.Executable()
 	assert.NilError(t, err)
@@ -44,10 +45,14 @@ func TestHint(t *testing.T) {
 		{name: "directory", change: func(p *v2.Plugin, rootfs string) {
 			assert.NilError(t, os.Mkdir(filepath.Join(rootfs, "entrypoint"), 0o755))
 		}, want: "is a directory"},
+		{name: "pipe", change: func(p *v2.Plugin, rootfs string) {
+			assert.NilError(t, unix.Mkfifo(filepath.Join(rootfs, "entrypoint"), 0o755))
+		}, want: "is not a file: its mode is p"},
+		{name: "no loader", content: dynamic64("/lib/ld.so"), mode: 0o755, want: "needs /lib/ld.so, which is not"},
 		{name: "text", content: []byte("hello"), mode: 0o755, want: "neither a program"},
 		{name: "empty", content: []byte{}, mode: 0o755, want: "neither a program"},
 		{name: "no interpreter", content: []byte("#! /bin/sh -e\n"), mode: 0o755, want: "needs /bin/sh, which is not"},
-		{name: "other machine", content: program(t, riscv), mode: 0o755, want: "is built for EM_RISCV"},
+		{name: "other machine", content: testProgram(t, riscv), mode: 0o755, want: "is built for EM_RISCV"},
 		{name: "absolute link", mode: 0o755, change: func(p *v2.Plugin, rootfs string) {
 			assert.NilError(t, os.Symlink("/real", filepath.Join(rootfs, "entrypoint")))
 			assert.NilError(t, os.WriteFile(filepath.Join(rootfs, "real"), []byte("#!/real"), 0o755))

@@ -1,0 +1,104 @@
+package plugin
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"io"
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
+// program is what the kernel reads of an ELF file before it runs it.
+// debug/elf would read it, too, but promises nothing for hostile files.
+type program struct {
+	machine     elf.Machine
+	interpreter string // empty for a static one
+}
+
+// maxSegments is more than any linker makes.
+const maxSegments = 128
+
+// readProgram returns false for what is not ELF. A file that is damaged
+// further on has no interpreter.
+func readProgram(file io.ReaderAt) (program, bool) {
+	var ident [elf.EI_NIDENT]byte
+	if _, err := file.ReadAt(ident[:], 0); err != nil || string(ident[:len(elf.ELFMAG)]) != elf.ELFMAG {
+		return program{}, false
+	}
+	r := elfReader{file: file, order: binary.ByteOrder(binary.LittleEndian)}
+	if elf.Data(ident[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		r.order = binary.BigEndian
+	}
+	if elf.Class(ident[elf.EI_CLASS]) == elf.ELFCLASS32 {
+		return r.program32()
+	}
+	return r.program64()
+}
+
+type elfReader struct {
+	file  io.ReaderAt
+	order binary.ByteOrder
+}
+
+func (r elfReader) program64() (program, bool) {
+	var header elf.Header64
+	if !r.read(&header, 0) {
+		return program{}, false
+	}
+	p := program{machine: elf.Machine(header.Machine)}
+	for i := range uint64(min(header.Phnum, maxSegments)) {
+		var segment elf.Prog64
+		if !r.read(&segment, header.Phoff+i*uint64(header.Phentsize)) {
+			break
+		}
+		if elf.ProgType(segment.Type) == elf.PT_INTERP {
+			p.interpreter = r.name(segment.Off, segment.Filesz)
+			break
+		}
+	}
+	return p, true
+}
+
+func (r elfReader) program32() (program, bool) {
+	var header elf.Header32
+	if !r.read(&header, 0) {
+		return program{}, false
+	}
+	p := program{machine: elf.Machine(header.Machine)}
+	for i := range uint64(min(header.Phnum, maxSegments)) {
+		var segment elf.Prog32
+		if !r.read(&segment, uint64(header.Phoff)+i*uint64(header.Phentsize)) {
+			break
+		}
+		if elf.ProgType(segment.Type) == elf.PT_INTERP {
+			p.interpreter = r.name(uint64(segment.Off), uint64(segment.Filesz))
+			break
+		}
+	}
+	return p, true
+}
+
+// read fills a structure of fixed size from an offset.
+func (r elfReader) read(structure any, offset uint64) bool {
+	if offset > math.MaxInt64 {
+		return false
+	}
+	section := io.NewSectionReader(r.file, int64(offset), int64(binary.Size(structure)))
+	return binary.Read(section, r.order, structure) == nil
+}
+
+// name reads a path that ends with a zero byte.
+func (r elfReader) name(offset, size uint64) string {
+	if offset > math.MaxInt64 {
+		return ""
+	}
+	data := make([]byte, min(size, unix.PathMax))
+	n, err := r.file.ReadAt(data, int64(offset))
+	if err != nil && err != io.EOF {
+		return ""
+	}
+	name, _, _ := bytes.Cut(data[:n], []byte{0})
+	return string(name)
+}
