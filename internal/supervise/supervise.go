@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 )
 
@@ -36,7 +38,8 @@ type Process interface {
 	Ready(ctx context.Context) error
 	// Alive asks whether the process lives.
 	Alive() (bool, error)
-	// Signal sends a signal to it.
+	// Signal sends a signal to it. An error of class not found says that it
+	// has ended, also when Alive is told so later.
 	Signal(signal syscall.Signal) error
 	// Ended releases what a run held. It is called once after each Start, and
 	// after an adopted run, when the process is gone or was never made.
@@ -299,12 +302,14 @@ func (s *Supervisor) terminate() error {
 }
 
 // awaitExit waits for a report and believes it: some executors say that a
-// process lives for ever. A signal that did not arrive is not waited for.
+// process lives for ever. A signal that did not arrive is not waited for,
+// except by a process that was gone: its end is about to be told.
 func (s *Supervisor) awaitExit(timeout time.Duration, signalled error) bool {
 	if alive, err := s.Process.Alive(); err == nil && !alive {
 		return true
 	}
-	if signalled != nil {
+	absent := errdefs.IsNotFound(signalled)
+	if signalled != nil && !absent {
 		return false
 	}
 	timer := time.NewTimer(timeout)
@@ -313,7 +318,7 @@ func (s *Supervisor) awaitExit(timeout time.Duration, signalled error) bool {
 	case <-s.exits:
 		return true
 	case <-timer.C:
-		return s.gone()
+		return absent || s.gone()
 	}
 }
 

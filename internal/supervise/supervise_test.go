@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -25,6 +26,7 @@ type program struct {
 	ignoresTerm bool
 	immortal    bool // as seen by Alive, as fakes people have are
 	unkillable  bool
+	dying       time.Duration // how long its end takes to be told
 
 	supervisor *Supervisor
 	mu         sync.Mutex
@@ -86,6 +88,9 @@ func (p *program) Alive() (bool, error) {
 
 func (p *program) Signal(signal syscall.Signal) error {
 	p.note("%s at %s", signal, time.Since(p.began))
+	if p.dying > 0 {
+		return fmt.Errorf("signal p: %w", errdefs.ErrNotFound)
+	}
 	if p.unkillable || p.ignoresTerm && signal == syscall.SIGTERM {
 		return nil
 	}
@@ -265,6 +270,28 @@ func TestStopEscalates(t *testing.T) {
 		var stuck *StuckError
 		assert.Assert(t, errors.As(s.Stop(), &stuck))
 		assert.Equal(t, time.Since(p.began), 20*time.Second)
+	})
+}
+
+// TestStopOfADyingProcess stops one that has ended, of which the executor is
+// still collecting the output.
+func TestStopOfADyingProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &program{dying: time.Second}
+		s := p.supervise(false)
+		s.Start(t.Context())
+		assert.NilError(t, s.First())
+		time.AfterFunc(p.dying, p.die)
+		assert.NilError(t, s.Stop())
+		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s")
+		assert.Equal(t, time.Since(p.began), p.dying)
+
+		// One that is said to live and to be gone, for ever, is gone.
+		p = &program{dying: time.Second, immortal: true}
+		s = p.supervise(false)
+		s.Start(t.Context())
+		assert.NilError(t, s.Stop())
+		assert.Equal(t, time.Since(p.began), 10*time.Second)
 	})
 }
 
