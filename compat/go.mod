@@ -93,6 +93,7 @@ require (
 require (
 	github.com/hashicorp/errwrap v1.0.0 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
+	github.com/moby/profiles/seccomp v0.1.0 // indirect
 	github.com/moby/pubsub v1.0.0 // indirect
 	github.com/moby/sys/reexec v0.1.0 // indirect
 )
