@@ -3,15 +3,19 @@
 package plugin_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -123,8 +127,63 @@ func TestPushAndPull(t *testing.T) {
 	assert.NilError(t, err)
 	requests := r.Requests()
 	assert.Equal(t, count(requests, "GET", "/blobs/"), 0, "what is here was asked for: %v", requests)
+	assert.Equal(t, count(requests, "HEAD", "/blobs/"), 0, "what is here was asked for: %v", requests)
 	w.restart()
 	assert.Check(t, w.enabled("alias"))
+}
+
+// The rootfs of a plugin is as private as the directory that it was made of,
+// also where it is pulled.
+func TestRootfsKeepsItsOwnMetadata(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	name := host + "/group/private:v1"
+	modified := time.Date(2021, 3, 4, 5, 6, 7, 0, time.UTC)
+	rewritten := rewrite(t, plugintest.BuildContext(plugintest.Config(), nil), func(header *tar.Header) {
+		if header.Typeflag == tar.TypeDir {
+			header.Mode, header.Uid, header.Gid, header.ModTime = 0o1750, 12, 34, modified
+		}
+	})
+	assert.NilError(t, w.CreateFromContext(context.Background(), rewritten, &types.PluginCreateOptions{RepoName: name}))
+	check := func() {
+		t.Helper()
+		p, err := w.Get(name)
+		assert.NilError(t, err)
+		info, err := os.Stat(p.Rootfs)
+		assert.NilError(t, err)
+		assert.Equal(t, info.Mode(), os.ModeDir|os.ModeSticky|0o750)
+		stat := info.Sys().(*syscall.Stat_t)
+		assert.DeepEqual(t, []uint32{stat.Uid, stat.Gid}, []uint32{12, 34})
+		assert.Check(t, info.ModTime().Equal(modified), "%s", info.ModTime())
+	}
+	check()
+	w.push(name)
+	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Remove(name, nil))
+	_, err = w.pull(name, "", grants)
+	assert.NilError(t, err)
+	check()
+	w.enable(name)
+}
+
+// rewrite changes the headers of an archive.
+func rewrite(t *testing.T, from io.ReadCloser, change func(*tar.Header)) io.ReadCloser {
+	t.Helper()
+	var to bytes.Buffer
+	r, w := tar.NewReader(from), tar.NewWriter(&to)
+	for {
+		header, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		assert.NilError(t, err)
+		change(header)
+		assert.NilError(t, w.WriteHeader(header))
+		_, err = io.Copy(w, r)
+		assert.NilError(t, err)
+	}
+	assert.NilError(t, w.Close())
+	return io.NopCloser(&to)
 }
 
 func TestPullByDigest(t *testing.T) {

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -34,11 +35,12 @@ type Parts struct {
 	LayerBytes int64
 }
 
-// Split reads a build context, an archive of config.json and of what is below
-// rootfs/, plain or compressed as a layer may be, and in one pass unpacks the rootfs and writes it as a
-// layer. Other entries at the top are ignored. What [Unpacker.Apply] makes of
-// the layer is what Split unpacked, and the same context gives the same layer
-// on every host.
+// Split reads a build context, an archive of config.json and of rootfs/, plain
+// or compressed as a layer may be, and in one pass unpacks the rootfs and
+// writes it as a layer, with an entry of the root itself if the context has one
+// of rootfs/. Other entries at the top are ignored. What [Unpacker.Apply] makes
+// of the layer is what Split unpacked, and the same context gives the same
+// layer on every host.
 //
 // A context that is not a plugin, or hostile, or beyond a limit is refused with
 // an error of class InvalidParameter; a host that can't write is an error of
@@ -141,6 +143,7 @@ func (s *splitter) entry(header *tar.Header, content io.Reader) error {
 			return &ContextError{Reason: "rootfs is not a directory"}
 		}
 		s.hasRootfs = true
+		return s.file(header, below, content)
 	}
 	return nil
 }
@@ -187,7 +190,7 @@ func (s *splitter) file(header *tar.Header, name string, content io.Reader) erro
 // one format that can say all that the others can.
 func layerHeader(header *tar.Header, name string) (*tar.Header, error) {
 	h := *header
-	h.Name = name
+	h.Name = cmp.Or(name, ".")
 	h.Format = tar.FormatPAX
 	switch h.Typeflag {
 	case tar.TypeReg:

@@ -101,8 +101,12 @@ func (t *tree) parent(name string) (d *directory, base string, err error) {
 	return d, base, findError(name, err)
 }
 
-// find is [tree.parent] of a directory that exists.
+// find is [tree.parent] of a directory that exists. The root is found in
+// itself, as ".".
 func (t *tree) find(name string) (d *directory, base string, err error) {
+	if name == "" {
+		return t.root, ".", nil
+	}
 	dir, base := path.Split(name)
 	d, err = t.directory(strings.TrimSuffix(dir, "/"))
 	return d, base, err

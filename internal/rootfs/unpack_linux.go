@@ -20,7 +20,8 @@ type Unpacker struct {
 }
 
 // NewUnpacker prepares to unpack into dir, which exists, is not a symbolic
-// link, and gets mode 0755. The caller closes the unpacker.
+// link, and gets mode 0755 until a layer says otherwise. The caller closes the
+// unpacker.
 func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
 	m := newMeter(limits)
 	t, err := openTree(dir, m.entry)
@@ -126,12 +127,14 @@ func isEmpty(fd int) (bool, error) {
 	return false, err
 }
 
-// add unpacks one entry, which the caller has counted; name is its [rootedName]. The root's own entry is left
-// out, as containerd does: what a packer's private directory looked like says
-// nothing about the root of a plugin.
+// add unpacks one entry, which the caller has counted; name is its
+// [rootedName].
 func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
-	if name == "" || header.Typeflag == tar.TypeXGlobalHeader {
+	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil
+	}
+	if name == "" {
+		return l.addRoot(header)
 	}
 	l.tree.next()
 	d, base, err := l.tree.parent(name)
@@ -146,4 +149,18 @@ func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
 	}
 	l.keep(d, base)
 	return nil
+}
+
+// addRoot makes the root what its own entry says: docker's layers have one,
+// and other programs see the mode of a plugin's root directory. The root stays
+// a directory, whatever else an archive calls it.
+func (l *layer) addRoot(header *tar.Header) error {
+	if header.Typeflag != tar.TypeDir {
+		return nil
+	}
+	if err := checkOwner(header); err != nil {
+		return err
+	}
+	l.directories = append(l.directories, header)
+	return setMetadata(l.tree.root, ".", header)
 }
