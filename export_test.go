@@ -1,4 +1,25 @@
 package plugin
 
+import (
+	"context"
+
+	"github.com/dovetailhq/plugin/internal/durable"
+)
+
 // NewManagerOn makes a manager whose files fail as a test says.
-var NewManagerOn = newManager
+func NewManagerOn(config ManagerConfig, files *durable.FS) (*Manager, error) {
+	return newManager(config, files, openSockets)
+}
+
+// NewManagerAwaiting makes a manager that learns from await, and not from the
+// kernel, that a plugin listens on the socket name in dir.
+func NewManagerAwaiting(config ManagerConfig, await func(ctx context.Context, dir, name string) error) (*Manager, error) {
+	files := durable.Default
+	return newManager(config, &files, func() (sockets, error) { return awaited(await), nil })
+}
+
+type awaited func(ctx context.Context, dir, name string) error
+
+func (a awaited) Await(ctx context.Context, dir, name string) error { return a(ctx, dir, name) }
+
+func (awaited) Close() error { return nil }

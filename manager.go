@@ -37,7 +37,7 @@ type Manager struct {
 	root     *layout.Root
 	blobs    *blobs.Store
 	remote   *remote.Client
-	sockets  *supervise.Sockets
+	sockets  sockets
 
 	// ctx ends with the manager; background is what has to end before it.
 	ctx        context.Context
@@ -63,11 +63,20 @@ type Manager struct {
 // those of the file system. Nothing is left running after an error.
 func NewManager(config ManagerConfig) (*Manager, error) {
 	files := durable.Default
-	return newManager(config, &files)
+	return newManager(config, &files, openSockets)
 }
 
-// newManager is NewManager on files of its own, with or without faults.
-func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error) {
+// sockets waits for plugins to listen, as [supervise.Sockets] does.
+type sockets interface {
+	Await(ctx context.Context, dir, name string) error
+	Close() error
+}
+
+func openSockets() (sockets, error) { return supervise.NewSockets() }
+
+// newManager is NewManager on files of its own, with or without faults, and on
+// sockets of its own, for which virtual time may pass.
+func newManager(config ManagerConfig, files *durable.FS, openSockets func() (sockets, error)) (_ *Manager, err error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
@@ -91,6 +100,11 @@ func newManager(config ManagerConfig, files *durable.FS) (_ *Manager, err error)
 	if err := pm.open(); err != nil {
 		return nil, err
 	}
+	opened, err := openSockets()
+	if err != nil {
+		return nil, err
+	}
+	pm.sockets = opened
 	// Beside an error there may be a nil pointer that is not a nil Executor.
 	executor, err := config.CreateExecutor(pm)
 	if err != nil {
@@ -120,8 +134,7 @@ func (pm *Manager) open() (err error) {
 		Endpoints: pm.config.RegistryService,
 		Platform:  pm.config.Platform,
 	})
-	pm.sockets, err = supervise.NewSockets()
-	return err
+	return nil
 }
 
 // close releases what open and CreateExecutor acquired.
