@@ -33,12 +33,13 @@ type options struct {
 func newCommand() *cobra.Command {
 	var o options
 	command := &cobra.Command{
-		Use:           "plugind [OPTIONS]",
-		Short:         "A daemon for docker plugins and their volumes",
-		Version:       version(),
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true, // main prints them
+		Use:                   "plugind [OPTIONS]",
+		DisableFlagsInUseLine: true,
+		Short:                 "A daemon for docker plugins and their volumes",
+		Version:               version(),
+		Args:                  cobra.NoArgs,
+		SilenceUsage:          true,
+		SilenceErrors:         true, // main prints them
 		RunE: func(command *cobra.Command, _ []string) error {
 			return run(command.Context(), o)
 		},
