@@ -32,8 +32,8 @@ const (
 // zstd. It is read once, and closed. The plugin is named options.RepoName, with the tag latest if it has
 // none, and is disabled.
 //
-// Errors: [ExistsError], [InvalidError] for the name, class InvalidParameter
-// for what is wrong with the context, class System for what is wrong with the
+// Errors: [ExistsError], [InvalidError] for the name, [LimitError] and class
+// InvalidParameter for what is wrong with the context, class System for what is wrong with the
 // host, and the errors of ctx and tarCtx. After any, nothing is left.
 func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) (retErr error) {
 	defer tarCtx.Close()
@@ -83,9 +83,10 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	parts, err := rootfs.Split(ctx, buildContext, rootfs.SplitOptions{
 		Directory: in.stage.Rootfs(),
 		Layer:     layer,
+		Limits:    in.manager.config.Limits.ofArchives(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, asLimit(err)
 	}
 	config, err := v2.ParseConfig(parts.Config)
 	if err != nil {

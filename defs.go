@@ -114,6 +114,8 @@ type ManagerConfig struct {
 	// Hardening takes from all plugins what docker leaves them; the zero value
 	// takes nothing.
 	Hardening Hardening
+	// Limits bound what a plugin may cost while it is installed.
+	Limits Limits
 }
 
 const (
@@ -156,6 +158,7 @@ func (c ManagerConfig) validate() error {
 		problems = append(problems, errors.New("a timeout is negative: leave it zero for the default"))
 	}
 	problems = append(problems, c.Hardening.problems()...)
+	problems = append(problems, c.Limits.problems()...)
 	if err := errors.Join(problems...); err != nil {
 		return &ConfigError{Err: err}
 	}

@@ -130,9 +130,11 @@ func (pm *Manager) open() (err error) {
 		return err
 	}
 	pm.remote = remote.New(remote.Options{
-		Blobs:     pm.blobs,
-		Endpoints: pm.config.RegistryService,
-		Platform:  pm.config.Platform,
+		Blobs:         pm.blobs,
+		Endpoints:     pm.config.RegistryService,
+		Platform:      pm.config.Platform,
+		ManifestBytes: pm.config.Limits.ManifestBytes,
+		ConfigBytes:   pm.config.Limits.ConfigBytes,
 	})
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/docker/docker/pkg/streamformatter"
 	"github.com/docker/docker/pkg/stringid"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/privilege"
@@ -69,6 +70,7 @@ type found struct {
 	*remote.Plugin
 	ref    reference.Named
 	config types.PluginConfig
+	limits rootfs.Limits
 }
 
 // find asks a registry for a plugin, and for no layer of it. The caller
@@ -79,7 +81,7 @@ func (pm *Manager) find(ctx context.Context, t transfer) (*found, error) {
 	}
 	p, err := pm.remote.Resolve(ctx, t.request(ctx))
 	if err != nil {
-		return nil, err
+		return nil, asLimit(err)
 	}
 	config, err := v2.ParseConfig(p.ConfigBytes)
 	if err == nil {
@@ -88,16 +90,27 @@ func (pm *Manager) find(ctx context.Context, t transfer) (*found, error) {
 	if err == nil {
 		err = checkDiffIDCount(config, len(p.Layers))
 	}
+	if err == nil {
+		err = asLimit(pm.config.Limits.ofArchives().CheckStored(sizes(p.Layers)))
+	}
 	if err != nil {
 		p.Close()
 		return nil, err
 	}
-	return &found{Plugin: p, ref: t.ref, config: config}, nil
+	return &found{Plugin: p, ref: t.ref, config: config, limits: pm.config.Limits.ofArchives()}, nil
+}
+
+func sizes(layers []ocispec.Descriptor) []int64 {
+	all := make([]int64, len(layers))
+	for i, layer := range layers {
+		all[i] = layer.Size
+	}
+	return all
 }
 
 // unpack brings the layers and unpacks them into dir as they arrive.
 func (f *found) unpack(ctx context.Context, dir string, out progress.Output) error {
-	unpacker, err := rootfs.NewUnpacker(dir, rootfs.Limits{})
+	unpacker, err := rootfs.NewUnpacker(dir, f.limits)
 	if err != nil {
 		return err
 	}
@@ -113,7 +126,7 @@ func (f *found) unpack(ctx context.Context, dir string, out progress.Output) err
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("pull %s: %w", f.ref, err)
+		return asLimit(fmt.Errorf("pull %s: %w", f.ref, err))
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob) (*Incoming, e
 	if err := s.discardTruncated(ctx, blob); err != nil {
 		return nil, err
 	}
-	ref := "fetch " + blob.Digest.String()
+	ref := fetchRef(blob.Digest)
 	desc := ocispec.Descriptor{Digest: blob.Digest, Size: blob.Size}
 	writer, err := s.Content(pin).Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
 	if err != nil {
@@ -62,6 +62,19 @@ func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob) (*Incoming, e
 		arrived: status.Offset,
 		changed: make(chan struct{}),
 	}, nil
+}
+
+// fetchRef is what a blob of known digest is written under.
+func fetchRef(dgst digest.Digest) string { return "fetch " + dgst.String() }
+
+// Forget throws away what came of a blob that nobody will resume, unless
+// another operation is bringing it.
+func (s *Store) Forget(dgst digest.Digest) error {
+	err := s.Abort(fetchRef(dgst))
+	if errdefs.IsConflict(err) {
+		return nil
+	}
+	return err
 }
 
 // discardTruncated lets a blob be fetched again that can't be what it is named.

@@ -94,6 +94,26 @@ func TestIncomingIsResumed(t *testing.T) {
 	assert.Equal(t, string(data), "one two")
 }
 
+// What is forgotten begins anew, unless somebody is bringing it.
+func TestIncomingIsForgotten(t *testing.T) {
+	s := open(t, nil)
+	blob := named("one two")
+	assert.NilError(t, s.Forget(blob.Digest))
+	in := incoming(t, s, "one two")
+	send(t, in, "one ")
+	assert.NilError(t, s.Forget(blob.Digest))
+	send(t, in, "t")
+	in.Fail(errors.New("connection cut"))
+	assert.NilError(t, s.Forget(blob.Digest))
+	in = incoming(t, s, "one two")
+	assert.Equal(t, in.Resumed, int64(0))
+	send(t, in, "one two")
+	assert.NilError(t, in.Commit(t.Context()))
+	assert.NilError(t, s.Forget(blob.Digest))
+	_, err := s.ReadAll(t.Context(), blob.Digest, 100)
+	assert.NilError(t, err)
+}
+
 // What is not the promised blob is refused, and nothing of it stays.
 func TestIncomingWrongContent(t *testing.T) {
 	tests := []struct{ name, sent, want string }{

@@ -45,6 +45,11 @@ type Options struct {
 	// Platform is the one whose variant of a multi-arch plugin is taken. The
 	// zero value means the host's.
 	Platform ocispec.Platform
+	// ManifestBytes and ConfigBytes bound what is loaded into memory of a
+	// plugin. Zero means 4 MiB, which containerd's client does not exceed,
+	// and 1 MiB.
+	ManifestBytes int64
+	ConfigBytes   int64
 	// Transfers bounds the blobs that one operation transfers at once. Zero
 	// means 3.
 	Transfers int
@@ -64,6 +69,8 @@ func (o Options) withDefaults() Options {
 	if o.Platform.OS == "" {
 		o.Platform = platforms.DefaultSpec()
 	}
+	o.ManifestBytes = cmp.Or(o.ManifestBytes, defaultManifestBytes)
+	o.ConfigBytes = cmp.Or(o.ConfigBytes, defaultConfigBytes)
 	o.Transfers = cmp.Or(o.Transfers, 3)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
 	o.RetryWait = cmp.Or(o.RetryWait, 250*time.Millisecond)
@@ -98,7 +105,8 @@ type Request struct {
 }
 
 const (
-	// maxManifestBytes and maxConfigBytes bound what is loaded into memory.
-	maxManifestBytes = 4 << 20
-	maxConfigBytes   = 1 << 20
+	// defaultManifestBytes also bounds any other answer that is loaded into
+	// memory: tokens, and the reasons of refusals.
+	defaultManifestBytes = 4 << 20
+	defaultConfigBytes   = 1 << 20
 )

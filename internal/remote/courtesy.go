@@ -43,11 +43,12 @@ func (c *courtesy) RoundTrip(request *http.Request) (*http.Response, error) {
 	if isBlob(request) {
 		return response, nil
 	}
-	if response.ContentLength > maxManifestBytes {
+	tooLarge := &TooLargeError{What: "answer of " + request.URL.Host, Limit: "ManifestBytes", Max: defaultManifestBytes}
+	if response.ContentLength > defaultManifestBytes {
 		_ = response.Body.Close()
-		return nil, tooLarge(request)
+		return nil, tooLarge
 	}
-	response.Body = &limitedBody{ReadCloser: response.Body, request: request, left: maxManifestBytes}
+	response.Body = &limitedBody{ReadCloser: response.Body, left: defaultManifestBytes, tooLarge: tooLarge}
 	return response, nil
 }
 
@@ -82,20 +83,16 @@ func redirectedFrom(request *http.Request) *http.Request {
 // limitedBody fails where an answer gets longer than a manifest may be.
 type limitedBody struct {
 	io.ReadCloser
-	request *http.Request
-	left    int64
+	left     int64
+	tooLarge error
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, tooLarge(b.request)
+		return 0, b.tooLarge
 	}
 	return n, err
-}
-
-func tooLarge(request *http.Request) error {
-	return &TooLargeError{What: "answer of " + request.URL.Host, Max: maxManifestBytes}
 }
 
 // mirrorGate stops asking a mirror that failed once: the registry behind it is

@@ -95,8 +95,9 @@ func (*StalledError) Unavailable() {}
 // TooLargeError refuses a manifest, a config or another answer that would have
 // to fit into memory.
 type TooLargeError struct {
-	What string
-	Max  int64
+	What  string
+	Limit string // the field of Options that bounds it
+	Max   int64
 }
 
 func (e *TooLargeError) Error() string {

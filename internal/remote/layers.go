@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -35,8 +36,9 @@ func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 // consume, on the caller's goroutine, gets them in order. It returns when both
 // have ended. When a layer fails, consume's ctx ends and its readers fail; when
 // consume fails, fetching ends. The error is that of who failed first, for
-// layers of the classes that [Client.Resolve] tells; what was cut off is
-// resumed by the next operation that needs it.
+// layers of the classes that [Client.Resolve] tells. What was cut off is
+// resumed by the next operation that needs it; but when the error is of class
+// InvalidParameter there will be none, and nothing is kept.
 func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, layers []*Layer) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -63,6 +65,9 @@ func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, la
 	}
 	workers.Wait()
 	cause := context.Cause(ctx)
+	if errdefs.IsInvalidArgument(cause) {
+		p.session.forget(arrivals)
+	}
 	for _, a := range arrivals {
 		// What consume makes of a layer's error says no more than the error.
 		if a.err != nil && errors.Is(cause, a.err) {
@@ -99,6 +104,14 @@ func (s *session) bring(ctx context.Context, a *arrival) error {
 	a.settle(nil, err)
 	a.err = err
 	return err
+}
+
+// forget throws away what came of layers that nobody wants.
+func (s *session) forget(arrivals []*arrival) {
+	for _, a := range arrivals {
+		// What can't be deleted stays listed as unfinished.
+		_ = s.client.options.Blobs.Forget(a.descriptor.Digest)
+	}
 }
 
 // discardCorrupt lets a layer that was here, and turned out to be damaged as it

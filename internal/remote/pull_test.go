@@ -282,6 +282,44 @@ func TestPullConsumerFails(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, full))
 }
 
+// What came of a plugin that is refused for what it is will not be asked for
+// again; what came before the host failed will.
+func TestPullConsumerRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		kept int
+	}{
+		"refused":      {fmt.Errorf("layer: %w", errdefs.ErrInvalidArgument), 0},
+		"disk is full": {errors.New("disk is full"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.Inject(http.MethodGet, blobPath(b.packed[0]), 0, fake.Stall(1000))
+			p, err := New(b.options).Resolve(t.Context(), b.request(t))
+			assert.NilError(t, err)
+			defer p.Close()
+			err = p.Fetch(t.Context(), func(ctx context.Context, layers []*Layer) error {
+				r, err := layers[0].Open(ctx)
+				assert.NilError(t, err)
+				defer r.Close()
+				_, err = io.ReadFull(r, make([]byte, 1000))
+				assert.NilError(t, err)
+				return test.err
+			})
+			assert.Check(t, is.ErrorIs(err, test.err))
+			ingests, err := b.store.Ingests(t.Context())
+			assert.NilError(t, err)
+			kept := 0
+			for _, ingest := range ingests {
+				if strings.HasSuffix(ingest.Ref, digest.FromBytes(b.packed[0]).String()) {
+					kept++
+				}
+			}
+			assert.Equal(t, kept, test.kept)
+		})
+	}
+}
+
 // A layer that fails ends the wait for all others.
 func TestPullLayerFails(t *testing.T) {
 	b := newBench(t)

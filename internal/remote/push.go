@@ -71,7 +71,7 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 func (s *session) inventory(ctx context.Context, manifest digest.Digest) (ocispec.Descriptor, []ocispec.Descriptor, error) {
 	store := s.client.options.Blobs
 	s.request.Pin.Add(manifest)
-	data, err := store.ReadAll(ctx, manifest, maxManifestBytes)
+	data, err := store.ReadAll(ctx, manifest, defaultManifestBytes)
 	if err != nil {
 		return ocispec.Descriptor{}, nil, missing("manifest", manifest, err)
 	}

@@ -110,7 +110,7 @@ func TestServerErrorsThatPass(t *testing.T) {
 
 // What goes into memory is bounded, whatever a registry says or sends.
 func TestSizes(t *testing.T) {
-	large := []byte(`{"schemaVersion":2,"x":"` + strings.Repeat("x", maxManifestBytes) + `"}`)
+	large := []byte(`{"schemaVersion":2,"x":"` + strings.Repeat("x", defaultManifestBytes) + `"}`)
 	tests := []struct {
 		name    string
 		prepare func(b *bench)
@@ -130,7 +130,7 @@ func TestSizes(t *testing.T) {
 				})
 			})
 		}, "larger than 4194304 bytes"},
-		{"config", func(b *bench) { b.PutPlugin(repository, "latest", make([]byte, maxConfigBytes+1)) }, "config is larger than 1048576 bytes"},
+		{"config", func(b *bench) { b.PutPlugin(repository, "latest", make([]byte, defaultConfigBytes+1)) }, "config is larger than 1048576 bytes"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -139,6 +139,37 @@ func TestSizes(t *testing.T) {
 			_, err := b.pull(t.Context(), b.request(t))
 			assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 			assert.Check(t, is.ErrorContains(err, test.want))
+		})
+	}
+}
+
+// An operator may allow less, and more of a config.
+func TestSizesOfTheOperator(t *testing.T) {
+	large := []byte(`"` + strings.Repeat("x", 2*defaultConfigBytes) + `"`)
+	tests := []struct {
+		name    string
+		options func(*Options)
+		put     func(b *bench)
+		limit   string
+	}{
+		{"low for manifests", func(o *Options) { o.ManifestBytes = 100 }, func(*bench) {}, "ManifestBytes"},
+		{"low for configs", func(o *Options) { o.ConfigBytes = 10 }, func(*bench) {}, "ConfigBytes"},
+		{"low, but high enough", func(o *Options) { o.ConfigBytes = int64(len(config)) }, func(*bench) {}, ""},
+		{"high for configs", func(o *Options) { o.ConfigBytes = 4 * defaultConfigBytes }, func(b *bench) { b.PutPlugin(repository, "latest", large) }, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			test.options(&b.options)
+			test.put(b)
+			_, err := b.pull(t.Context(), b.request(t))
+			var tooLarge *TooLargeError
+			if test.limit == "" {
+				assert.NilError(t, err)
+				return
+			}
+			assert.Assert(t, errors.As(err, &tooLarge), "%v", err)
+			assert.Equal(t, tooLarge.Limit, test.limit)
 		})
 	}
 }

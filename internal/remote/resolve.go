@@ -60,7 +60,7 @@ func (s *session) resolve(ctx context.Context) (*Plugin, error) {
 	}
 	p := &Plugin{Digest: target.Digest, session: s}
 	for range maxIndexDepth {
-		data, err := s.load(ctx, "manifest", asManifest(target), maxManifestBytes)
+		data, err := s.load(ctx, s.client.options.manifest(), asManifest(target))
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,7 @@ func (s *session) resolve(ctx context.Context) (*Plugin, error) {
 		for _, layer := range d.Layers {
 			p.Layers = append(p.Layers, bare(layer))
 		}
-		p.ConfigBytes, err = s.load(ctx, "config", p.Config, maxConfigBytes)
+		p.ConfigBytes, err = s.load(ctx, s.client.options.config(), p.Config)
 		return p, err
 	}
 	return nil, &UnsupportedError{What: "index", Type: target.MediaType, Why: "it is nested too deeply"}
@@ -104,19 +104,29 @@ func asManifest(d ocispec.Descriptor) ocispec.Descriptor {
 	return d
 }
 
+// small is what is loaded into memory, and what bounds it.
+type small struct {
+	what  string
+	limit string // the field of Options
+	max   int64
+}
+
+func (o Options) manifest() small { return small{"manifest", "ManifestBytes", o.ManifestBytes} }
+func (o Options) config() small   { return small{"config", "ConfigBytes", o.ConfigBytes} }
+
 // load returns a small blob, from the store or from the registry.
-func (s *session) load(ctx context.Context, what string, d ocispec.Descriptor, limit int64) ([]byte, error) {
-	if err := checkDescriptor(what, d); err != nil {
+func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) ([]byte, error) {
+	if err := checkDescriptor(small.what, d); err != nil {
 		return nil, err
 	}
-	if d.Size > limit {
-		return nil, &TooLargeError{What: what, Max: limit}
+	if d.Size > small.max {
+		return nil, &TooLargeError{What: small.what, Limit: small.limit, Max: small.max}
 	}
 	for {
 		if err := s.fetch(ctx, d, func(*blobs.Incoming) {}); err != nil {
-			return nil, fmt.Errorf("fetch %s: %w", what, err)
+			return nil, fmt.Errorf("fetch %s: %w", small.what, err)
 		}
-		data, err := s.client.options.Blobs.ReadAll(ctx, d.Digest, limit)
+		data, err := s.client.options.Blobs.ReadAll(ctx, d.Digest, small.max)
 		var corrupt *blobs.CorruptError
 		if !errors.As(err, &corrupt) {
 			return data, err

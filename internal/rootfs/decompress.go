@@ -33,18 +33,18 @@ type Decompressor struct {
 	compressed *countingReader
 	plain      io.Reader
 	close      func()
-	ratio      int64
-	read       int64
+	limits     Limits
+	read       int64 // of what became of the archive
 }
 
 // Decompress finds out by its first bytes how source is compressed. An archive
-// that is damaged, or expands beyond limits.Ratio, makes Read fail with a typed
+// that is damaged, or expands beyond limits.CompressionRatio, makes Read fail with a typed
 // error; an error of source comes out as it is. The caller closes the
 // decompressor, and the source.
 func Decompress(source io.Reader, limits Limits) (*Decompressor, error) {
 	counted := &countingReader{source: source}
 	buffered := bufio.NewReaderSize(counted, pumpBlockBytes)
-	d := &Decompressor{compressed: counted, close: func() {}, ratio: limits.withDefaults().Ratio}
+	d := &Decompressor{compressed: counted, close: func() {}, limits: limits.withDefaults()}
 	start, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -74,13 +74,18 @@ func Decompress(source io.Reader, limits Limits) (*Decompressor, error) {
 func (d *Decompressor) Read(p []byte) (int, error) {
 	n, err := d.plain.Read(p)
 	d.read += int64(n)
-	if d.read > ratioFloor && d.read/d.ratio > d.compressed.read {
-		return n, &LimitError{Limit: "Ratio", Max: d.ratio}
+	if d.expands() {
+		return n, &LimitError{Limit: "CompressionRatio", Max: d.limits.CompressionRatio}
 	}
 	if err != nil && err != io.EOF {
 		return n, d.explain(err)
 	}
 	return n, err
+}
+
+// expands tells an archive that becomes more than its bytes account for.
+func (d *Decompressor) expands() bool {
+	return d.read > d.limits.UnpackedBytes/ratioFloorShare && d.read/d.limits.CompressionRatio > d.compressed.read
 }
 
 // Close releases the decoder's memory.

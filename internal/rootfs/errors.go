@@ -20,7 +20,7 @@ func (*EntryError) InvalidParameter() {}
 
 // LimitError refuses an archive that costs more than [Limits] allow.
 type LimitError struct {
-	Limit string // the field of Limits, or ConfigBytes
+	Limit string // the field of Limits
 	Max   int64
 	Entry string // where it was exceeded; empty between entries
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,6 +152,37 @@ func TestLimits(t *testing.T) {
 			assert.Check(t, is.ErrorContains(err, test.limit))
 			checkInvalid(t, err)
 			assert.NilError(t, p.apply(t, Limits{}, archive(t, file("sound", ""))))
+		})
+	}
+}
+
+// What a manifest says of its layers may be enough to refuse them.
+func TestCheckStored(t *testing.T) {
+	tests := []struct {
+		name   string
+		limits Limits
+		sizes  []int64
+		limit  string
+	}{
+		{"none", Limits{}, nil, ""},
+		{"many", Limits{}, make([]int64, defaultLayers), ""},
+		{"too many", Limits{}, make([]int64, defaultLayers+1), "Layers"},
+		{"too many for the operator", Limits{Layers: 1}, make([]int64, 2), "Layers"},
+		{"as large as allowed", Limits{UnpackedBytes: 10}, []int64{3, 7}, ""},
+		{"too large together", Limits{UnpackedBytes: 10}, []int64{4, 7}, "UnpackedBytes"},
+		{"too large to be added", Limits{}, []int64{math.MaxInt64, math.MaxInt64}, "UnpackedBytes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := test.limits.CheckStored(test.sizes)
+			if test.limit == "" {
+				assert.NilError(t, err)
+				return
+			}
+			var limit *LimitError
+			assert.Assert(t, errors.As(err, &limit), "%v", err)
+			assert.Equal(t, limit.Limit, test.limit)
+			checkInvalid(t, err)
 		})
 	}
 }

@@ -17,33 +17,57 @@ type Limits struct {
 	// directories that are made because an entry lies in them. Zero means
 	// 1,048,576.
 	Entries int64
-	// Ratio bounds how many bytes one compressed byte may become, counted
-	// once an archive has become larger than 64 MiB. Zero means 1100, which
-	// gzip can't reach and zstd can.
-	Ratio int64
+	// Layers bounds the archives. Zero means 1000.
+	Layers int64
+	// CompressionRatio bounds how many bytes one compressed byte may become,
+	// counted once an archive has become larger than a 32nd of UnpackedBytes.
+	// Zero means 1100, which gzip can't reach and zstd can.
+	CompressionRatio int64
+	// ConfigBytes bounds the config.json of a build context. Zero means 1 MiB.
+	ConfigBytes int64
 }
 
 const (
-	defaultUnpackedBytes = 32 << 30
-	defaultFileBytes     = 16 << 30
-	defaultEntries       = 1 << 20
-	defaultRatio         = 1100
+	defaultUnpackedBytes    = 32 << 30
+	defaultFileBytes        = 16 << 30
+	defaultEntries          = 1 << 20
+	defaultLayers           = 1000
+	defaultCompressionRatio = 1100
+	defaultConfigBytes      = 1 << 20
 
-	// ratioFloor is what an archive may become at any ratio: small ones are
-	// harmless, and a few zeros compress very well.
-	ratioFloor = 64 << 20
-
-	// maxConfigBytes bounds the config.json of a build context.
-	maxConfigBytes = 1 << 20
+	// ratioFloorShare is the part of UnpackedBytes that an archive may become
+	// at any ratio: zeros, of which honest images have many, compress by zstd
+	// to a 30,000th, and what is small does no harm.
+	ratioFloorShare = 32
 )
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		UnpackedBytes: cmp.Or(l.UnpackedBytes, defaultUnpackedBytes),
-		FileBytes:     cmp.Or(l.FileBytes, defaultFileBytes),
-		Entries:       cmp.Or(l.Entries, defaultEntries),
-		Ratio:         cmp.Or(l.Ratio, defaultRatio),
+		UnpackedBytes:    cmp.Or(l.UnpackedBytes, defaultUnpackedBytes),
+		FileBytes:        cmp.Or(l.FileBytes, defaultFileBytes),
+		Entries:          cmp.Or(l.Entries, defaultEntries),
+		Layers:           cmp.Or(l.Layers, defaultLayers),
+		CompressionRatio: cmp.Or(l.CompressionRatio, defaultCompressionRatio),
+		ConfigBytes:      cmp.Or(l.ConfigBytes, defaultConfigBytes),
 	}
+}
+
+// CheckStored refuses, before any of them is fetched, layers that are too many
+// or that can't but become too large. The sizes are those that they are stored
+// with, and not negative.
+func (l Limits) CheckStored(sizes []int64) error {
+	l = l.withDefaults()
+	if int64(len(sizes)) > l.Layers {
+		return &LimitError{Limit: "Layers", Max: l.Layers}
+	}
+	left := l.UnpackedBytes
+	for _, size := range sizes {
+		if size > left {
+			return &LimitError{Limit: "UnpackedBytes", Max: l.UnpackedBytes}
+		}
+		left -= size
+	}
+	return nil
 }
 
 // meter holds archives to their limits.

@@ -28,7 +28,7 @@ type SplitOptions struct {
 
 // Parts is what a build context was found to be made of.
 type Parts struct {
-	// Config is the content of config.json, at most 1 MiB.
+	// Config is the content of config.json.
 	Config []byte
 	// DiffID is the digest of the uncompressed layer, and LayerBytes its size.
 	DiffID     digest.Digest
@@ -155,8 +155,8 @@ func (s *splitter) readConfig(header *tar.Header, nested bool, content io.Reader
 	if s.config != nil {
 		return &ContextError{Reason: "config.json is there twice"}
 	}
-	if header.Size > maxConfigBytes {
-		return &LimitError{Limit: "ConfigBytes", Max: maxConfigBytes, Entry: header.Name}
+	if limit := s.unpacker.meter.limits.ConfigBytes; header.Size > limit {
+		return &LimitError{Limit: "ConfigBytes", Max: limit, Entry: header.Name}
 	}
 	config, err := io.ReadAll(content)
 	if err != nil {

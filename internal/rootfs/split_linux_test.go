@@ -158,7 +158,7 @@ func TestSplitRefuses(t *testing.T) {
 		{"config a hard link", archive(t, file("rootfs/x", "{}"), hardlink("config.json", "rootfs/x")), "config.json is not a regular file"},
 		{"config a directory", archive(t, folder("config.json"), root), "config.json is not a regular file"},
 		{"config twice", archive(t, config, root, file("./config.json", "{}")), "config.json is there twice"},
-		{"config too large", archive(t, file("config.json", strings.Repeat(" ", maxConfigBytes+1)), root), "ConfigBytes of 1048576 at entry \"config.json\""},
+		{"config too large", archive(t, file("config.json", strings.Repeat(" ", defaultConfigBytes+1)), root), "ConfigBytes of 1048576 at entry \"config.json\""},
 		{"absolute name", archive(t, config, file("/rootfs/x", "")), `"/rootfs/x": its name is absolute`},
 		{"dot-dot", archive(t, config, file("rootfs/../../x", "")), `"rootfs/../../x": its name contains ".."`},
 		{"dot-dot inside", archive(t, config, file("rootfs/a/../x", "")), `its name contains ".."`},

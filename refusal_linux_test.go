@@ -1,0 +1,259 @@
+package plugin_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	dockererrdefs "github.com/docker/docker/errdefs"
+	"github.com/klauspost/compress/zstd"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
+)
+
+// badInput is a plugin that is to be refused, whichever way it comes.
+type badInput struct {
+	name   string
+	config []byte    // nil means a sound one
+	layers [][]entry // the build context has all of them in its rootfs
+	// packed, if set, makes a layer, or with the prefix rootfs/ a build context.
+	packed func(t *testing.T, prefix string) []byte
+	// published, if set, puts the plugin into the registry; there is no such
+	// build context.
+	published func(r *fake.Registry)
+
+	want  any      // what the error is, for errors.As
+	says  []string // what names the thing, and the way out
+	limit string   // the limit that it exceeds, which wants and says the rest
+}
+
+// entry is an entry of an archive.
+type entry struct {
+	tar.Header
+	content string
+}
+
+func regular(name, content string) entry {
+	return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}, content}
+}
+
+// strict limits make bad input small.
+var strict = plugin.Limits{
+	UnpackedBytes:    1 << 20,
+	FileBytes:        256 << 10,
+	Entries:          50,
+	Layers:           4,
+	CompressionRatio: 200,
+	ManifestBytes:    4 << 10,
+	ConfigBytes:      8 << 10,
+}
+
+// refusals is a world with a plugin that nothing bad may touch, and a registry.
+type refusals struct {
+	*world
+	registry *fake.Registry
+	host     string
+}
+
+// granted is what the configs of these tests ask for.
+var granted = types.PluginPrivileges{{Name: "network", Value: []string{"none"}}}
+
+func newRefusals(t *testing.T) *refusals {
+	t.Helper()
+	w := newWorld(t)
+	w.config.RegistryService = endpoints{}
+	w.config.Limits = strict
+	r := &refusals{world: w, registry: fake.New()}
+	r.host = r.registry.Start(t)
+	w.start()
+	assert.NilError(t, w.createConfig("victim", settable("old")))
+	return r
+}
+
+// verbs are the ways in.
+func (r *refusals) verbs(t *testing.T, bad badInput) map[string]func() error {
+	verbs := map[string]func() error{
+		"create": func() error {
+			source := io.NopCloser(bytes.NewReader(bad.buildContext(t)))
+			return r.CreateFromContext(t.Context(), source, &types.PluginCreateOptions{RepoName: "bad"})
+		},
+		"pull":    func() error { _, err := r.pull(r.host+"/group/bad", "bad", granted); return err },
+		"upgrade": func() error { return r.upgrade(r.host+"/group/bad", "victim", granted) },
+		"ask for grants": func() error {
+			_, err := r.Privileges(context.Background(), named(t, r.host+"/group/bad"), nil, nil)
+			return err
+		},
+	}
+	if bad.layers != nil || bad.packed != nil {
+		delete(verbs, "ask for grants") // which does not look at layers
+	}
+	if bad.published != nil {
+		delete(verbs, "create")
+	}
+	return verbs
+}
+
+func (bad badInput) configBytes(t *testing.T) []byte {
+	t.Helper()
+	if bad.config != nil {
+		return bad.config
+	}
+	return encoded(t, plugintest.Config("docker.volumedriver/1.0"))
+}
+
+func encoded(t *testing.T, config types.PluginConfig) []byte {
+	t.Helper()
+	data, err := json.Marshal(config)
+	assert.NilError(t, err)
+	return data
+}
+
+func (bad badInput) buildContext(t *testing.T) []byte {
+	t.Helper()
+	if bad.packed != nil {
+		return bad.packed(t, "rootfs/")
+	}
+	entries := []entry{regular("config.json", string(bad.configBytes(t))), {Header: tar.Header{Typeflag: tar.TypeDir, Name: "rootfs/", Mode: 0o755}}}
+	for _, layer := range bad.layers {
+		for _, e := range layer {
+			e.Name = "rootfs/" + e.Name
+			if e.Typeflag == tar.TypeLink {
+				e.Linkname = "rootfs/" + e.Linkname
+			}
+			entries = append(entries, e)
+		}
+	}
+	return packed(t, entries...)
+}
+
+// publish puts the plugin into the registry.
+func (bad badInput) publish(t *testing.T, r *fake.Registry) {
+	t.Helper()
+	if bad.published != nil {
+		bad.published(r)
+		return
+	}
+	var layers [][]byte
+	if bad.packed != nil {
+		layers = append(layers, bad.packed(t, ""))
+	}
+	for _, layer := range bad.layers {
+		layers = append(layers, packed(t, layer...))
+	}
+	r.PutPlugin("group/bad", "latest", bad.configBytes(t), layers...)
+}
+
+func packed(t *testing.T, entries ...entry) []byte {
+	t.Helper()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, e := range entries {
+		e.Format = tar.FormatPAX
+		assert.NilError(t, w.WriteHeader(&e.Header), e.Name)
+		_, err := io.WriteString(w, e.content)
+		assert.NilError(t, err, e.Name)
+	}
+	assert.NilError(t, w.Close())
+	return archive.Bytes()
+}
+
+// TestBadInputs: each is refused by each verb with an error of its type, of
+// class InvalidParameter, that names the thing; what was there before is all
+// that is there afterwards.
+func TestBadInputs(t *testing.T) {
+	r := newRefusals(t)
+	before, state := r.tree(), r.state()
+	for _, bad := range badInputs() {
+		bad.publish(t, r.registry)
+		for verb, do := range r.verbs(t, bad) {
+			t.Run(bad.name+"/"+verb, func(t *testing.T) {
+				err := do()
+				bad.checkError(t, err)
+				r.check("refused: %v", err)
+				assert.DeepEqual(t, r.tree(), before)
+				assert.Equal(t, r.state(), state)
+			})
+		}
+	}
+	r.restart()
+	assert.DeepEqual(t, r.tree(), before)
+	assert.Equal(t, r.state(), state)
+	r.enable("victim")
+}
+
+func (bad badInput) checkError(t *testing.T, err error) {
+	t.Helper()
+	if bad.limit != "" {
+		var exceeded *plugin.LimitError
+		assert.Assert(t, errors.As(err, &exceeded), "%v", err)
+		assert.Equal(t, exceeded.Limit, bad.limit)
+		assert.Check(t, is.ErrorContains(err, fmt.Sprint(exceeded.Max)))
+		assert.Check(t, is.ErrorContains(err, "raise ManagerConfig.Limits."+bad.limit))
+	} else {
+		assert.Assert(t, errors.As(err, bad.want), "%v", err)
+	}
+	assert.Check(t, dockererrdefs.IsInvalidParameter(err) && cerrdefs.IsInvalidArgument(err), "class of %v", err)
+	for _, text := range bad.says {
+		assert.Check(t, is.ErrorContains(err, text))
+	}
+}
+
+func badInputs() []badInput { return beyondLimits() }
+
+// beyondLimits has an input for each way to exceed each limit.
+func beyondLimits() []badInput {
+	many := make([]entry, strict.Entries+1)
+	for i := range many {
+		many[i] = regular(fmt.Sprintf("f%d", i), "")
+	}
+	deep := strings.Repeat("deep/", int(strict.Entries)) + "x"
+	large := strings.Repeat("x", int(strict.FileBytes)-1)
+	wordy := regular("wordy", "")
+	wordy.PAXRecords = map[string]string{"comment": large}
+	return []badInput{
+		{name: "large file", limit: "FileBytes", says: []string{`"`, `large"`}, layers: [][]entry{{regular("large", large+"xx")}}},
+		{name: "large files together", limit: "UnpackedBytes", layers: [][]entry{{regular("a", large), regular("b", large)}, {regular("c", large), regular("d", large)}}},
+		{name: "long extended headers", limit: "UnpackedBytes", layers: [][]entry{{wordy, wordy, wordy, wordy}}},
+		{name: "sparse file", limit: "FileBytes", says: []string{`hole"`}, packed: sparse},
+		{name: "many entries", limit: "Entries", layers: [][]entry{many}},
+		{name: "many entries in two layers", limit: "Entries", layers: [][]entry{many[:30], many[20:]}},
+		{name: "directories that no entry names", limit: "Entries", layers: [][]entry{{regular(deep, "")}}},
+		{name: "bomb", limit: "CompressionRatio", packed: bomb},
+		{name: "large config", limit: "ConfigBytes", says: []string{"config"}, config: bytes.Repeat([]byte(" "), int(strict.ConfigBytes)+1)},
+		{name: "large manifest", limit: "ManifestBytes", says: []string{"manifest"}, published: func(r *fake.Registry) {
+			r.PutManifest("group/bad", "latest", fake.MediaTypeManifest, bytes.Repeat([]byte(" "), int(strict.ManifestBytes)+1))
+		}},
+	}
+}
+
+// bomb is zeros, packed as only zstd can.
+func bomb(t *testing.T, prefix string) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	assert.NilError(t, err)
+	defer w.Close()
+	return w.EncodeAll(packed(t, regular(prefix+"zeros", string(make([]byte, strict.FileBytes-1)))), nil)
+}
+
+// sparse is a file that claims to be large, in the form of GNU tar.
+func sparse(t *testing.T, prefix string) []byte {
+	t.Helper()
+	size := fmt.Sprint(strict.FileBytes + 1)
+	layout := "1\n" + size + "\n0\n"
+	e := regular(prefix+"x", layout+strings.Repeat("\x00", 512-len(layout)))
+	// The same length as the keys that the writer wouldn't write.
+	e.PAXRecords = map[string]string{"GNU_sparse.major": "1", "GNU_sparse.minor": "0", "GNU_sparse.name": prefix + "hole", "GNU_sparse.realsize": size}
+	return bytes.ReplaceAll(packed(t, e), []byte("GNU_sparse"), []byte("GNU.sparse"))
+}
