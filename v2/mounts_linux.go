@@ -48,20 +48,22 @@ func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(stri
 		Options:     []string{"rbind", "rshared"},
 	})
 	if view.PluginObj.Config.Network.Type != "" {
-		mounts = append(mounts, nameResolution(mounts, exists)...)
+		mounts = append(mounts, nameResolution(mounts, treeOf(view, execRoot, mounts), exists)...)
 	}
 	spec.Mounts = lastAtEachDestination(mounts)
 	return nil
 }
 
 // nameResolution gives a plugin that has a network the host's files for it,
-// where it mounts none itself. A file that the host lacks is left out: binding
-// it would keep the plugin from starting.
-func nameResolution(mounts []specs.Mount, exists func(string) bool) []specs.Mount {
+// where it mounts none itself, nor a directory of the host in their place. A
+// file that the host lacks is left out: binding it would keep the plugin from
+// starting.
+func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) []specs.Mount {
 	var files []specs.Mount
 	for _, file := range []string{"/etc/hosts", "/etc/resolv.conf"} {
 		isThere := func(m specs.Mount) bool { return m.Destination == file }
-		if slices.ContainsFunc(mounts, isThere) || !exists(file) {
+		_, in := seen.locate(seen.resolve(file))
+		if slices.ContainsFunc(mounts, isThere) || in.kind == hostFiles || !exists(file) {
 			continue
 		}
 		files = append(files, specs.Mount{
@@ -105,10 +107,12 @@ func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
 
 // isUnset tells of a bind that waits for its user to say what of the host is
 // to be there, and may wait for ever: vieux/sshfs has one for ssh keys.
-func isUnset(m types.PluginMount) bool { return isBind(m) && m.Source != nil && *m.Source == "" }
+func isUnset(m types.PluginMount) bool {
+	return isBind(m.Type, m.Options) && m.Source != nil && *m.Source == ""
+}
 
-func isBind(m types.PluginMount) bool {
-	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
+func isBind(typ string, options []string) bool {
+	return typ == "bind" || slices.Contains(options, "bind") || slices.Contains(options, "rbind")
 }
 
 // userMount checks and converts a mount that the author or user of a plugin
@@ -126,7 +130,7 @@ func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no source", name)}
 	}
 	options := slices.Clone(m.Options)
-	if isBind(m) && !slices.Contains(options, "bind") && !slices.Contains(options, "rbind") {
+	if isBind(m.Type, m.Options) && !slices.Contains(options, "bind") && !slices.Contains(options, "rbind") {
 		options = append(options, "rbind")
 	}
 	return specs.Mount{Destination: destination, Type: m.Type, Source: *m.Source, Options: options}, nil

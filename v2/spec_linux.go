@@ -32,20 +32,28 @@ import (
 //   - A config that names a user runs as that user, without the capabilities
 //     that the kernel takes from ordinary users.
 //
-// Last it calls the function of [Plugin.SetSpecOptModifier]. The spec is the
-// caller's and shares no memory with p. The error is [ErrInvalidSpec], or of
-// class System if the directory can't be made.
+// Last it calls the function of [Plugin.SetSpecOptModifier], and refuses a spec
+// with which the runtime would change the host's files: mount points, device
+// nodes and a working directory that it would have to make in a directory of
+// the host that the plugin mounts, mounts that the host would see there, and
+// links in the rootfs in the place of /dev, /proc and /sys.
+//
+// The spec is the caller's and shares no memory with p. The error is
+// [ErrInvalidSpec], or of class System if the directory can't be made.
 func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 	view := p.Clone()
 	spec, err := newSpec(view, execRoot, fileExists)
 	if err != nil {
 		return nil, err
 	}
-	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {
-		return nil, err
-	}
 	if modify := p.specModifier(); modify != nil {
 		modify(spec)
+	}
+	if err := spareHostFiles(spec, view, execRoot); err != nil {
+		return nil, err
+	}
+	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {
+		return nil, err
 	}
 	return spec, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *Sockets) Close() error {
 // [NoSocketError] tells what is there instead.
 func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	path := filepath.Join(dir, name)
-	if accepts(ctx, path) {
+	if accepts(ctx, dir, name) {
 		return nil
 	}
 	changed, forget, err := s.watch(dir)
@@ -60,7 +61,7 @@ func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	const maxPause = 50 * time.Millisecond
 	pause := time.Millisecond
 	for {
-		if accepts(ctx, path) {
+		if accepts(ctx, dir, name) {
 			return nil
 		}
 		var bound <-chan time.Time
@@ -136,14 +137,28 @@ func notify(wake chan struct{}) {
 	}
 }
 
-func accepts(ctx context.Context, path string) bool {
+func accepts(ctx context.Context, dir, name string) bool {
+	if !leadsInside(dir, name) {
+		return false
+	}
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
+	conn, err := dialer.DialContext(ctx, "unix", filepath.Join(dir, name))
 	if err != nil {
 		return false
 	}
 	_ = conn.Close()
 	return true
+}
+
+// leadsInside reports whether name, which the process made, is not a link to
+// somebody else's socket. A process may replace it later.
+func leadsInside(dir, name string) bool {
+	within, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	socket, err := filepath.EvalSymlinks(filepath.Join(dir, name))
+	return err == nil && strings.HasPrefix(socket, within+string(filepath.Separator))
 }
 
 // names lists what the process made, to tell a wrong name from a missing one.
@@ -153,6 +168,9 @@ func names(dir string) []string {
 		const enough = 10
 		if err == nil && !entry.IsDir() && len(found) < enough {
 			relative, _ := filepath.Rel(dir, path)
+			if target, err := os.Readlink(path); err == nil {
+				relative += " -> " + target
+			}
 			found = append(found, relative)
 		}
 		return nil

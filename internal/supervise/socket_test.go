@@ -57,6 +57,12 @@ func TestAwaitSocket(t *testing.T) {
 			assert.NilError(t, os.Rename(path+".new", path))
 			return listener
 		}},
+		{"a link to another name", func(t *testing.T, path string) net.Listener {
+			listener, err := net.Listen("unix", path+".real")
+			assert.NilError(t, err)
+			assert.NilError(t, os.Symlink("p.sock.real", path))
+			return listener
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := shortDir(t)
@@ -90,6 +96,26 @@ func TestAwaitSocketNamesWhatIsThere(t *testing.T) {
 	assert.DeepEqual(t, missing.Found, []string{"wrong.sock"})
 	assert.Check(t, is.ErrorIs(err, context.DeadlineExceeded))
 	assert.Check(t, is.ErrorContains(err, `socket "p.sock" does not accept connections, found ["wrong.sock"]`))
+}
+
+// TestAwaitSocketOfSomebodyElse has a process that makes a link to a socket of
+// the host and waits for the daemon to talk to that.
+func TestAwaitSocketOfSomebodyElse(t *testing.T) {
+	others := filepath.Join(shortDir(t), "other.sock")
+	listener, err := net.Listen("unix", others)
+	assert.NilError(t, err)
+	defer listener.Close()
+	dir := shortDir(t)
+	assert.NilError(t, os.Symlink(others, filepath.Join(dir, "p.sock")))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err = newSockets(t).Await(ctx, dir, "p.sock")
+	var missing *NoSocketError
+	assert.Assert(t, errors.As(err, &missing), "%v", err)
+	assert.DeepEqual(t, missing.Found, []string{"p.sock -> " + others})
+	assert.NilError(t, listener.(*net.UnixListener).SetDeadline(time.Unix(1, 0)))
+	_, err = listener.Accept()
+	assert.Check(t, is.ErrorIs(err, os.ErrDeadlineExceeded), "somebody connected")
 }
 
 func TestAwaitSocketWithoutDirectory(t *testing.T) {

@@ -1,0 +1,292 @@
+package plugin_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
+)
+
+// sentinel is a directory of the host that is nobody's business but the
+// host's.
+type sentinel string
+
+// newSentinel makes the directory, as a shared mount, so that what is mounted
+// in it elsewhere and comes back is seen.
+func newSentinel(t *testing.T) sentinel {
+	t.Helper()
+	dir := t.TempDir()
+	assert.NilError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	assert.NilError(t, unix.Mount("", dir, "", unix.MS_SHARED, ""))
+	for _, name := range []string{"etc", "dev/net", "run", "proc", "sys", "data/deep"} {
+		assert.NilError(t, os.MkdirAll(filepath.Join(dir, name), 0o750))
+	}
+	for _, name := range []string{"etc/hosts", "dev/ptmx", "data/precious", "data/deep/file"} {
+		assert.NilError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o640))
+	}
+	assert.NilError(t, os.Symlink("data", filepath.Join(dir, "link")))
+	return sentinel(dir)
+}
+
+// snapshot tells everything about the tree that a change would leave a trace in.
+func (s sentinel) snapshot(t *testing.T) []string {
+	t.Helper()
+	var seen []string
+	assert.NilError(t, filepath.WalkDir(string(s), func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		var is unix.Stat_t
+		if err := unix.Lstat(name, &is); err != nil {
+			return err
+		}
+		seen = append(seen, fmt.Sprintf("%s mode=%o owner=%d:%d links=%d size=%d modified=%d changed=%d",
+			strings.TrimPrefix(name, string(s)), is.Mode, is.Uid, is.Gid, is.Nlink, is.Size, is.Mtim.Nano(), is.Ctim.Nano()))
+		return nil
+	}))
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(string(s)))
+	assert.NilError(t, err)
+	for _, mount := range mounts {
+		seen = append(seen, "mounted "+strings.TrimPrefix(mount.Mountpoint, string(s)))
+	}
+	return seen
+}
+
+// hostile is a plugin that would have the manager or the runtime reach out.
+type hostile struct {
+	name   string
+	links  map[string]string // in the rootfs, to what is below the sentinel if it begins with //
+	change func(c *types.PluginConfig, s sentinel)
+}
+
+func bind(source, destination string, options ...string) types.PluginMount {
+	return types.PluginMount{Name: destination, Type: "bind", Source: &source, Destination: destination, Options: append(options, "rbind", "rw")}
+}
+
+func tmpfs(destination string) types.PluginMount {
+	source := "tmpfs"
+	return types.PluginMount{Name: destination, Type: "tmpfs", Source: &source, Destination: destination}
+}
+
+func hostiles() []hostile {
+	nothing := func(*types.PluginConfig, sentinel) {}
+	return []hostile{
+		{"links at every default mount", map[string]string{
+			"etc": "//etc", "dev": "//dev", "run": "//run", "proc": "//proc", "sys": "//sys",
+		}, func(c *types.PluginConfig, _ sentinel) { c.Network.Type = "host" }},
+		{"relative links at them", map[string]string{
+			"etc": "../../../../../../..//etc", "dev": "../../../../../../..//dev", "run": "../../../../../../..//run",
+		}, nothing},
+		{"links below them", map[string]string{
+			"etc/hosts": "//etc/hosts", "etc/resolv.conf": "//etc/new", "run/docker": "//run", "dev/ptmx": "//dev/ptmx",
+		}, func(c *types.PluginConfig, _ sentinel) { c.Network.Type = "host" }},
+		{"a propagated mount at a link", map[string]string{"data": "//data"},
+			func(c *types.PluginConfig, _ sentinel) { c.PropagatedMount = "/data" }},
+		{"a propagated mount below a link", map[string]string{"data": "//data"},
+			func(c *types.PluginConfig, _ sentinel) { c.PropagatedMount = "/data/new" }},
+		{"a propagated mount in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host")}
+			c.PropagatedMount = "/host/new"
+		}},
+		{"a propagated mount over the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host", "rshared")}
+			c.PropagatedMount = "/host/data"
+		}},
+		{"a mount in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/host/new")}
+		}},
+		{"a mount over the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/host/data")}
+			c.PropagatedMount = "/mnt"
+		}},
+		{"a mount over the host's files that are shared", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host", "rshared"), tmpfs("/host/data")}
+		}},
+		{"a mount in the host's files by a link", map[string]string{"alias": "/host/data"}, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/alias/new")}
+		}},
+		{"a mount in the host's files by a magic link", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/proc/self/root/host/new")}
+		}},
+		{"the host's /run", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "run"), "/run")}
+		}},
+		{"the host's /etc", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "etc"), "/etc")}
+			c.Network.Type = "host"
+		}},
+		{"the host's /dev", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev"), "/dev")}
+			c.Linux.AllowAllDevices = true
+		}},
+		{"the host's /dev by a link", map[string]string{"d": "/dev"}, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev"), "/d")}
+		}},
+		{"a device in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			device := "/dev/net/tun"
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev/net"), "/dev/net")}
+			c.Linux.Devices = []types.PluginDevice{{Name: "tun", Path: &device}}
+		}},
+		{"a working directory in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(string(s), "/host")}
+			c.WorkDir = "/host/new"
+		}},
+		{"a working directory at a link", map[string]string{"work": "//data/new"},
+			func(c *types.PluginConfig, _ sentinel) { c.WorkDir = "/work" }},
+		{"a working directory of the runtime", nil,
+			func(c *types.PluginConfig, _ sentinel) { c.WorkDir = "/proc/self/fd/7" }},
+		{"a socket elsewhere", nil,
+			func(c *types.PluginConfig, _ sentinel) { c.Interface.Socket = "../plugin.sock" }},
+		{"another user", map[string]string{"run/docker": "//run"},
+			func(c *types.PluginConfig, _ sentinel) { c.User = types.PluginConfigUser{UID: 1000, GID: 1000} }},
+	}
+}
+
+// archive is a build context of the hostile plugin.
+func (h hostile) archive(t *testing.T, program []byte, level string, s sentinel) io.ReadCloser {
+	t.Helper()
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Entrypoint = []string{"/probe", listenStep, "wait="}
+	config.Env = []types.PluginEnv{{Name: "LEVEL", Value: &level, Settable: []string{"value"}}}
+	h.change(&config, s)
+	encoded, err := json.Marshal(config)
+	assert.NilError(t, err)
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	add := func(header tar.Header, content []byte) {
+		header.Size = int64(len(content))
+		assert.NilError(t, w.WriteHeader(&header))
+		_, err := w.Write(content)
+		assert.NilError(t, err)
+	}
+	add(tar.Header{Name: "config.json", Typeflag: tar.TypeReg, Mode: 0o644}, encoded)
+	add(tar.Header{Name: "rootfs/", Typeflag: tar.TypeDir, Mode: 0o755}, nil)
+	add(tar.Header{Name: "rootfs/probe", Typeflag: tar.TypeReg, Mode: 0o755}, program)
+	for _, name := range []string{"etc/hosts", "etc/resolv.conf", "dev/console", "run/docker/plugins/old"} {
+		if h.links[name] == "" && h.links[strings.Split(name, "/")[0]] == "" && h.links[path.Dir(path.Dir(name))] == "" {
+			add(tar.Header{Name: "rootfs/" + name, Typeflag: tar.TypeReg, Mode: 0o600}, []byte("the image's"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.links)) {
+		target := strings.Replace(h.links[name], "//", string(s)+"/", 1)
+		add(tar.Header{Name: "rootfs/" + name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777}, nil)
+	}
+	assert.NilError(t, w.Close())
+	return io.NopCloser(&archive)
+}
+
+// everyVerb takes a plugin through all that a manager does. That a step is
+// refused is as good as any other outcome: it is what happens to the host that
+// counts.
+func (w *world) everyVerb(h hostile, program []byte, host string, s sentinel, look func(after string)) {
+	t, ctx := w.t.(*testing.T), context.Background()
+	try := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Logf("%s: %v", what, err)
+		}
+		look(what)
+	}
+	one, two := host+"/group/plugin:v1", host+"/group/plugin:v2"
+	for _, ref := range []string{one, two} {
+		try("create", w.CreateFromContext(ctx, h.archive(t, program, ref, s), &types.PluginCreateOptions{RepoName: ref}))
+		try("push", w.Push(ctx, ref, nil, nil, nil))
+		try("remove", w.Remove(ref, nil))
+	}
+	grants, err := w.Privileges(ctx, named(t, one), nil, nil)
+	try("privileges", err)
+	_, err = w.pull(one, "mine", grants)
+	try("pull", err)
+	enable := func() { try("enable", w.Enable("mine", &backend.PluginEnableConfig{Timeout: 1})) }
+	disable := func() { try("disable", w.Disable("mine", &backend.PluginDisableConfig{ForceDisable: true})) }
+	enable()
+	_, err = w.Status("mine")
+	try("status", err)
+	_, err = w.Logs(ctx, "mine", plugin.LogOptions{})
+	try("logs", err)
+	if p, err := w.Get("mine"); err == nil {
+		_, err = os.Stat(p.ScopedPath("/host/data"))
+		try("scoped path", err)
+	}
+	w.config.LiveRestoreEnabled = !w.config.LiveRestoreEnabled
+	w.restart()
+	look("restart")
+	disable()
+	try("set", w.Set("mine", []string{"LEVEL=3"}))
+	enable()
+	disable()
+	try("upgrade", w.Upgrade(ctx, named(t, two), "mine", nil, nil, grants, nil))
+	enable()
+	_, err = w.List(filters.NewArgs())
+	try("list", err)
+	_, err = w.DiskUsage(ctx)
+	try("disk usage", err)
+	disable()
+	w.checkBut(plugintest.RootCheck{}, "the runtime replaced what the image has")
+	enable()
+	try("remove", w.Remove("mine", &backend.PluginRmConfig{ForceRemove: true}))
+	_, err = w.Prune(ctx)
+	try("prune", err)
+	w.GC()
+	w.Shutdown()
+	look("shutdown")
+}
+
+// TestHostFilesAreLeftAlone takes hostile plugins through every verb, with the
+// fake executor and with runc, beside a tree that must not change.
+func TestHostFilesAreLeftAlone(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	probe := executortest.BuildProbe(t)
+	program, err := os.ReadFile(filepath.Join(probe, "probe"))
+	assert.NilError(t, err)
+	for _, executor := range []struct {
+		name    string
+		new     func(*testing.T) *world
+		program []byte
+	}{
+		{"fake", func(t *testing.T) *world { return newWorld(t) }, nil},
+		{"runc", newRuncWorld, program},
+	} {
+		for _, h := range hostiles() {
+			t.Run(executor.name+"/"+h.name, func(t *testing.T) {
+				s := newSentinel(t)
+				w := executor.new(t)
+				registry := fake.New()
+				host := registry.Start(t)
+				w.config.RegistryService = endpoints{}
+				w.start()
+				before := s.snapshot(t)
+				w.everyVerb(h, executor.program, host, s, func(after string) {
+					t.Helper()
+					assert.Check(t, is.DeepEqual(s.snapshot(t), before), "after %s", after)
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package v2
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/docker/docker/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gotest.tools/v3/assert"
+)
+
+func bindAt(source, destination string) specs.Mount {
+	return specs.Mount{Type: "bind", Source: source, Destination: destination, Options: []string{"rbind"}}
+}
+
+func ofType(typ, destination string, options ...string) specs.Mount {
+	return specs.Mount{Type: typ, Source: typ, Destination: destination, Options: options}
+}
+
+func TestSpareHostFiles(t *testing.T) {
+	host := t.TempDir()
+	for _, name := range []string{"data", "run", "dev/net"} {
+		assert.NilError(t, os.MkdirAll(filepath.Join(host, name), 0o755))
+	}
+	assert.NilError(t, os.Symlink("/proc", filepath.Join(host, "proc")))
+	device := func(path string) func(*specs.Spec) {
+		return func(s *specs.Spec) { s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: path}) }
+	}
+	workDir := func(dir string) func(*specs.Spec) { return func(s *specs.Spec) { s.Process.Cwd = dir } }
+	shared := func(s *specs.Spec) { s.Linux.RootfsPropagation = "rshared" }
+	for _, tc := range []struct {
+		name    string
+		entries []string
+		mounts  []specs.Mount
+		change  func(*specs.Spec)
+		want    string // empty for a spec that is fine
+	}{
+		{name: "nothing"},
+		{name: "mounts in the rootfs", mounts: []specs.Mount{bindAt(host, "/host"), bindAt(host, "/mnt/host"), ofType("tmpfs", "/a/b")}},
+		{name: "links in the rootfs", entries: []string{"rootfs/run -> /var/run", "rootfs/etc -> ../../../etc"}},
+		{name: "a link in the place of /dev", entries: []string{"rootfs/dev -> ../../host/dev"}, want: "/dev is a link in its rootfs, to /host/dev"},
+		{name: "and of /proc", entries: []string{"rootfs/proc -> /"}, want: "/proc is a link in its rootfs, to /:"},
+		{name: "and of /sys", entries: []string{"rootfs/sys -> etc"}, want: "/sys is a link in its rootfs, to /etc"},
+		{
+			name:   "a mount point that the host has",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data")},
+		},
+		{
+			name:   "one that it lacks",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/new")},
+			want:   "its mount at /host/new needs " + host + "/new, which the host does not have",
+		},
+		{
+			name: "one by a link", entries: []string{"rootfs/alias -> host/data"},
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/alias/new")},
+			want:   "its mount at /alias/new needs " + host + "/data/new",
+		},
+		{
+			name:   "one that was covered again",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data"), ofType("tmpfs", "/host/data/new")},
+		},
+		{
+			name:   "one that the host would see mounted",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data")}, change: shared,
+			want: "its mount at /host/data would be mounted on the host at " + host + "/data",
+		},
+		{
+			name:   "one below the plugin's own",
+			mounts: []specs.Mount{ofType("bind", "/mnt"), ofType("tmpfs", "/mnt/new")}, change: shared,
+		},
+		{
+			name:   "one through the kernel's links",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/proc/self/root/host/new")},
+			want:   "its mount at /proc/self/root/host/new leads through /proc",
+		},
+		{
+			name:   "and through the host's",
+			mounts: []specs.Mount{bindAt("/proc", "/p"), ofType("tmpfs", "/p/self/cwd/new")},
+			want:   "its mount at /p/self/cwd/new leads through /proc",
+		},
+		{
+			name:   "one in a file system of its own",
+			mounts: []specs.Mount{ofType("ext4", "/disk"), ofType("tmpfs", "/disk/link/new")},
+			want:   "its mount at /disk/link/new is in a file system, at /disk, that can't be looked at",
+		},
+		{
+			name: "one in a copy", entries: []string{"rootfs/copy/link -> /host"},
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/copy", "tmpcopyup"), ofType("tmpfs", "/copy/link/new")},
+			want:   "its mount at /copy/link/new needs " + host + "/new",
+		},
+		{name: "the host's devices", mounts: []specs.Mount{bindAt(host+"/dev", "/dev")}, change: device("/dev/new")},
+		{
+			name: "the host's devices by a link", entries: []string{"rootfs/d -> dev"},
+			mounts: []specs.Mount{bindAt(host+"/dev", "/d")}, want: "its mount at /d covers /dev",
+		},
+		{
+			name:   "a device that the host has elsewhere",
+			mounts: []specs.Mount{bindAt(host+"/dev/net", "/dev/net")}, change: device("/dev/net/tun"),
+			want: "its device at /dev/net/tun needs " + host + "/dev/net/tun",
+		},
+		{name: "a device", change: device("/dev/a/b")},
+		{name: "a working directory", change: workDir("/new/../newer")},
+		{
+			name: "a working directory of the host", mounts: []specs.Mount{bindAt(host, "/host")},
+			change: workDir("/host/data"),
+		},
+		{
+			name: "one that the host lacks", mounts: []specs.Mount{bindAt(host, "/host")}, change: workDir("/host/new"),
+			want: "its working directory /host/new needs " + host + "/new",
+		},
+		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through /proc"},
+		{name: "one of the runtime by a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 is a link"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, directory := plant(t, "", tc.entries...)
+			p.PluginObj.ID = exampleID
+			spec := oci.DefaultSpec()
+			spec.Process.Cwd = "/"
+			for _, mount := range tc.mounts {
+				if mount.Source == "bind" {
+					mount.Source = filepath.Join(directory, "propagated-mount")
+				}
+				spec.Mounts = append(spec.Mounts, mount)
+			}
+			if tc.change != nil {
+				tc.change(&spec)
+			}
+			err := spareHostFiles(&spec, p, "/exec")
+			if tc.want == "" {
+				assert.NilError(t, err)
+				return
+			}
+			assert.ErrorType(t, err, ErrInvalidSpec{})
+			assert.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+// TestNameResolutionSparesTheHost leaves /etc alone where it is the host's.
+func TestNameResolutionSparesTheHost(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		entries []string
+		mounts  []specs.Mount
+		want    int
+	}{
+		{"nothing there", nil, nil, 2},
+		{"the host's /etc", nil, []specs.Mount{bindAt("/srv/etc", "/etc")}, 0},
+		{"the host's /etc by a link", []string{"rootfs/e -> etc"}, []specs.Mount{bindAt("/srv/etc", "/e")}, 0},
+		{"one of the files", nil, []specs.Mount{bindAt("/srv/hosts", "/etc/hosts")}, 1},
+		{"a file system of its own", nil, []specs.Mount{ofType("tmpfs", "/etc")}, 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := plant(t, "", tc.entries...)
+			assert.Equal(t, len(nameResolution(tc.mounts, treeOf(p, "/exec", tc.mounts), everywhere)), tc.want)
+		})
+	}
+}
