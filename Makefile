@@ -6,6 +6,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 # How often the long forms of the durability harnesses crash a manager.
 crash: N := 1000
+crash: PEER := 300
 powercut: N := 300
 
 .PHONY: help test demo lint bench bench-compare build crash powercut
@@ -42,8 +43,9 @@ bench: ## run the benchmarks, beside docker's package too, and write docs/perfor
 bench-compare: ## compare the benchmarks with those of another commit: REF=
 	cd bench && go run ./compare $(REF)
 
-crash: ## kill managers N times, and write docs/durability.md
+crash: ## kill our manager N times, docker's PEER times, and write docs/durability.md
 	go test -count 1 -timeout 0 -v -run TestKills ./test/crash -kills $(N) -publish $(CURDIR)/docs
+	cd bench && go test -count 1 -timeout 0 -v ./crash -kills $(PEER) -publish $(CURDIR)/docs
 
 powercut: ## cut the power N times for each file system, and write docs/durability.md
 	@test/needs.sh mkfs.xfs

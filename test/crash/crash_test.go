@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"gotest.tools/v3/assert"
 
@@ -49,44 +48,18 @@ func TestKills(t *testing.T) {
 	t.Logf("seed %d", *seeds)
 	random := rand.New(rand.NewPCG(*seeds, 0))
 	driver := newDriver(t)
-	figures := harness.Figures{Harness: "SIGKILL", Subject: "Dovetail", FileSystem: "any"}
+	figures := harness.Figures{Harness: harness.Killed, Subject: harness.Dovetails, FileSystem: "any"}
 	found := map[string]history.State{}
 	for round := range *kills {
-		process, err := driver.Start(*seeds+uint64(round), found)
-		assert.NilError(t, err)
-		awaitInstant(random, process)
-		ledger, err := process.Kill()
-		assert.NilError(t, err)
-		observed, err := driver.Observe()
-		assert.NilError(t, err, "after kill %d", round)
-		lost := ledger.Compare(observed.Plugins, history.Always, history.Always)
-		for _, problem := range append(append(ledger.Problems, lost...), observed.Problems...) {
+		crash, err := driver.Crash(*seeds+uint64(round), random, found)
+		assert.NilError(t, err, "kill %d", round)
+		for _, problem := range append(crash.Lost(), crash.Violations()...) {
 			t.Errorf("kill %d: %s", round, problem)
 		}
-		figures.Crashes++
-		figures.Operations += ledger.Acknowledged(history.Always)
-		figures.Lost += len(lost)
-		figures.Violations += len(observed.Problems) + len(ledger.Problems)
-		found = observed.Plugins
+		figures.Add(crash)
+		found = crash.Observed.Plugins
 	}
-	t.Logf("%d kills, %d operations acknowledged, %d lost, %d violations", figures.Crashes, figures.Operations, figures.Lost, figures.Violations)
+	t.Log(figures)
 	assert.Check(t, figures.Operations > figures.Crashes, "the drivers did next to nothing")
 	assert.NilError(t, harness.Publish(*publish, figures))
-}
-
-// awaitInstant waits for a random instant of a driver's life. Every fifth is
-// early, when its manager starts.
-func awaitInstant(random *rand.Rand, process *harness.Process) {
-	const early, late = 30 * time.Millisecond, 5 * time.Millisecond
-	within := early
-	if random.IntN(5) > 0 {
-		process.Await(random.IntN(60))
-		within = late
-	}
-	instant := time.NewTimer(time.Duration(random.Int64N(int64(within))))
-	defer instant.Stop()
-	select {
-	case <-instant.C:
-	case <-process.Ended():
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"gotest.tools/v3/assert"
 
@@ -56,31 +55,24 @@ func newMachine(t *testing.T, s *shelf, kind fileSystem, binary string) *machine
 	}}
 }
 
-// crash is a power cut and what came after it.
-type crash struct {
-	ledger   *history.Ledger
-	from, to int64 // the cut came between them
-	observed drive.Observation
-}
-
 // run starts a driver, cuts the power at the instant that await waits for, and
 // starts the machine again.
-func (m *machine) run(seed uint64, await func(*harness.Process)) crash {
+func (m *machine) run(seed uint64, await func(*harness.Process)) harness.Crash {
 	m.t.Helper()
 	process, err := m.driver.Start(seed, m.found)
 	assert.NilError(m.t, err)
 	await(process)
-	c := crash{from: history.Now()}
+	c := harness.Crash{From: history.Now()}
 	copied := m.disk.cut()
-	c.to = history.Now()
-	c.ledger, err = process.Kill()
+	c.To = history.Now()
+	c.Ledger, err = process.Kill()
 	assert.NilError(m.t, err)
 
 	m.disk.restart(copied)
 	m.emptyExecRoot()
-	c.observed, err = m.driver.Observe()
+	c.Observed, err = m.driver.Observe()
 	assert.NilError(m.t, err)
-	m.found = c.observed.Plugins
+	m.found = c.Observed.Plugins
 	return c
 }
 
@@ -94,9 +86,6 @@ func (m *machine) emptyExecRoot() {
 	}
 }
 
-// lost returns what the cut took although it had been acknowledged.
-func (c crash) lost() []string { return c.ledger.Compare(c.observed.Plugins, c.from, c.to) }
-
 func TestPowerCuts(t *testing.T) {
 	needRoot(t)
 	binary, err := harness.Build(t.TempDir(), harness.Dovetail)
@@ -106,39 +95,18 @@ func TestPowerCuts(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(*seeds, 0))
 			m := newMachine(t, newShelf(t), kind, binary)
-			figures := harness.Figures{Harness: "power cut", Subject: "Dovetail", FileSystem: kind.name}
+			figures := harness.Figures{Harness: harness.PowerCut, Subject: harness.Dovetails, FileSystem: kind.name}
 			for round := range *cuts {
-				c := m.run(*seeds+uint64(round), func(p *harness.Process) { awaitInstant(random, p) })
-				lost := c.lost()
-				for _, problem := range append(append(c.ledger.Problems, lost...), c.observed.Problems...) {
+				c := m.run(*seeds+uint64(round), func(p *harness.Process) { p.AwaitInstant(random) })
+				for _, problem := range append(c.Lost(), c.Violations()...) {
 					t.Errorf("cut %d: %s", round, problem)
 				}
-				figures.Crashes++
-				figures.Operations += c.ledger.Acknowledged(c.from)
-				figures.Lost += len(lost)
-				figures.Violations += len(c.observed.Problems) + len(c.ledger.Problems)
+				figures.Add(c)
 			}
-			t.Logf("%d cuts, %d operations acknowledged, %d lost, %d violations", figures.Crashes, figures.Operations, figures.Lost, figures.Violations)
+			t.Log(figures)
 			assert.Check(t, figures.Operations > figures.Crashes, "the drivers did next to nothing")
 			assert.NilError(t, harness.Publish(*publish, figures))
 		})
-	}
-}
-
-// awaitInstant waits for a random instant of a driver's life. Every fifth is
-// early, when its manager starts.
-func awaitInstant(random *rand.Rand, process *harness.Process) {
-	const early, late = 30 * time.Millisecond, 5 * time.Millisecond
-	within := early
-	if random.IntN(5) > 0 {
-		process.Await(1 + random.IntN(80))
-		within = late
-	}
-	instant := time.NewTimer(time.Duration(random.Int64N(int64(within))))
-	defer instant.Stop()
-	select {
-	case <-instant.C:
-	case <-process.Ended():
 	}
 }
 
@@ -163,7 +131,7 @@ func TestSabotageIsNoticed(t *testing.T) {
 				m := newMachine(t, newShelf(t), kind, binary)
 				m.driver.Env = []string{"DRIVER_SKIP_SYNC=" + sabotage.skip}
 				m.driver.Step, m.driver.Workers = true, 1
-				figures := harness.Figures{Harness: "power cut", Subject: "Dovetail", FileSystem: kind.name, Sabotage: sabotage.name}
+				figures := harness.Figures{Harness: harness.PowerCut, Subject: harness.Dovetails, FileSystem: kind.name, Sabotage: sabotage.name}
 				for figures.Lost+figures.Violations == 0 {
 					assert.Assert(t, figures.Crashes < enough, "the harness notices nothing")
 					c := m.run(uint64(figures.Crashes), func(p *harness.Process) {
@@ -172,11 +140,9 @@ func TestSabotageIsNoticed(t *testing.T) {
 							p.Await(2 * (verb + 1))
 						}
 					})
-					figures.Crashes++
-					figures.Lost += len(c.lost())
-					figures.Violations += len(c.observed.Problems)
+					figures.Add(c)
 				}
-				t.Logf("noticed at cut %d: %d lost, %d violations", figures.Crashes, figures.Lost, figures.Violations)
+				t.Log("noticed: ", figures)
 				assert.NilError(t, harness.Publish(*publish, figures))
 			})
 		}

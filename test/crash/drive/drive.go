@@ -34,8 +34,7 @@ type Manager interface {
 	Shutdown()
 }
 
-// Transferrer is what a Manager also is that has a registry at its side, with
-// the plugins that [PutVersions] put there.
+// Transferrer is what a Manager also is that has a [Registry] at its side.
 type Transferrer interface {
 	PullVersion(version, name string) error
 	UpgradeVersion(version, name string) error
@@ -60,11 +59,12 @@ const (
 
 // driver is one run of the driver.
 type driver struct {
-	manager Manager
-	verbs   []string
-	turns   <-chan struct{} // a worker takes one before each verb
-	mu      sync.Mutex
-	out     *json.Encoder
+	manager  Manager
+	versions Versions
+	verbs    []string
+	turns    <-chan struct{} // a worker takes one before each verb
+	mu       sync.Mutex
+	out      *json.Encoder
 }
 
 // drive returns when there are no more turns, or its output is gone.
@@ -157,7 +157,7 @@ func (w *worker) call(op history.Operation) error {
 	switch op.Verb {
 	case "create":
 		options := &types.PluginCreateOptions{RepoName: op.Name}
-		return w.manager.CreateFromContext(context.Background(), BuildContext(op.Value), options)
+		return w.manager.CreateFromContext(context.Background(), w.versions.BuildContext(op.Value), options)
 	case "pull":
 		return w.manager.(Transferrer).PullVersion(op.Value, op.Name)
 	case "upgrade":

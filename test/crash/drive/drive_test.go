@@ -112,7 +112,7 @@ func TestLook(t *testing.T) {
 	manager, err := subject.Open(paths)
 	assert.NilError(t, err)
 	options := &types.PluginCreateOptions{RepoName: "p"}
-	assert.NilError(t, manager.CreateFromContext(t.Context(), BuildContext("v2"), options))
+	assert.NilError(t, manager.CreateFromContext(t.Context(), Versions{}.BuildContext("v2"), options))
 	assert.NilError(t, manager.Set("p", []string{"DEBUG=9"}))
 	assert.NilError(t, manager.Enable("p", nil))
 	manager.Shutdown()
@@ -145,13 +145,38 @@ func TestTurns(t *testing.T) {
 
 func TestBuildContextIsItsVersion(t *testing.T) {
 	read := func(version string) string {
-		data, err := io.ReadAll(BuildContext(version))
+		data, err := io.ReadAll(Versions{}.BuildContext(version))
 		assert.NilError(t, err)
 		return string(data)
 	}
 	first, again := read("v1"), read("v1")
 	assert.Check(t, first == again)
 	assert.Check(t, read("v1") != read("v2"))
+}
+
+func TestVersionsComeInLayers(t *testing.T) {
+	files := map[string]string{"plugin": "x"}
+	assert.DeepEqual(t, Versions{OneLayer: true}.layers(files), []map[string]string{files})
+	layers := Versions{}.layers(files)
+	assert.Equal(t, len(layers), 2)
+	assert.Check(t, layers[0]["plugin"] != "x")
+	assert.DeepEqual(t, layers[1], map[string]string{"plugin": "x", "data/.wh.draft": ""})
+}
+
+func TestDifferences(t *testing.T) {
+	dir := t.TempDir()
+	assert.Equal(t, len(Versions{}.Differences(dir, "v1")), 5, "nothing is there")
+	_, files := Versions{}.content("v1")
+	for name, content := range files {
+		assert.NilError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		assert.NilError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	assert.Equal(t, len(Versions{}.Differences(dir, "v1")), 0)
+	assert.NilError(t, os.WriteFile(filepath.Join(dir, "data", "draft"), nil, 0o600))
+	assert.NilError(t, os.Truncate(filepath.Join(dir, "plugin"), 3))
+	assert.DeepEqual(t, Versions{}.Differences(dir, "v1"), []string{
+		filepath.Join(dir, "plugin") + " is not of version v1", filepath.Join(dir, "data", "draft") + " should be deleted",
+	})
 }
 
 func TestDebugOf(t *testing.T) {

@@ -31,6 +31,8 @@ type Subject struct {
 	Open func(Paths) (Manager, error)
 	// Check returns which invariants do not hold, while nothing is under way.
 	Check func(Paths, Manager) []string
+	// Versions are what its plugins are.
+	Versions Versions
 }
 
 // Main is the main function of a driver. With the flag -observe it prints an
@@ -59,7 +61,13 @@ func run(subject Subject, paths Paths, seed uint64, workers int, step, observe b
 	if err != nil {
 		return err
 	}
-	d := &driver{manager: manager, turns: turns(step, os.Stdin), out: json.NewEncoder(os.Stdout)}
+	defer manager.Shutdown()
+	d := &driver{
+		manager:  manager,
+		versions: subject.Versions,
+		turns:    turns(step, os.Stdin),
+		out:      json.NewEncoder(os.Stdout),
+	}
 	return d.drive(seed, workers)
 }
 

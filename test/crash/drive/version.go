@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/docker/docker/api/types"
@@ -20,18 +21,23 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Repository is where a registry has the versions, each under its own tag.
-const Repository = "crash/plugin"
+// Versions are what plugins are installed from. The zero value is of plugins
+// that share no mounts.
+type Versions struct {
+	// PropagatedMount is where they share mounts with the host, in their own
+	// file systems.
+	PropagatedMount string
+	// OneLayer puts them into a registry with one layer, instead of two.
+	OneLayer bool
+}
 
 // content is what one version is: the same version is the same bytes.
-func content(version string) (types.PluginConfig, map[string]string) {
+func (v Versions) content(version string) (types.PluginConfig, map[string]string) {
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Description = version
 	value := history.DefaultDebug
 	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
-	if os.Geteuid() == 0 {
-		config.PropagatedMount = "/data"
-	}
+	config.PropagatedMount = v.PropagatedMount
 	random := rand.New(rand.NewPCG(uint64(len(version)), uint64(version[len(version)-1])))
 	files := map[string]string{"plugin": "program of " + version}
 	for _, size := range []int{0, 100, 5000, 70000} {
@@ -45,34 +51,68 @@ func content(version string) (types.PluginConfig, map[string]string) {
 }
 
 // BuildContext returns a version for a manager to create.
-func BuildContext(version string) io.ReadCloser {
-	return plugintest.BuildContext(content(version))
+func (v Versions) BuildContext(version string) io.ReadCloser {
+	return plugintest.BuildContext(v.content(version))
 }
 
-// PutVersions puts all versions into a registry, for a manager to pull: in two
-// layers, of which the lower one is common to all, and its files but one are
-// replaced or deleted by the upper.
-func PutVersions(r *registry.Registry) error {
-	lower, lowerID, err := pack(map[string]string{"common": "to all versions", "plugin": "a draft", "data/draft": "x"})
-	if err != nil {
-		return err
-	}
-	for i := range versions {
-		version := versionName(i)
-		config, files := content(version)
-		files["data/.wh.draft"] = ""
-		upper, upperID, err := pack(files)
-		if err != nil {
-			return err
+// Differences returns how a plugin's file system differs from what a version
+// brings.
+func (v Versions) Differences(rootfs, version string) []string {
+	_, files := v.content(version)
+	var differences []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		data, err := os.ReadFile(filepath.Join(rootfs, filepath.FromSlash(name)))
+		switch {
+		case err != nil:
+			differences = append(differences, err.Error())
+		case string(data) != files[name]:
+			differences = append(differences, fmt.Sprintf("%s is not of version %s", filepath.Join(rootfs, name), version))
 		}
-		config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{lowerID, upperID}}
+	}
+	if draft := filepath.Join(rootfs, "data", "draft"); exists(draft) {
+		differences = append(differences, draft+" should be deleted")
+	}
+	return differences
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// put puts all versions into a registry, for a manager to pull.
+func (v Versions) put(r *registry.Registry) error {
+	for i := range versions {
+		config, files := v.content(versionName(i))
+		config.Rootfs = &types.PluginConfigRootfs{Type: "layers"}
+		var layers [][]byte
+		for _, files := range v.layers(files) {
+			layer, diffID, err := pack(files)
+			if err != nil {
+				return err
+			}
+			layers = append(layers, layer)
+			config.Rootfs.DiffIds = append(config.Rootfs.DiffIds, diffID)
+		}
 		encoded, err := json.Marshal(config)
 		if err != nil {
 			return err
 		}
-		r.PutPlugin(Repository, version, encoded, lower, upper)
+		r.PutPlugin(repository, versionName(i), encoded, layers...)
 	}
 	return nil
+}
+
+// layers divides a version: the lower layer is common to all versions, and its
+// files but one are replaced or deleted by the upper.
+func (v Versions) layers(files map[string]string) []map[string]string {
+	if v.OneLayer {
+		return []map[string]string{files}
+	}
+	lower := map[string]string{"common": "to all versions", "plugin": "a draft", "data/draft": "x"}
+	upper := maps.Clone(files)
+	upper["data/.wh.draft"] = ""
+	return []map[string]string{lower, upper}
 }
 
 func versionName(index int) string { return fmt.Sprintf("v%d", index) }

@@ -35,6 +35,8 @@ func Build(dir, command string) (binary string, err error) {
 type Driver struct {
 	Binary string
 	Paths  drive.Paths
+	// Dir is its working directory; empty means that of the harness.
+	Dir string
 	// Env is added to the environment.
 	Env []string
 	// Workers is how many verbs are under way at once; zero means 3.
@@ -45,12 +47,19 @@ type Driver struct {
 
 func (d Driver) command(arguments ...string) *exec.Cmd {
 	command := exec.Command(d.Binary, append([]string{"-root", d.Paths.Root, "-exec-root", d.Paths.ExecRoot}, arguments...)...)
+	command.Dir = d.Dir
 	command.Env = append(os.Environ(), d.Env...)
 	return command
 }
 
+// OpenError reports that no manager can be opened on what a driver left.
+type OpenError struct{ Reason string }
+
+func (e *OpenError) Error() string { return "open manager after a crash: " + e.Reason }
+
 // Observe opens a manager in a process of its own, as the next start of a
-// daemon does, and returns what it finds.
+// daemon does, and returns what it finds. The error is an [OpenError] when it
+// can't be opened.
 func (d Driver) Observe() (drive.Observation, error) {
 	command := d.command("-observe")
 	var complaints strings.Builder
@@ -64,7 +73,7 @@ func (d Driver) Observe() (drive.Observation, error) {
 		return drive.Observation{}, fmt.Errorf("observe %s: %w\n%s", d.Paths.Root, err, output)
 	}
 	if observation.Error != "" {
-		return drive.Observation{}, fmt.Errorf("open manager after a crash: %s", observation.Error)
+		return drive.Observation{}, &OpenError{Reason: observation.Error}
 	}
 	return observation, nil
 }
@@ -166,7 +175,18 @@ func (p *Process) Turn() error {
 // Ended is closed when the driver is gone.
 func (p *Process) Ended() <-chan struct{} { return p.read }
 
-// Kill kills the driver and returns what it was told. A driver that ended by
+// Finish lets the driver shut its manager down, and returns what it told. The
+// driver is one with Step.
+func (p *Process) Finish() (*history.Ledger, error) {
+	_ = p.input.Close()
+	<-p.read
+	if err := errors.Join(p.command.Wait(), p.readErr); err != nil {
+		return nil, fmt.Errorf("end driver: %w\n%s", err, p.complaints.String())
+	}
+	return p.ledger, nil
+}
+
+// Kill kills the driver and returns what it told. A driver that ended by
 // itself is an error.
 func (p *Process) Kill() (*history.Ledger, error) {
 	// It fails when the driver is gone, which Wait tells better.

@@ -91,22 +91,3 @@ func TestIsolateOnlyOnce(t *testing.T) {
 	_, ok := Isolate()
 	assert.Check(t, !ok)
 }
-
-func TestPublish(t *testing.T) {
-	dir := t.TempDir()
-	first := Figures{Harness: "SIGKILL", Subject: "Dovetail", FileSystem: "ext4", Crashes: 1, Operations: 5}
-	assert.NilError(t, Publish(dir, first))
-	assert.NilError(t, Publish(dir, Figures{Harness: "power cut", Subject: "Dovetail", FileSystem: "xfs", Sabotage: "sync of records", Crashes: 2, Lost: 1}))
-	first.Crashes = 1000
-	assert.NilError(t, Publish(dir, first))
-	page, err := os.ReadFile(filepath.Join(dir, "durability.md"))
-	assert.NilError(t, err)
-	assert.Equal(t, strings.Count(string(page), "| SIGKILL | Dovetail | ext4 | 1000 | 5 | 0 | 0 | "), 1)
-	assert.Equal(t, strings.Count(string(page), "| SIGKILL |"), 1, "the older figures were not replaced")
-	assert.Equal(t, strings.Count(string(page), "| power cut | xfs | sync of records | 2 | 1 | 0 | "), 1)
-	assert.Equal(t, strings.Count(string(page), "| power cut |"), 1)
-
-	assert.NilError(t, Publish("", first))
-	assert.NilError(t, os.WriteFile(filepath.Join(dir, "durability.json"), []byte("{"), 0o600))
-	assert.ErrorContains(t, Publish(dir, first), "durability.json")
-}

@@ -29,7 +29,7 @@ type Ledger struct {
 	Problems []string
 
 	plugins map[string]*plugin
-	others  []Event // ends of verbs about no plugin
+	others  []Event // ends of verbs about no plugin that succeeded
 }
 
 // plugin is the history of one name.
@@ -41,6 +41,7 @@ type plugin struct {
 type change struct {
 	begun, ended int64 // ended is Always while there was no answer
 	right        Class // the answer that is right
+	failed       bool  // it had another answer, and may have happened or not
 	after        State
 }
 
@@ -57,7 +58,9 @@ func NewLedger(found map[string]State) *Ledger {
 func (l *Ledger) Record(event Event) {
 	if event.Name == "" {
 		if event.Ended {
-			l.others = append(l.others, event)
+			if event.Class == Done {
+				l.others = append(l.others, event)
+			}
 			l.judge(event, Done)
 		}
 		return
@@ -73,7 +76,7 @@ func (l *Ledger) Record(event Event) {
 		return
 	}
 	last := &p.changes[len(p.changes)-1]
-	last.ended = event.At
+	last.ended, last.failed = event.At, event.Class != last.right
 	l.judge(event, last.right)
 }
 
@@ -83,11 +86,14 @@ func (l *Ledger) judge(event Event, right Class) {
 	}
 }
 
+// latest returns the state that the last right answer, or none yet, left.
 func (p *plugin) latest() State {
-	if len(p.changes) == 0 {
-		return p.first
+	for _, change := range slices.Backward(p.changes) {
+		if !change.failed {
+			return change.after
+		}
 	}
-	return p.changes[len(p.changes)-1].after
+	return p.first
 }
 
 // Compare holds what is found after a crash, or on a disk that lost its power,
@@ -107,8 +113,8 @@ func (l *Ledger) Compare(found map[string]State, from, to int64) []string {
 }
 
 // Possible returns the states that a plugin may be found in after a crash that
-// came after from and before to: that of the last answer before it, and those
-// of the verbs that had begun.
+// came after from and before to: that of the last right answer before it, and
+// those of the verbs that had begun.
 func (l *Ledger) Possible(name string, from, to int64) []State {
 	p := l.plugins[name]
 	if p == nil {
@@ -117,7 +123,7 @@ func (l *Ledger) Possible(name string, from, to int64) []State {
 	possible := []State{p.first}
 	for _, change := range p.changes {
 		switch {
-		case change.ended != Always && change.ended <= from:
+		case change.ended != Always && change.ended <= from && !change.failed:
 			possible = []State{change.after}
 		case change.begun <= to:
 			possible = append(possible, change.after)
@@ -136,7 +142,7 @@ func (l *Ledger) Acknowledged(by int64) int {
 	}
 	for _, p := range l.plugins {
 		for _, change := range p.changes {
-			if change.ended != Always && change.ended <= by && change.right == Done {
+			if change.ended != Always && change.ended <= by && change.right == Done && !change.failed {
 				count++
 			}
 		}

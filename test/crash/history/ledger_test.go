@@ -80,14 +80,26 @@ func TestAcknowledged(t *testing.T) {
 }
 
 func TestWrongAnswersAreProblems(t *testing.T) {
+	failed := func(op Operation, at int64) Event {
+		return Event{Operation: op, Ended: true, Class: Unexpected, Error: "disk on fire", At: at}
+	}
 	l := ledgerOf(
-		begin(create, 10), Event{Operation: create, Ended: true, Class: Unexpected, Error: "disk on fire", At: 20},
+		begin(create, 10), failed(create, 20),
 		begin(create, 30), end(create, 40),
-		Event{Operation: Operation{Verb: "collect"}, Ended: true, Class: Unexpected, At: 50},
+		begin(create, 50), end(create, 60),
+		failed(Operation{Verb: "collect"}, 70),
 	)
 	assert.Equal(t, len(l.Problems), 3)
 	assert.Equal(t, l.Problems[0], `{Verb:create Name:p Value:v1 Force:false}: answer "unexpected", want "": disk on fire`)
 	assert.Equal(t, l.Problems[1], `{Verb:create Name:p Value:v1 Force:false}: answer "", want "conflict": `)
+	assert.Equal(t, l.Acknowledged(Always), 1)
+
+	l = ledgerOf(begin(create, 10), failed(create, 20))
+	assert.DeepEqual(t, l.Possible("p", Always, Always), []State{absent, off})
+	l.Record(begin(enable, 30))
+	l.Record(Event{Operation: enable, Ended: true, Class: NotFound, At: 40})
+	assert.Equal(t, len(l.Problems), 1, "what failed is taken not to have happened")
+	assert.DeepEqual(t, l.Possible("p", Always, Always), []State{absent})
 }
 
 func TestNowGoesOn(t *testing.T) {

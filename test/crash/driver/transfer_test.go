@@ -22,7 +22,7 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	assert.NilError(t, err)
 	defer manager.Shutdown()
 
-	assert.NilError(t, manager.CreateFromContext(t.Context(), drive.BuildContext("v1"), created("created:latest")))
+	assert.NilError(t, manager.CreateFromContext(t.Context(), versions().BuildContext("v1"), created("created:latest")))
 	assert.NilError(t, manager.PullVersion("v1", "pulled:latest"))
 	assert.NilError(t, manager.PullVersion("v0", "upgraded:latest"))
 	assert.NilError(t, manager.Set("upgraded:latest", []string{"DEBUG=7"}))
@@ -41,8 +41,8 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	manager.GC()
 	assert.DeepEqual(t, check(paths, manager.Manager, executor), []string(nil))
 
-	_, _, err = manager.reference("not a tag")
+	_, _, err = manager.find("not a tag")
 	assert.ErrorContains(t, err, "invalid reference format")
-	_, _, err = manager.reference("v99")
+	_, _, err = manager.find("v99")
 	assert.Check(t, cerrdefs.IsNotFound(err), "%v", err)
 }
