@@ -164,10 +164,12 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return &operationError{op, s.name(), context.Cause(ctx)}
 	}
-	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: err}
+	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.request.Auth, err)}
 	if status := statusOf(err); status != nil {
-		failure.Host, failure.Err = status.host, status
-		return classify(failure, status)
+		shown := *status
+		shown.message = discreet(s.request.Auth, status.message)
+		failure.Host, failure.Err = status.host, &shown
+		return classify(failure, &shown)
 	}
 	var stalled *StalledError
 	var network *url.Error
@@ -187,7 +189,7 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 		failure.Err = errors.New("not found")
 		return &NotFoundError{failure}
 	case errors.As(err, &network):
-		failure.Host, failure.Err = hostOf(network.URL), network.Err
+		failure.Host, failure.Err = hostOf(network.URL), discreetError(s.request.Auth, network.Err)
 		return &UnavailableError{failure}
 	case errors.Is(err, errConnection), errors.Is(err, io.ErrUnexpectedEOF):
 		return &UnavailableError{failure}

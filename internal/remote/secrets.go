@@ -1,0 +1,52 @@
+package remote
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+
+	registrytypes "github.com/docker/docker/api/types/registry"
+)
+
+// withheld stands for what repeats a secret. What is left of a text would
+// tell where it was, so nothing is.
+const withheld = "(its answer repeats the account's secret, and is not shown)"
+
+// discreet returns text, unless it has a secret of the account in it: some
+// servers repeat in their refusals what they were told.
+func discreet(account *registrytypes.AuthConfig, text string) string {
+	for _, secret := range secretsOf(account) {
+		if strings.Contains(text, secret) {
+			return withheld
+		}
+	}
+	return text
+}
+
+// discreetError is discreet for an error, with all that is in it.
+func discreetError(account *registrytypes.AuthConfig, err error) error {
+	if discreet(account, err.Error()) == withheld {
+		return errors.New(withheld)
+	}
+	return err
+}
+
+// secretsOf lists what nobody else may know of an account, in the forms it is
+// sent in.
+func secretsOf(account *registrytypes.AuthConfig) []string {
+	if account == nil {
+		return nil
+	}
+	secrets := []string{account.Password, account.IdentityToken, account.RegistryToken, account.Auth}
+	if user, secret, err := credentials(account); err == nil {
+		secrets = append(secrets, secret, base64.StdEncoding.EncodeToString([]byte(user+":"+secret)))
+	}
+	var all []string
+	for _, secret := range secrets {
+		if secret != "" {
+			all = append(all, secret, url.QueryEscape(secret), url.PathEscape(secret))
+		}
+	}
+	return all
+}

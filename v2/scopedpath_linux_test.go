@@ -1,0 +1,61 @@
+package v2
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+)
+
+// kernelPath returns where the kernel, confined to root, finds name; ok is
+// false where it finds nothing.
+func kernelPath(t *testing.T, root, name string) (path string, ok bool) {
+	t.Helper()
+	dir, err := os.Open(root)
+	assert.NilError(t, err)
+	defer dir.Close()
+	fd, err := unix.Openat2(int(dir.Fd()), name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	if err != nil {
+		return "", false
+	}
+	defer unix.Close(fd)
+	path, err = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	assert.NilError(t, err)
+	return path, true
+}
+
+// TestScopedPathAgreesWithTheKernel compares, in random trees of hostile
+// links, with what a process confined to the rootfs would find.
+func TestScopedPathAgreesWithTheKernel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	parts := []string{"a", "b", "c", "d", "..", "../..", "/", "."}
+	anyPath := func() string {
+		chosen := make([]string, 1+random.IntN(6))
+		for i := range chosen {
+			chosen[i] = parts[random.IntN(len(parts))]
+		}
+		return strings.Join(chosen, "/")
+	}
+	compared := 0
+	for range 40 {
+		p, directory := plant(t, "", "a", "b/", "rootfs/a/b/c/", "rootfs/b/", "rootfs/c/d")
+		for _, place := range []string{"rootfs/a/a", "rootfs/a/b/d", "rootfs/b/c", "rootfs/c/b", "rootfs/d"} {
+			assert.NilError(t, os.Symlink(anyPath(), filepath.Join(directory, place)))
+		}
+		for range 100 {
+			asked := "/" + anyPath()
+			if want, ok := kernelPath(t, p.Rootfs, asked); ok {
+				assert.Equal(t, p.ScopedPath(asked), want, "asked for %s", asked)
+				compared++
+			}
+		}
+	}
+	assert.Assert(t, compared > 100, "only %d paths were there", compared)
+}
