@@ -108,17 +108,20 @@ func (u *unit) disable(force bool) error {
 	return err
 }
 
-// Inspect returns a copy of what is known about a plugin.
+// Inspect returns a copy of what is known about a plugin, less what
+// [ManagerConfig.Redact] takes out.
 func (pm *Manager) Inspect(refOrID string) (*types.Plugin, error) {
 	p, err := pm.Get(refOrID)
 	if err != nil {
 		return nil, err
 	}
 	snapshot := p.Snapshot()
+	pm.config.Redact(&snapshot)
 	return &snapshot, nil
 }
 
-// List returns copies of the plugins that match, ordered by name. A plugin
+// List returns copies of the plugins that match, ordered by name, less what
+// [ManagerConfig.Redact] takes out. A plugin
 // whose record can't be read is named by its id, and described by what is
 // wrong with it. Filters are
 // enabled, a boolean, and capability, of which the plugin must have any one;
@@ -131,6 +134,7 @@ func (pm *Manager) List(pluginFilters filters.Args) ([]types.Plugin, error) {
 	list := []types.Plugin{}
 	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
 		if snapshot := p.Snapshot(); filter.matches(snapshot) {
+			pm.config.Redact(&snapshot)
 			list = append(list, snapshot)
 		}
 	}

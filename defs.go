@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/authorization"
 	"github.com/docker/docker/registry"
@@ -114,6 +115,13 @@ type ManagerConfig struct {
 	// Hardening takes from all plugins what docker leaves them; the zero value
 	// takes nothing.
 	Hardening Hardening
+	// Redact takes out of what [Manager.Inspect] and [Manager.List] answer
+	// what their callers should not see, for example values of settings that
+	// are secret. It is given a copy, so that neither the plugin, nor its
+	// record, nor how it is run changes; events and [Manager.Get] have
+	// everything. It is called with no lock held, perhaps concurrently. Nil
+	// takes nothing out.
+	Redact func(answer *types.Plugin)
 	// Limits bound what a plugin may cost while it is installed.
 	Limits Limits
 }
@@ -130,6 +138,9 @@ func (c ManagerConfig) withDefaults() ManagerConfig {
 	}
 	if c.LogPluginEvent == nil {
 		c.LogPluginEvent = func(string, string, events.Action) {}
+	}
+	if c.Redact == nil {
+		c.Redact = func(*types.Plugin) {}
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = defaultStartTimeout
