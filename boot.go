@@ -142,7 +142,8 @@ func (u *unit) boot() *supervise.Supervisor {
 	}
 	wished := u.plugin.IsEnabled()
 	alive := u.restore()
-	if alive && !(wished && u.manager.config.LiveRestoreEnabled) {
+	keep := wished && u.manager.config.LiveRestoreEnabled && u.plugin.Validate() == nil
+	if alive && !keep {
 		u.endStray()
 		alive = false
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
@@ -92,7 +90,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	if err != nil {
 		return nil, err
 	}
-	if err := validateConfig(config); err != nil {
+	if err := v2.ValidateConfig(config); err != nil {
 		return nil, err
 	}
 	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{parts.DiffID.String()}}
@@ -138,21 +136,4 @@ func (in *install) put(ctx context.Context, mediaType string, document any) (oci
 		return ocispec.Descriptor{}, in.storageError(err)
 	}
 	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: int64(len(data))}, nil
-}
-
-// validateConfig refuses what would reach out of the plugin's own
-// directories. It lists all problems.
-func validateConfig(config types.PluginConfig) error {
-	var problems []error
-	if socket := config.Interface.Socket; socket != "" && (filepath.Base(socket) != socket || socket == "." || socket == "..") {
-		problems = append(problems, &InvalidError{What: "interface.socket " + socket, Err: errors.New("it is not a plain file name")})
-	}
-	mount := config.PropagatedMount
-	if mount != "" && (!filepath.IsAbs(mount) || filepath.Clean(mount) != strings.TrimRight(mount, "/") || mount == "/") {
-		problems = append(problems, &InvalidError{What: "propagatedMount " + mount, Err: errors.New("it is not a clean absolute path below /")})
-	}
-	if err := errors.Join(problems...); err != nil {
-		return &InvalidError{What: "plugin config", Err: err}
-	}
-	return nil
 }

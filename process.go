@@ -52,6 +52,10 @@ func (p *process) Start() error {
 	if pm.executor == nil {
 		return &phaseError{PhasePrepare, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}}
 	}
+	// The record may be older than the rules.
+	if err := p.unit.plugin.Validate(); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
 	if err := p.connect(); err != nil {
 		return &phaseError{PhasePrepare, err}
 	}
@@ -109,15 +113,19 @@ func (p *process) sharePropagatedMount() error {
 	return shareMounts(dir)
 }
 
-// restore takes over a process that an earlier manager left, if one lives.
+// restore takes over a process that an earlier manager left, if one lives. One
+// whose record is not sound is to be stopped, and is not reached.
 func (p *process) restore() (alive bool, err error) {
 	p.began = time.Now()
 	p.output = newOutput(p.unit)
-	if err := p.connect(); err != nil {
-		return false, err
+	sound := p.unit.plugin.Validate() == nil
+	if sound {
+		if err := p.connect(); err != nil {
+			return false, err
+		}
 	}
 	alive, err = p.unit.manager.executor.Restore(p.id(), p.output.stdout(), p.output.stderr())
-	if alive && err == nil {
+	if alive && sound && err == nil {
 		err = p.sharePropagatedMount()
 	}
 	return alive, err

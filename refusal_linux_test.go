@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	dockererrdefs "github.com/docker/docker/errdefs"
-	"github.com/klauspost/compress/zstd"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -33,6 +31,8 @@ type badInput struct {
 	// published, if set, puts the plugin into the registry; there is no such
 	// build context.
 	published func(r *fake.Registry)
+	// grantable is fine until it is installed without the grants.
+	grantable bool
 
 	want  any      // what the error is, for errors.As
 	says  []string // what names the thing, and the way out
@@ -96,7 +96,7 @@ func (r *refusals) verbs(t *testing.T, bad badInput) map[string]func() error {
 			return err
 		},
 	}
-	if bad.layers != nil || bad.packed != nil {
+	if bad.layers != nil || bad.packed != nil || bad.grantable {
 		delete(verbs, "ask for grants") // which does not look at layers
 	}
 	if bad.published != nil {
@@ -208,52 +208,4 @@ func (bad badInput) checkError(t *testing.T, err error) {
 	for _, text := range bad.says {
 		assert.Check(t, is.ErrorContains(err, text))
 	}
-}
-
-func badInputs() []badInput { return beyondLimits() }
-
-// beyondLimits has an input for each way to exceed each limit.
-func beyondLimits() []badInput {
-	many := make([]entry, strict.Entries+1)
-	for i := range many {
-		many[i] = regular(fmt.Sprintf("f%d", i), "")
-	}
-	deep := strings.Repeat("deep/", int(strict.Entries)) + "x"
-	large := strings.Repeat("x", int(strict.FileBytes)-1)
-	wordy := regular("wordy", "")
-	wordy.PAXRecords = map[string]string{"comment": large}
-	return []badInput{
-		{name: "large file", limit: "FileBytes", says: []string{`"`, `large"`}, layers: [][]entry{{regular("large", large+"xx")}}},
-		{name: "large files together", limit: "UnpackedBytes", layers: [][]entry{{regular("a", large), regular("b", large)}, {regular("c", large), regular("d", large)}}},
-		{name: "long extended headers", limit: "UnpackedBytes", layers: [][]entry{{wordy, wordy, wordy, wordy}}},
-		{name: "sparse file", limit: "FileBytes", says: []string{`hole"`}, packed: sparse},
-		{name: "many entries", limit: "Entries", layers: [][]entry{many}},
-		{name: "many entries in two layers", limit: "Entries", layers: [][]entry{many[:30], many[20:]}},
-		{name: "directories that no entry names", limit: "Entries", layers: [][]entry{{regular(deep, "")}}},
-		{name: "bomb", limit: "CompressionRatio", packed: bomb},
-		{name: "large config", limit: "ConfigBytes", says: []string{"config"}, config: bytes.Repeat([]byte(" "), int(strict.ConfigBytes)+1)},
-		{name: "large manifest", limit: "ManifestBytes", says: []string{"manifest"}, published: func(r *fake.Registry) {
-			r.PutManifest("group/bad", "latest", fake.MediaTypeManifest, bytes.Repeat([]byte(" "), int(strict.ManifestBytes)+1))
-		}},
-	}
-}
-
-// bomb is zeros, packed as only zstd can.
-func bomb(t *testing.T, prefix string) []byte {
-	t.Helper()
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-	assert.NilError(t, err)
-	defer w.Close()
-	return w.EncodeAll(packed(t, regular(prefix+"zeros", string(make([]byte, strict.FileBytes-1)))), nil)
-}
-
-// sparse is a file that claims to be large, in the form of GNU tar.
-func sparse(t *testing.T, prefix string) []byte {
-	t.Helper()
-	size := fmt.Sprint(strict.FileBytes + 1)
-	layout := "1\n" + size + "\n0\n"
-	e := regular(prefix+"x", layout+strings.Repeat("\x00", 512-len(layout)))
-	// The same length as the keys that the writer wouldn't write.
-	e.PAXRecords = map[string]string{"GNU_sparse.major": "1", "GNU_sparse.minor": "0", "GNU_sparse.name": prefix + "hole", "GNU_sparse.realsize": size}
-	return bytes.ReplaceAll(packed(t, e), []byte("GNU_sparse"), []byte("GNU.sparse"))
 }

@@ -85,7 +85,7 @@ func (pm *Manager) find(ctx context.Context, t transfer) (*found, error) {
 	}
 	config, err := v2.ParseConfig(p.ConfigBytes)
 	if err == nil {
-		err = validateConfig(config)
+		err = v2.ValidateConfig(config)
 	}
 	if err == nil {
 		err = checkDiffIDCount(config, len(p.Layers))

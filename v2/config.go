@@ -19,12 +19,24 @@ func ParseConfig(data []byte) (types.PluginConfig, error) {
 	if err := json.Unmarshal(data, &config); err != nil {
 		var mismatch *json.UnmarshalTypeError
 		if errors.As(err, &mismatch) {
-			_, field, _ := strings.Cut(mismatch.Field, ".") // the first is a type of ours
-			err = fmt.Errorf("%s: a JSON %s is no %s", field, mismatch.Value, mismatch.Type)
+			err = fmt.Errorf("%s: a JSON %s is no %s", fieldName(mismatch.Field), mismatch.Value, mismatch.Type)
 		}
 		return types.PluginConfig{}, ErrInvalidConfig{Err: err}
 	}
 	return config.value(), nil
+}
+
+// fieldName makes the path that encoding/json gives one as in config.json:
+// without the types that are embedded on the way, and in lower case.
+func fieldName(path string) string {
+	var names []string
+	for name := range strings.SplitSeq(path, ".") {
+		if name == "PluginConfig" || name == "PluginConfigInterface" || name == "" {
+			continue
+		}
+		names = append(names, strings.ToLower(name[:1])+name[1:])
+	}
+	return strings.Join(names, ".")
 }
 
 // wirePlugin, wireConfig and wireInterface shadow, level by level, the one

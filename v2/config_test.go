@@ -6,6 +6,7 @@ import (
 
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 )
 
 func TestParseConfigReadsInterfaceTypes(t *testing.T) {
@@ -47,12 +48,20 @@ func TestParseConfigReadsWhatDockerWrites(t *testing.T) {
 }
 
 func TestParseConfigRefuses(t *testing.T) {
-	for _, data := range []string{
-		``, `[]`, `{`, `{"entrypoint":"/bin/sh"}`, `{"interface":{"types":[1]}}`, `{"interface":{"types":"a.b/1"}}`,
+	for data, want := range map[string]string{
+		``:                                "unexpected end of JSON input",
+		`[]`:                              "a JSON array is no",
+		`{`:                               "unexpected end of JSON input",
+		`{"entrypoint":"/bin/sh"}`:        "entrypoint: a JSON string is no []string",
+		`{"interface":{"socket":7}}`:      "interface.socket: a JSON number is no string",
+		`{"linux":{"devices":{}}}`:        "linux.devices: a JSON object is no",
+		`{"interface":{"types":[1]}}`:     "a JSON number is no string",
+		`{"interface":{"types":"a.b/1"}}`: "interface.types: a JSON string is no",
 	} {
 		t.Run(data, func(t *testing.T) {
 			_, err := ParseConfig([]byte(data))
 			assert.ErrorType(t, err, ErrInvalidConfig{})
+			assert.Check(t, is.ErrorContains(err, want))
 		})
 	}
 }

@@ -93,20 +93,52 @@ func (e ErrInvalidSpec) Unwrap() error { return e.Err }
 // InvalidParameter is the error's class.
 func (ErrInvalidSpec) InvalidParameter() {}
 
-// ErrInvalidConfig says that a plugin's config can't be read.
+// ErrInvalidConfig says that a plugin's config can't be read, or asks for what
+// can't be.
 type ErrInvalidConfig struct {
-	// Err is the cause.
+	// Err is the cause, or joins all causes.
 	Err error
 }
 
-// Error tells the cause.
-func (e ErrInvalidConfig) Error() string { return fmt.Sprintf("read plugin config: %v", e.Err) }
+// Error tells the causes, in one line.
+func (e ErrInvalidConfig) Error() string {
+	return "invalid plugin config: " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+}
 
 // Unwrap returns the cause.
 func (e ErrInvalidConfig) Unwrap() error { return e.Err }
 
 // InvalidParameter is the error's class.
 func (ErrInvalidConfig) InvalidParameter() {}
+
+// ErrConfigProblem is one thing that is wrong with a config. It never holds the
+// value of a variable, which may be a secret.
+type ErrConfigProblem struct {
+	// Field is where it is, as in config.json: mounts[0].destination.
+	Field string
+	// Value is what is there, or names what is; it may be empty.
+	Value string
+	// Reason continues field and value to a sentence.
+	Reason string
+}
+
+// maxShownBytes is how much of a value errors show.
+const maxShownBytes = 80
+
+// Error names the field, the value, or its beginning, and the reason.
+func (e ErrConfigProblem) Error() string {
+	value := e.Value
+	if len(value) > maxShownBytes {
+		value = value[:maxShownBytes] + "..."
+	}
+	if value == "" {
+		return e.Field + " " + e.Reason
+	}
+	return fmt.Sprintf("%s %q %s", e.Field, value, e.Reason)
+}
+
+// InvalidParameter is the error's class.
+func (ErrConfigProblem) InvalidParameter() {}
 
 // ErrInvalidRecord says that a plugin's record can't be read.
 type ErrInvalidRecord struct {

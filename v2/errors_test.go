@@ -48,7 +48,8 @@ func TestErrorClassesAndMessages(t *testing.T) {
 			ErrInvalidSpec{Name: "example", Reason: `device "d"`, Err: fs.ErrNotExist}, "invalid parameter",
 			`make spec of plugin "example": device "d": file does not exist`,
 		},
-		{ErrInvalidConfig{Err: fs.ErrNotExist}, "invalid parameter", `read plugin config: file does not exist`},
+		{ErrInvalidConfig{Err: fs.ErrNotExist}, "invalid parameter", `invalid plugin config: file does not exist`},
+		{ErrConfigProblem{Field: "network.type", Value: "x", Reason: "is not known"}, "invalid parameter", `network.type "x" is not known`},
 		{ErrInvalidRecord{Err: fs.ErrNotExist}, "system", `read plugin record: file does not exist`},
 	}
 	for _, tt := range tests {
