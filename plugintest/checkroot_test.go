@@ -108,6 +108,12 @@ func (h *home) blob(member string) string {
 	return h.path("storage", "blobs", "sha256", dgst.Encoded())
 }
 
+// layer is the blob of the layer of the plugin that is off.
+func (h *home) layer() string {
+	dgst := digest.Digest(h.record(h.off)["Blobsums"].([]any)[0].(string))
+	return h.path("storage", "blobs", "sha256", dgst.Encoded())
+}
+
 func TestCheckRootFindsNothingWrong(t *testing.T) {
 	h := newHome(t)
 	assert.NilError(t, os.MkdirAll(h.path("lost+found", "x"), 0o700), "what is not the manager's is not its fault")
@@ -121,79 +127,118 @@ func TestCheckRootFindsNothingWrong(t *testing.T) {
 	assert.ErrorIs(t, plugintest.CheckRoot(h.path("absent"), h.check), os.ErrNotExist)
 }
 
+// place is where there is damage.
+type place bool
+
+const (
+	disk  place = true
+	whole place = false // the disk, beside a manager that knows it otherwise
+)
+
 func TestCheckRootFinds(t *testing.T) {
 	other := strings.Repeat("a", 64)
 	tests := []struct {
 		name   string
 		damage func(h *home)
 		want   string
+		on     place
+		also   int // how many problems follow from it
 	}{
-		{"stage", func(h *home) { h.write("", "tmp", "x", "y") }, "stage tmp/x is left"},
-		{"trash", func(h *home) { h.write("", other+"-removing", "config.json") }, other + "-removing is left"},
-		{"journal", func(h *home) { h.write("", h.off, "upgrade", "config.json") }, "upgrade is left"},
-		{"temporary record", func(h *home) { h.write("", h.off, "config.json.tmp") }, "config.json.tmp is left"},
-		{"no record", func(h *home) { assert.NilError(h.t, os.Remove(h.path(h.off, "config.json"))) }, "read record: open"},
-		{"half a record", func(h *home) { h.write(`{"plugin":`, h.off, "config.json") }, "read record: "},
+		{"stage", func(h *home) { h.write("", "tmp", "x", "y") }, "stage tmp/x is left", whole, 0},
+		{"trash", func(h *home) { h.write("", other+"-removing", "config.json") }, other + "-removing is left", whole, 0},
+		{"journal", func(h *home) { h.write("", h.off, "upgrade", "config.json") }, "upgrade is left", whole, 0},
+		{"temporary record", func(h *home) { h.write("", h.off, "config.json.tmp") }, "config.json.tmp is left", whole, 0},
+		{"no record", func(h *home) { assert.NilError(h.t, os.Remove(h.path(h.off, "config.json"))) }, "read record: open", disk, 0},
+		{"half a record", func(h *home) { h.write(`{"plugin":`, h.off, "config.json") }, "read record: ", disk, 0},
 		{"another's record", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Id"] = other })
-		}, `the record is of plugin "` + other},
+		}, `the record is of plugin "` + other, disk, 0},
 		{"no tag", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Name"] = "off" })
-		}, `"off" is not a name with a tag`},
+		}, `"off" is not a name with a tag`, disk, 0},
 		{"same name", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Name"] = "on:latest" })
-		}, "are both named on:latest"},
+		}, "are both named on:latest", disk, 0},
 		{"no entrypoint", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) {
 				delete(m["plugin"].(map[string]any)["Config"].(map[string]any), "Entrypoint")
 			})
-		}, "the record has no entrypoint"},
+		}, "the record has no entrypoint", disk, 1},
 		{"config of another version", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) {
 				m["plugin"].(map[string]any)["Config"].(map[string]any)["Description"] = "newer"
 			})
-		}, "the record and config sha256:"},
+		}, "the record and config sha256:", disk, 0},
 		{"manifest of another version", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["Manifest"] = h.record(h.on)["Manifest"] })
-		}, "the record and manifest sha256:"},
+		}, "the record and manifest sha256:", disk, 0},
 		{"no digest", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["Manifest"] = "" })
-		}, "the record has no manifest digest"},
-		{"missing blob", func(h *home) { assert.NilError(h.t, os.Remove(h.blob("Config"))) }, "is missing"},
+		}, "the record has no manifest digest", disk, 0},
+		{"no config digest", func(h *home) {
+			h.rewrite(h.off, func(m map[string]any) { delete(m, "Config") })
+		}, "the record has no config digest", disk, 1},
+		{"no name", func(h *home) {
+			h.rewrite(h.off, func(m map[string]any) { delete(m["plugin"].(map[string]any), "Name") })
+		}, `"" is not a name with a tag`, disk, 0},
+		{"no layers", func(h *home) {
+			h.rewrite(h.off, func(m map[string]any) { delete(m, "Blobsums") })
+		}, "the record and manifest sha256:", disk, 0},
+		{"same id", func(h *home) {
+			assert.NilError(h.t, os.CopyFS(h.path(other), os.DirFS(h.path(h.off))))
+		}, "plugin " + other + ": the record is of plugin", disk, 1},
+		{"missing config", func(h *home) { assert.NilError(h.t, os.Remove(h.blob("Config"))) }, "is missing", whole, 0},
+		{"missing manifest", func(h *home) { assert.NilError(h.t, os.Remove(h.blob("Manifest"))) }, "is missing", whole, 0},
+		{"missing layer", func(h *home) { assert.NilError(h.t, os.Remove(h.layer())) }, "is missing", whole, 0},
+		{"corrupt layer", func(h *home) {
+			assert.NilError(h.t, os.Chmod(h.layer(), 0o600))
+			assert.NilError(h.t, os.Truncate(h.layer(), 10))
+		}, "does not have the bytes that its digest says", whole, 0},
 		{"corrupt blob", func(h *home) {
 			assert.NilError(h.t, os.Remove(h.blob("Config")))
 			assert.NilError(h.t, os.WriteFile(h.blob("Config"), []byte("{}"), 0o600))
-		}, "does not have the bytes that its digest says"},
-		{"not a blob", func(h *home) { h.write("", "storage", "blobs", "sha256", "zz") }, "is not the name of a blob"},
+		}, "does not have the bytes that its digest says", whole, 0},
+		{"not a blob", func(h *home) { h.write("", "storage", "blobs", "sha256", "zz") }, "is not the name of a blob", whole, 0},
 		{"garbage", func(h *home) {
 			h.write("x", "storage", "blobs", "sha256", digest.FromString("x").Encoded())
-		}, "is referred to by nobody"},
-		{"abandoned ingest", func(h *home) { h.write("ingest-x", "storage", "ingest", "a", "ref") }, "ingest a (ingest-x) is left"},
-		{"ingest without a name", func(h *home) { h.write("", "storage", "ingest", "a", "data") }, "ingest a () is left"},
-		{"leftover in storage", func(h *home) { h.write("", "storage", ".fsverity-check-1", "x") }, "storage/.fsverity-check-1 is left"},
-		{"no rootfs", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off, "rootfs"))) }, "it has no rootfs"},
-		{"missing file", func(h *home) { assert.NilError(h.t, os.Remove(h.path(h.off, "rootfs", "etc", "name"))) }, "rootfs/etc/name is missing"},
-		{"empty file", func(h *home) { assert.NilError(h.t, os.Truncate(h.path(h.off, "rootfs", "plugin"), 0)) }, "rootfs/plugin has 0 bytes"},
-		{"unknown to the manager", func(h *home) { assert.NilError(h.t, os.CopyFS(h.path(other), os.DirFS(h.path(h.off)))) }, "does not list plugin " + other[:12]},
-		{"known to nobody else", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off))) }, "which is not on disk"},
+		}, "is referred to by nobody", whole, 0},
+		{"abandoned ingest", func(h *home) { h.write("ingest-x", "storage", "ingest", "a", "ref") }, "ingest a (ingest-x) is left", whole, 0},
+		{"ingest without a name", func(h *home) { h.write("", "storage", "ingest", "a", "data") }, "ingest a () is left", whole, 0},
+		{"leftover in storage", func(h *home) { h.write("", "storage", ".fsverity-check-1", "x") }, "storage/.fsverity-check-1 is left", whole, 0},
+		{"no rootfs", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off, "rootfs"))) }, "it has no rootfs", whole, 0},
+		{"rootfs that is a file", func(h *home) {
+			assert.NilError(h.t, os.RemoveAll(h.path(h.off, "rootfs")))
+			h.write("", h.off, "rootfs")
+		}, "it has no rootfs", whole, 0},
+		{"file of another mode", func(h *home) {
+			assert.NilError(h.t, os.Chmod(h.path(h.off, "rootfs", "plugin"), 0o600))
+		}, "rootfs/plugin has mode", whole, 0},
+		{"missing file", func(h *home) { assert.NilError(h.t, os.Remove(h.path(h.off, "rootfs", "etc", "name"))) }, "rootfs/etc/name is missing", whole, 0},
+		{"empty file", func(h *home) { assert.NilError(h.t, os.Truncate(h.path(h.off, "rootfs", "plugin"), 0)) }, "rootfs/plugin has 0 bytes", whole, 0},
+		{"unknown to the manager", func(h *home) { assert.NilError(h.t, os.CopyFS(h.path(other), os.DirFS(h.path(h.off)))) }, "does not list plugin " + other[:12], whole, 2},
+		{"known to nobody else", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off))) }, "which is not on disk", whole, 3},
 		{"memory and disk", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Enabled"] = true })
-		}, "memory and disk differ"},
+		}, "memory and disk differ", whole, 0},
 		{"sockets", func(h *home) {
 			assert.NilError(h.t, os.Mkdir(filepath.Join(h.check.ExecRoot, h.off), 0o700))
-		}, "sockets of plugin"},
+		}, "sockets of plugin", whole, 0},
 		{"orphan run", func(h *home) {
 			h.rewrite(h.on, func(m map[string]any) { m["plugin"].(map[string]any)["Enabled"] = false })
-		}, "runs and is not enabled"},
+		}, "runs and is not enabled", whole, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHome(t)
 			tt.damage(h)
+			if tt.on == disk {
+				h.check = plugintest.RootCheck{}
+			}
 			err := plugintest.CheckRoot(h.root, h.check)
 			var found *plugintest.RootError
 			assert.Assert(t, errors.As(err, &found), "%v", err)
 			assert.ErrorContains(t, found, tt.want)
+			assert.Equal(t, len(found.Problems), 1+tt.also, "%v", found)
 			assert.Equal(t, found.Root, h.root)
 		})
 	}
@@ -215,6 +260,17 @@ var errDeaf = errors.New("deaf")
 
 func (deaf) List(filters.Args) ([]types.Plugin, error) { return nil, errDeaf }
 
+// nameless knows plugins by their ids only.
+type nameless struct{ *plugin.Manager }
+
+func (m nameless) Get(ref string) (*v2.Plugin, error) {
+	p, err := m.Manager.Get(ref)
+	if err == nil && ref != p.GetID() {
+		return nil, errDeaf
+	}
+	return p, err
+}
+
 // forgetful lists what it does not know.
 type forgetful struct{ *plugin.Manager }
 
@@ -222,7 +278,7 @@ func (forgetful) Get(string) (*v2.Plugin, error) { return nil, errDeaf }
 
 func TestCheckRootOfManagerThatFails(t *testing.T) {
 	h := newHome(t)
-	for _, manager := range []plugintest.Inventory{deaf{h.manager}, forgetful{h.manager}} {
+	for _, manager := range []plugintest.Inventory{deaf{h.manager}, forgetful{h.manager}, nameless{h.manager}} {
 		h.check.Manager = manager
 		assert.ErrorContains(t, plugintest.CheckRoot(h.root, h.check), "deaf")
 	}
