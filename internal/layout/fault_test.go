@@ -110,6 +110,27 @@ func TestLeftoverOfUpgradeIsNotTakenForItsSuccessors(t *testing.T) {
 	assert.Equal(t, recovered(t, dir), "second")
 }
 
+// TestSweepBesideRemoval has a plugin removed while what an upgrade left in its
+// directory is swept.
+func TestSweepBesideRemoval(t *testing.T) {
+	dir := t.TempDir()
+	files := &durable.FS{}
+	r := open(t, dir, files)
+	assert.NilError(t, install(r, "old"))
+	assert.NilError(t, os.MkdirAll(filepath.Join(r.journal(id), "rest"), 0o700))
+	removed := false
+	files.Fault = func(s durable.Step) error {
+		if s.Op == "remove" && s.Path == r.journal(id) && s.Done && !removed {
+			removed = true
+			return r.Remove(id)
+		}
+		return nil
+	}
+	assert.NilError(t, r.SweepGarbage())
+	assert.Check(t, removed)
+	assert.Equal(t, recovered(t, dir), "")
+}
+
 func TestInterruptedUpgradeIsCompletedBeforeAnythingElse(t *testing.T) {
 	dir := t.TempDir()
 	files := &durable.FS{}

@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -261,7 +262,13 @@ func (r *Root) SweepGarbage() error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	return r.eachGarbage(r.fs.RemoveAll)
+	return r.eachGarbage(func(path string) error {
+		err := r.fs.RemoveAll(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // what it was left in was removed meanwhile
+		}
+		return err
+	})
 }
 
 // eachGarbage calls do for each directory that is garbage, none of which comes
