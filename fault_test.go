@@ -37,6 +37,7 @@ var errFault = errors.New("injected fault")
 // has two versions of a plugin.
 type faultyWorld struct {
 	*world
+	registry   *fake.Registry
 	repository string
 	grants     types.PluginPrivileges
 	files      durable.FS
@@ -57,10 +58,10 @@ func unstarted(t *testing.T) *faultyWorld {
 	f := &faultyWorld{world: newWorld(t)}
 	f.config.CreateExecutor = f.shareExecutor
 	f.config.RegistryService = endpoints{}
-	r := fake.New()
-	f.repository = r.Start(t) + "/group/plugin:"
+	f.registry = fake.New()
+	f.repository = f.registry.Start(t) + "/group/plugin:"
 	for _, version := range []string{"v1", "v2"} {
-		putVersion(t, r, version)
+		putVersion(t, f.registry, version)
 	}
 	f.files.Fault = func(durable.Step) error {
 		fails := f.fails.Load()

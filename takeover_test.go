@@ -3,11 +3,14 @@
 package plugin_test
 
 import (
+	"context"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
 
+	"github.com/docker/docker/api/types"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
@@ -22,13 +25,34 @@ import (
 func TestOlderManagerHarmsNothing(t *testing.T) {
 	f := newFaultyWorld(t)
 	f.install("p")
+	f.install("off")
 	f.enable("p")
 	older := f.Manager
 	f.start()
 	assert.Check(t, f.alive("p"))
 	before := f.state()
-	var fenced *plugin.FencedError
-	assert.Check(t, errors.As(older.Disable("p", nil), &fenced))
+	grants := f.granted()
+	for name, mutation := range map[string]func() error{
+		"create": func() error {
+			buildContext := plugintest.BuildContext(settable("q"), nil)
+			return older.CreateFromContext(t.Context(), buildContext, &types.PluginCreateOptions{RepoName: "q"})
+		},
+		"pull": func() error {
+			return older.Pull(t.Context(), named(t, f.repository+"v1"), "q", nil, nil, grants, nil)
+		},
+		"upgrade": func() error {
+			return older.Upgrade(t.Context(), named(t, f.repository+"v1"), "off", nil, nil, grants, nil)
+		},
+		"set":     func() error { return older.Set("off", []string{"DEBUG=1"}) },
+		"enable":  func() error { return older.Enable("off", nil) },
+		"disable": func() error { return older.Disable("p", nil) },
+		"remove":  func() error { return older.Remove("p", forced) },
+		"prune":   func() error { _, err := older.Prune(t.Context()); return err },
+	} {
+		var fenced *plugin.FencedError
+		err := mutation()
+		assert.Check(t, errors.As(err, &fenced), "%s: %v", name, err)
+	}
 	// Its supervisor hears of the end of the older run, and must not start one.
 	assert.Check(t, older.HandleExitEvent(f.id("p")))
 	older.GC()
@@ -39,6 +63,37 @@ func TestOlderManagerHarmsNothing(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Check(t, mounted, "the older manager unmounted the newer one's data")
 	f.check("the older manager ended")
+}
+
+// TestTakeoverDuringPull has a newer manager come while an older one of the
+// same process waits for a layer.
+func TestTakeoverDuringPull(t *testing.T) {
+	f := newFaultyWorld(t)
+	f.granted()
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	f.registry.Inject(http.MethodGet, "/blobs/", 1, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			close(reached)
+			<-goOn
+			next.ServeHTTP(w, request)
+		})
+	})
+	older := f.Manager
+	pulled := make(chan error)
+	go func() {
+		pulled <- older.Pull(context.Background(), named(t, f.repository+"v1"), "p", nil, nil, f.grants, nil)
+	}()
+	<-reached
+	assert.NilError(t, f.boot())
+	close(goOn)
+	var fenced *plugin.FencedError
+	err := <-pulled
+	assert.Check(t, errors.As(err, &fenced), "%v", err)
+	older.Shutdown()
+	assert.Equal(t, f.state(), "")
+	f.check("an older manager was pulling")
+	assert.NilError(t, f.pullVersion("v1"))
+	f.check("pulled by the newer manager")
 }
 
 // TestRootOnItsOwnDisk ends a manager whose root, and whose storage, somebody
@@ -76,13 +131,18 @@ func TestMain(m *testing.M) {
 	_, err := plugin.NewManager(plugin.ManagerConfig{
 		Root: root, ExecRoot: root + "-exec",
 		CreateExecutor: func(*plugin.Manager) (plugin.Executor, error) {
-			panic("an executor was made for a root in use")
+			os.Stdout.WriteString("made an executor and ")
+			return nil, nil
 		},
 	})
 	var inUse *plugin.RootInUseError
-	if !errors.As(err, &inUse) || inUse.Root != root {
-		os.Stdout.WriteString("not refused: " + err.Error())
-		os.Exit(1)
+	switch {
+	case err == nil:
+		os.Stdout.WriteString("opened")
+	case errors.As(err, &inUse) && inUse.Root == root:
+		os.Stdout.WriteString("refused")
+	default:
+		os.Stdout.WriteString(err.Error())
 	}
 }
 
@@ -91,11 +151,8 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	w.create("p")
 	w.enable("p")
 	w.leave("a stage of the first", "tmp", "stage", "file")
-	second := exec.Command(os.Args[0])
-	second.Env = append(os.Environ(), "PLUGIN_TEST_SECOND_DAEMON="+w.config.Root)
-	output, err := second.CombinedOutput()
-	assert.NilError(t, err, "%s", output)
-	_, err = os.Stat(w.config.Root + "/tmp/stage/file")
+	assert.Equal(t, secondDaemon(t, w.config.Root), "refused")
+	_, err := os.Stat(w.config.Root + "/tmp/stage/file")
 	assert.NilError(t, err, "the second daemon swept what the first was working on")
 	_, err = os.Stat(w.config.Root + "-exec")
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
@@ -103,4 +160,18 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	w.check("a second daemon was refused")
 	w.restart()
 	w.checkBut(plugintest.RootCheck{}, "restarted")
+
+	w.Shutdown()
+	assert.Equal(t, secondDaemon(t, w.config.Root), "made an executor and opened")
+	assert.NilError(t, os.RemoveAll(w.config.Root+"-exec"))
+}
+
+// secondDaemon starts another process on root, and returns what it says.
+func secondDaemon(t *testing.T, root string) string {
+	t.Helper()
+	second := exec.Command(os.Args[0])
+	second.Env = append(os.Environ(), "PLUGIN_TEST_SECOND_DAEMON="+root)
+	output, err := second.Output()
+	assert.NilError(t, err, "%s", output)
+	return string(output)
 }

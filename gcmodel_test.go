@@ -1,0 +1,157 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// collectionWorld is a manager beside a registry that has few versions of a
+// plugin, which share a layer with each other.
+type collectionWorld struct {
+	*faultyWorld
+	versions []string
+}
+
+// installer is the only one who changes its plugins.
+type installer struct {
+	w      *collectionWorld
+	random *rand.Rand
+	names  []string
+	model  map[string]string // the version of each installed plugin
+}
+
+// act calls one verb and compares its answer with the model's.
+func (i *installer) act(ctx context.Context) error {
+	name := i.names[i.random.IntN(len(i.names))]
+	version := i.w.versions[i.random.IntN(len(i.w.versions))]
+	_, installed := i.model[name]
+	switch verb := i.random.IntN(10); {
+	case verb < 3:
+		err := i.pull(ctx, name, version)
+		return i.judge("pull", err, installed, cerrdefs.IsConflict, func() { i.model[name] = version })
+	case verb < 5:
+		buildContext := plugintest.BuildContext(settable(version), map[string]string{"plugin": version})
+		err := i.w.CreateFromContext(ctx, buildContext, &types.PluginCreateOptions{RepoName: name})
+		return i.judge("create", err, installed, cerrdefs.IsConflict, func() { i.model[name] = version })
+	case verb < 7:
+		ref := named(i.w.t, i.w.repository+version)
+		err := i.w.Upgrade(ctx, ref, name, nil, nil, i.w.grants, nil)
+		return i.judge("upgrade", err, !installed, cerrdefs.IsNotFound, func() { i.model[name] = version })
+	case verb < 9:
+		err := i.w.Remove(name, nil)
+		return i.judge("remove", err, !installed, cerrdefs.IsNotFound, func() { delete(i.model, name) })
+	default:
+		_, err := i.w.Prune(ctx)
+		return err
+	}
+}
+
+// errChangedMind ends a pull that its user gave up.
+var errChangedMind = errors.New("changed my mind")
+
+// pull pulls; one time in four its user gives up at the first news of it.
+func (i *installer) pull(ctx context.Context, name, version string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var progress io.Writer = io.Discard
+	if i.random.IntN(4) == 0 {
+		progress = writerFunc(func() { cancel(errChangedMind) })
+	}
+	return i.w.Pull(ctx, named(i.w.t, i.w.repository+version), name, nil, nil, i.w.grants, progress)
+}
+
+// writerFunc is called whenever something is written.
+type writerFunc func()
+
+func (f writerFunc) Write(data []byte) (int, error) {
+	f()
+	return len(data), nil
+}
+
+func (i *installer) judge(verb string, err error, refused bool, refusal func(error) bool, apply func()) error {
+	switch {
+	case refused && refusal(err), errors.Is(err, errChangedMind), errors.Is(err, context.Canceled):
+		return nil
+	case refused || err != nil:
+		return fmt.Errorf("%s: refused %v: %w", verb, refused, err)
+	}
+	apply()
+	return nil
+}
+
+// TestCollectionAgainstModel pulls, creates, upgrades, removes and collects at
+// random and at once. In the end each plugin is of the version that its owner
+// was told of, and there are exactly the blobs that plugins refer to.
+func TestCollectionAgainstModel(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	w := &collectionWorld{faultyWorld: newFaultyWorld(t), versions: []string{"v1", "v2", "v3"}}
+	putVersion(t, w.registry, "v3")
+	w.granted()
+	const installers, plugins, steps = 5, 3, 40
+	ctx, stop := context.WithCancel(t.Context())
+	var collector, working sync.WaitGroup
+	collector.Go(func() {
+		for ctx.Err() == nil {
+			w.GC()
+		}
+	})
+	all := make([]*installer, installers)
+	for k := range all {
+		i := &installer{w: w, random: rand.New(rand.NewPCG(seed, uint64(k))), model: map[string]string{}}
+		for n := range plugins {
+			i.names = append(i.names, fmt.Sprintf("collection/owner%d-%d:latest", k, n))
+		}
+		all[k] = i
+		working.Go(func() {
+			for step := range steps {
+				if err := i.act(t.Context()); err != nil {
+					t.Errorf("owner %d, step %d: %v", k, step, err)
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+	stop()
+	collector.Wait()
+	w.compare(all)
+	w.Shutdown()
+	assert.NilError(t, w.boot())
+	w.compare(all)
+}
+
+// compare holds what is there against what the installers were told.
+func (w *collectionWorld) compare(all []*installer) {
+	w.t.Helper()
+	var want []string
+	for _, i := range all {
+		for name, version := range i.model {
+			want = append(want, fmt.Sprintf("%s false [DEBUG=0] %q", name, version))
+		}
+	}
+	slices.Sort(want)
+	assert.Equal(w.t, w.state(), strings.Join(want, "\n"))
+	w.check("all is still") // every referenced blob is there, and no other
+	_, err := w.Prune(w.t.Context())
+	assert.NilError(w.t, err)
+	ingests, err := os.ReadDir(w.config.Root + "/storage/ingest")
+	assert.NilError(w.t, err)
+	assert.Equal(w.t, len(ingests), 0, "a pull that was given up left something for ever")
+}

@@ -1,0 +1,118 @@
+//go:build linux
+
+package plugin_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/filters"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+)
+
+// record returns the record of an installed plugin as it is on disk.
+func (w *world) record(id string) string {
+	w.t.Helper()
+	data, err := os.ReadFile(filepath.Join(w.config.Root, id, "config.json"))
+	assert.NilError(w.t, err)
+	return string(data)
+}
+
+// TestRecordOfALaterVersion has each verb rewrite a record that says things
+// which this version knows nothing of.
+func TestRecordOfALaterVersion(t *testing.T) {
+	f := newFaultyWorld(t)
+	assert.NilError(t, f.pullVersion("v1"))
+	id := f.id("p")
+	f.Shutdown()
+	var members map[string]any
+	assert.NilError(t, json.Unmarshal([]byte(f.record(id)), &members))
+	inner := members["plugin"].(map[string]any)
+	members["Later"] = map[string]any{"top": []any{1.5, nil}}
+	inner["Later"] = "plugin"
+	inner["Settings"].(map[string]any)["Later"] = "settings"
+	inner["Config"].(map[string]any)["Later"] = "config"
+	encoded, err := json.Marshal(members)
+	assert.NilError(t, err)
+	f.leave(string(encoded), id, "config.json")
+	assert.NilError(t, f.boot())
+
+	all := []string{`"Later":{"top":[1.5,null]}`, `"Later":"plugin"`, `"Later":"settings"`, `"Later":"config"`}
+	for _, step := range []struct {
+		name string
+		do   func() error
+		kept []string
+	}{
+		{"boot", func() error { return nil }, all},
+		{"set", func() error { return f.Set("p", []string{"DEBUG=1"}) }, all},
+		{"enable", func() error { return f.Enable("p", nil) }, all},
+		{"disable", func() error { return f.Disable("p", nil) }, all},
+		// What was said of the older version's config and settings need not be
+		// true of the newer one.
+		{"upgrade", func() error { return f.upgrade(f.repository+"v2", "p", f.granted()) }, all[:1]},
+		{"boot again", func() error { f.Shutdown(); return f.boot() }, all[:1]},
+	} {
+		assert.NilError(t, step.do(), step.name)
+		for _, kept := range step.kept {
+			assert.Check(t, is.Contains(f.record(id), kept), step.name)
+		}
+	}
+}
+
+func TestBrokenRecordIsKeptAndListed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		damage func(path string) error
+		reason string
+	}{
+		{"cut off", func(path string) error { return os.Truncate(path, 100) }, "unexpected end of JSON input"},
+		{"empty", func(path string) error { return os.Truncate(path, 0) }, "unexpected end of JSON input"},
+		{"not JSON", func(path string) error { return os.WriteFile(path, []byte("\x00\x00"), 0o600) }, "invalid character"},
+		{"another's", func(path string) error {
+			return os.WriteFile(path, []byte(`{"plugin":{"Id":"`+strings.Repeat("a", 64)+`","Name":"x:latest"}}`), 0o600)
+		}, "the record is of plugin"},
+		{"gone", os.Remove, "no such file or directory"},
+		{"a directory", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "is a directory"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t).start()
+			broken, fine := w.create("broken"), w.create("fine")
+			w.Shutdown()
+			assert.NilError(t, tt.damage(filepath.Join(w.config.Root, broken, "config.json")))
+			before := w.tree()
+			w.start()
+			w.GC()
+			var unreadable *plugin.BrokenError
+			for _, verb := range []func() error{
+				func() error { return w.Enable(broken, nil) },
+				func() error { return w.Disable(broken, nil) },
+				func() error { return w.Set(broken, []string{"A=1"}) },
+				func() error { _, err := w.Inspect(broken); return err },
+			} {
+				err := verb()
+				assert.Check(t, errors.As(err, &unreadable), "%v", err)
+			}
+			assert.DeepEqual(t, w.tree(), before)
+
+			list, err := w.List(filters.NewArgs())
+			assert.NilError(t, err)
+			described := map[string]string{}
+			for _, p := range list {
+				described[p.ID] = p.Config.Description
+			}
+			assert.Equal(t, len(described), 2)
+			assert.Check(t, is.Contains(described[broken], "broken: "))
+			assert.Check(t, is.Contains(described[broken], tt.reason))
+			w.enable(fine)
+			assert.NilError(t, w.Remove(broken, nil))
+			w.check("the broken plugin was removed")
+		})
+	}
+}
