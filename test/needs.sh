@@ -9,9 +9,11 @@ missing() {
 	exit 1
 }
 
-# package COMMAND prints the Debian package that has it.
+# package COMMAND prints the Debian packages that it takes.
 package() {
 	case $1 in
+	gcc) echo gcc libc6-dev ;;
+	mkfs.ext4) echo e2fsprogs ;;
 	mkfs.xfs) echo xfsprogs ;;
 	*) echo "$1" ;;
 	esac
