@@ -31,7 +31,7 @@ func BenchmarkSync(b *testing.B) {
 	for _, shape := range []struct {
 		name        string
 		count, size int
-	}{{"100x1MiB", 100, 1 << 20}, {"4000x4KiB", 4000, 4 << 10}} {
+	}{{"100x1MiB", 100, 1 << 20}, {"20000x4KiB", 20000, 4 << 10}} {
 		layer := layerOf(b, shape.count, shape.size)
 		for _, way := range []struct {
 			name  string
