@@ -19,6 +19,14 @@
 // form of docker's routers and joins them to [NewRouter] in [NewMux]; one that
 // has docker's own API server hands it NewRouter.
 //
+// # Slow and excessive clients
+//
+// [NewServer] bounds headers. The handlers bound the bodies: 2 MiB each, but
+// for build contexts, which the backend limits. A client that sends nothing
+// for a minute while it is waited for is given up, and one that does not read
+// progress for a minute altogether counts as gone, which cancels what it asked
+// for. A large upload that moves, however slowly, is taken to its end.
+//
 // # Answers
 //
 // An error is answered as {"message": …} with the status of its class, as

@@ -57,7 +57,7 @@ func (p *plugins) remove(_ context.Context, _ http.ResponseWriter, r *http.Reque
 
 func (p *plugins) set(_ context.Context, w http.ResponseWriter, r *http.Request, vars map[string]string) error {
 	var args []string
-	if err := readJSON(w, r, &args); err != nil {
+	if err := httputils.ReadJSON(r, &args); err != nil {
 		return err
 	}
 	if err := p.backend.Set(vars["name"], args); err != nil {

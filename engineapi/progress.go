@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/docker/docker/pkg/streamformatter"
 )
@@ -12,17 +13,22 @@ import (
 // progressStream is the body of an answer that reports progress. Every write
 // reaches the client at once. Before the first one the status of the answer
 // is still open; see finish. It may be written to concurrently.
+//
+// The verb waits for a client that does not read, perhaps with a plugin's lock
+// held: for as long as patience altogether, then the client counts as gone.
 type progressStream struct {
-	w     http.ResponseWriter
-	flush func() error
+	w       http.ResponseWriter
+	control *http.ResponseController
 
 	mu       sync.Mutex
+	left     time.Duration // of the patience
 	started  bool
 	finished bool
+	broken   error
 }
 
 func newProgressStream(w http.ResponseWriter) *progressStream {
-	return &progressStream{w: w, flush: http.NewResponseController(w).Flush}
+	return &progressStream{w: w, control: http.NewResponseController(w), left: patience}
 }
 
 // Write sends message. After finish it is an error: the response is gone.
@@ -35,16 +41,24 @@ func (s *progressStream) Write(message []byte) (int, error) {
 	return s.writeLocked(message)
 }
 
-func (s *progressStream) writeLocked(message []byte) (int, error) {
+func (s *progressStream) writeLocked(message []byte) (n int, err error) {
+	if s.broken != nil {
+		return 0, s.broken
+	}
 	if !s.started {
 		s.started = true
 		s.w.Header().Set("Content-Type", "application/json")
 	}
-	n, err := s.w.Write(message)
-	if err != nil {
-		return n, err
+	began := time.Now()
+	// Servers that have no deadlines have their own way with such clients.
+	_ = s.control.SetWriteDeadline(began.Add(s.left))
+	if n, err = s.w.Write(message); err == nil {
+		err = s.control.Flush()
 	}
-	return n, s.flush()
+	_ = s.control.SetWriteDeadline(time.Time{})
+	s.left -= time.Since(began)
+	s.broken = err
+	return n, err
 }
 
 // finish ends the answer of a verb that returned err. With nothing streamed

@@ -4,18 +4,8 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/types/registry"
 )
-
-// maxBody bounds a JSON body: the settings or privileges of one plugin, which
-// a config of at most 1 MiB describes.
-const maxBody = 2 << 20
-
-func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	return httputils.ReadJSON(r, into)
-}
 
 // metaHeaders returns the headers of r that are meant for the registry, those
 // called X-Meta-*, and no others: the rest, with its credentials and cookies,

@@ -16,23 +16,23 @@ func NewHandler(backend Backend) http.Handler {
 func NewRouter(backend Backend) router.Router {
 	p := &plugins{backend: backend}
 	all := routes{
-		router.NewGetRoute("/plugins", p.list),
-		router.NewGetRoute("/plugins/privileges", p.privileges),
-		router.NewGetRoute("/plugins/{name:.*}/json", p.inspect),
-		router.NewPostRoute("/plugins/create", p.create),
-		router.NewPostRoute("/plugins/pull", p.pull),
-		router.NewPostRoute("/plugins/{name:.*}/enable", p.enable),
-		router.NewPostRoute("/plugins/{name:.*}/disable", p.disable),
-		router.NewPostRoute("/plugins/{name:.*}/set", p.set),
-		router.NewPostRoute("/plugins/{name:.*}/upgrade", p.upgrade),
-		router.NewPostRoute("/plugins/{name:.*}/push", p.push),
-		router.NewDeleteRoute("/plugins/{name:.*}", p.remove),
+		router.NewGetRoute("/plugins", bounded(p.list)),
+		router.NewGetRoute("/plugins/privileges", bounded(p.privileges)),
+		router.NewGetRoute("/plugins/{name:.*}/json", bounded(p.inspect)),
+		router.NewPostRoute("/plugins/create", moving(p.create)),
+		router.NewPostRoute("/plugins/pull", bounded(p.pull)),
+		router.NewPostRoute("/plugins/{name:.*}/enable", bounded(p.enable)),
+		router.NewPostRoute("/plugins/{name:.*}/disable", bounded(p.disable)),
+		router.NewPostRoute("/plugins/{name:.*}/set", bounded(p.set)),
+		router.NewPostRoute("/plugins/{name:.*}/upgrade", bounded(p.upgrade)),
+		router.NewPostRoute("/plugins/{name:.*}/push", bounded(p.push)),
+		router.NewDeleteRoute("/plugins/{name:.*}", bounded(p.remove)),
 	}
 	if observer, ok := backend.(Observer); ok {
 		o := observed{observer}
 		all = append(all,
-			router.NewGetRoute("/plugins/{name:.*}/status", o.status),
-			router.NewGetRoute("/plugins/{name:.*}/logs", o.logs))
+			router.NewGetRoute("/plugins/{name:.*}/status", bounded(o.status)),
+			router.NewGetRoute("/plugins/{name:.*}/logs", bounded(o.logs)))
 	}
 	return all
 }

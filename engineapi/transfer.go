@@ -48,7 +48,7 @@ func (p *plugins) pull(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		return err
 	}
 	var granted types.PluginPrivileges
-	if err := readJSON(w, r, &granted); err != nil {
+	if err := httputils.ReadJSON(r, &granted); err != nil {
 		return err
 	}
 
@@ -71,7 +71,7 @@ func (p *plugins) upgrade(ctx context.Context, w http.ResponseWriter, r *http.Re
 		return err
 	}
 	var granted types.PluginPrivileges
-	if err := readJSON(w, r, &granted); err != nil {
+	if err := httputils.ReadJSON(r, &granted); err != nil {
 		return err
 	}
 

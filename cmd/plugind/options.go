@@ -19,6 +19,7 @@ type options struct {
 	root               string
 	execRoot           string
 	host               string
+	group              string
 	runtime            string
 	containerd         string
 	liveRestore        bool
@@ -48,6 +49,7 @@ func newCommand() *cobra.Command {
 	flags.StringVar(&o.root, "root", "/var/lib/plugind", "directory of persistent data")
 	flags.StringVar(&o.execRoot, "exec-root", "/run/plugind", "directory of sockets and runtime state")
 	flags.StringVarP(&o.host, "host", "H", "unix:///run/plugind.sock", "socket to serve the API on")
+	flags.StringVarP(&o.group, "group", "G", "", "group that may use the socket, by name or number (default root's own)")
 	flags.StringVar(&o.runtime, "runtime", "runc", "OCI runtime, by name or path")
 	flags.StringVar(&o.containerd, "containerd", "", "run plugins by the containerd at this address")
 	flags.BoolVar(&o.liveRestore, "live-restore", false, "leave plugins running when plugind ends")
@@ -66,6 +68,9 @@ func (o options) validate() error {
 		}
 	}
 	if _, err := o.socket(); err != nil {
+		problems = append(problems, err)
+	}
+	if _, err := o.groupID(); err != nil {
 		problems = append(problems, err)
 	}
 	if o.runtime == "" {

@@ -23,6 +23,8 @@ func TestOptionsRefused(t *testing.T) {
 		{"tcp host", func(o *options) { o.host = "tcp://0.0.0.0:2375" }, `--host "tcp://0.0.0.0:2375": give a socket such as unix:///run/plugind.sock`},
 		{"relative host", func(o *options) { o.host = "unix://c" }, `--host "unix://c": give a socket such as unix:///run/plugind.sock`},
 		{"long host", func(o *options) { o.host = "unix:///" + strings.Repeat("x", 107) }, `the path has 108 bytes, and a socket's at most 107`},
+		{"unknown group", func(o *options) { o.group = "no-such-group" }, `--group "no-such-group": there is no such group`},
+		{"negative group", func(o *options) { o.group = "-2" }, `--group "-2": there is no such group`},
 		{"no runtime", func(o *options) { o.runtime = "" }, `--runtime is empty: give a name such as runc or a path`},
 		{"all of it", func(o *options) { *o = options{} }, "--root \"\": give an absolute path\n--exec-root \"\": give an absolute path\n--host \"\": give a socket such as unix:///run/plugind.sock\n--runtime is empty"},
 	} {

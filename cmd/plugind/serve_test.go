@@ -8,78 +8,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"gotest.tools/v3/assert"
 )
-
-// abandon leaves a socket at path that nothing listens on, as a process that
-// was killed does.
-func abandon(t testing.TB, path string) {
-	t.Helper()
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
-	assert.NilError(t, err)
-	listener.SetUnlinkOnClose(false)
-	assert.NilError(t, listener.Close())
-}
-
-func TestListenReplacesAnAbandonedSocket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	abandon(t, path)
-	listener, err := options{host: "unix://" + path}.listen()
-	assert.NilError(t, err)
-	found, err := os.Stat(path)
-	assert.NilError(t, err)
-	assert.Equal(t, found.Mode(), os.ModeSocket|0o660)
-	assert.NilError(t, listener.Close())
-	_, err = os.Stat(path)
-	assert.ErrorIs(t, err, os.ErrNotExist)
-}
-
-func TestListenRefuses(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		prepare func(t *testing.T, path string)
-		message string
-		is      error
-	}{
-		{"a live socket", func(t *testing.T, path string) {
-			listener, err := net.Listen("unix", path)
-			assert.NilError(t, err)
-			t.Cleanup(func() { assert.Check(t, listener.Close()) })
-		}, "another process serves it", nil},
-		{"a file", func(t *testing.T, path string) {
-			assert.NilError(t, os.WriteFile(path, []byte("mine"), 0o600))
-			t.Cleanup(func() {
-				kept, err := os.ReadFile(path)
-				assert.Check(t, err)
-				assert.Check(t, string(kept) == "mine")
-			})
-		}, "there is a file that is no socket", nil},
-		{"a directory that is none", func(t *testing.T, path string) {
-			assert.NilError(t, os.Remove(filepath.Dir(path)))
-			assert.NilError(t, os.WriteFile(filepath.Dir(path), nil, 0o600))
-		}, "", syscall.ENOTDIR},
-		{"a directory that is not there", func(t *testing.T, path string) {
-			assert.NilError(t, os.Remove(filepath.Dir(path)))
-		}, "", os.ErrNotExist},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			directory := filepath.Join(t.TempDir(), "d")
-			assert.NilError(t, os.Mkdir(directory, 0o700))
-			path := filepath.Join(directory, "s")
-			tc.prepare(t, path)
-			_, err := options{host: "unix://" + path}.listen()
-			assert.ErrorContains(t, err, "listen on unix://"+path+": "+tc.message)
-			if tc.is != nil {
-				assert.ErrorIs(t, err, tc.is)
-			}
-		})
-	}
-}
 
 func TestDrainLetsRequestsEnd(t *testing.T) {
 	listener, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))

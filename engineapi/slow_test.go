@@ -1,0 +1,257 @@
+package engineapi
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/registry"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+// pipes is a listener whose connections are in memory, without buffers, and
+// keep a test's virtual time.
+type pipes struct {
+	connections chan net.Conn
+	closed      chan struct{}
+	once        sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case connection := <-p.connections:
+		return connection, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: "pipe"} }
+
+// connect serves backend and returns a client's end of a connection, and what
+// ends both.
+func connect(t *testing.T, backend Backend) (client net.Conn, end func()) {
+	t.Helper()
+	p := &pipes{connections: make(chan net.Conn), closed: make(chan struct{})}
+	server := NewServer(NewHandler(backend))
+	served := make(chan error)
+	go func() { served <- server.Serve(p) }()
+	client, theirs := net.Pipe()
+	p.connections <- theirs
+	return client, func() {
+		client.Close()
+		assert.Check(t, server.Close())
+		assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
+	}
+}
+
+func send(t *testing.T, client net.Conn, text string) {
+	t.Helper()
+	_, err := io.WriteString(client, text)
+	assert.NilError(t, err)
+}
+
+func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
+
+const (
+	createHead = "POST /plugins/create?name=foo HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n"
+	setHead    = "POST /plugins/foo/set HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+
+// TestMovingUploadLives sends a little just before patience ends, for an hour.
+func TestMovingUploadLives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		backend := &recorder{}
+		client, end := connect(t, backend)
+		defer end()
+		send(t, client, createHead)
+		for range 60 {
+			time.Sleep(patience - time.Millisecond)
+			send(t, client, chunk("0123456789"))
+		}
+		send(t, client, "0\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		assert.NilError(t, err)
+		assert.Equal(t, answer.StatusCode, http.StatusNoContent)
+		assert.DeepEqual(t, backend.recorded(), []string{"create foo from 600 bytes"})
+	})
+}
+
+// TestSilentClientsAreGivenUp has clients stop in the middle.
+func TestSilentClientsAreGivenUp(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		sent   string
+		after  time.Duration
+		answer string
+	}{
+		{"in the headers", "GET /plugins HTTP/1.1\r\nHost", headerTimeout, "400 Bad Request"},
+		{"in a build context", createHead + chunk("begins"), patience, "read request: the client sent nothing for 1m0s"},
+		{"in settings", setHead + chunk(`["A=`), patience, "invalid JSON: read request: the client sent nothing for 1m0s"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				backend := &recorder{}
+				client, end := connect(t, backend)
+				defer end()
+				began := time.Now()
+				send(t, client, tc.sent)
+				reader := bufio.NewReader(client)
+				answer, err := http.ReadResponse(reader, nil)
+				assert.NilError(t, err)
+				assert.Check(t, is.Equal(answer.StatusCode, http.StatusBadRequest))
+				assert.Check(t, is.Contains(bodyOf(t, answer), tc.answer))
+				_, err = reader.ReadByte()
+				assert.Check(t, is.ErrorIs(err, io.EOF), "the connection is still there")
+				assert.Check(t, is.Equal(time.Since(began), tc.after))
+				assert.Check(t, is.Len(backend.recorded(), 0))
+			})
+		})
+	}
+}
+
+// TestSlowBackendIsNoSilentClient lets the backend take its time between reads
+// and after the body.
+func TestSlowBackendIsNoSilentClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, end := connect(t, slowReader{})
+		defer end()
+		go send(t, client, createHead+chunk("begins")+chunk("ends")+"0\r\n\r\n")
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		assert.NilError(t, err)
+		assert.Equal(t, answer.StatusCode, http.StatusNoContent)
+	})
+}
+
+// slowReader is a backend that takes an hour for each read, and more later.
+type slowReader struct{ Backend }
+
+func (slowReader) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, _ *types.PluginCreateOptions) error {
+	for {
+		time.Sleep(time.Hour)
+		_, err := tarCtx.Read(make([]byte, 4))
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	time.Sleep(time.Hour)
+	return ctx.Err()
+}
+
+// busy is a backend whose upgrade holds something while it tells its progress.
+type busy struct {
+	Backend
+	held     sync.Mutex
+	upgraded chan error
+}
+
+func (b *busy) Upgrade(ctx context.Context, _ reference.Named, _ string, _ http.Header, _ *registry.AuthConfig, _ types.PluginPrivileges, out io.Writer) error {
+	b.held.Lock()
+	defer b.held.Unlock()
+	for ctx.Err() == nil {
+		_, _ = io.WriteString(out, step) // who listens no more is no reason to stop
+	}
+	b.upgraded <- ctx.Err()
+	return ctx.Err()
+}
+
+// TestSlowReaderHoldsNothing has a client ask for an upgrade and not read, or
+// read too little, of its progress.
+func TestSlowReaderHoldsNothing(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		read int // bytes, one each second
+	}{
+		{"reads nothing", 0},
+		{"reads a little", 1000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				backend := &busy{upgraded: make(chan error, 1)}
+				var reading sync.WaitGroup
+				defer reading.Wait()
+				client, end := connect(t, backend)
+				defer end()
+				began := time.Now()
+				send(t, client, "POST /plugins/foo/upgrade?remote=foo HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n")
+				reading.Go(func() {
+					for range tc.read {
+						time.Sleep(time.Second)
+						if _, err := client.Read(make([]byte, 1)); err != nil {
+							return
+						}
+					}
+				})
+				assert.Check(t, is.ErrorIs(<-backend.upgraded, context.Canceled))
+				backend.held.Lock() // free again
+				assert.Check(t, is.Equal(time.Since(began), patience))
+			})
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		request string
+		status  int
+	}{
+		{"headers", "GET /plugins HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", http.StatusRequestHeaderFieldsTooLarge},
+		{"large credentials", "GET /plugins HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: " + strings.Repeat("x", maxHeaderBytes/2) + "\r\n\r\n", http.StatusOK},
+		{"settings", setHead + chunk(`["`+strings.Repeat("x", maxBody)+`"]`) + "0\r\n\r\n", http.StatusBadRequest},
+		{
+			"a form where none belongs",
+			"POST /plugins/foo/enable HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n" +
+				chunk("timeout="+strings.Repeat("1", maxBody)) + "0\r\n\r\n",
+			http.StatusBadRequest,
+		},
+		{"a build context may be larger", createHead + chunk(strings.Repeat("x", 2*maxBody)) + "0\r\n\r\n", http.StatusNoContent},
+		{"an unknown method", "BREW /plugins HTTP/1.1\r\nHost: d\r\n\r\n", http.StatusMethodNotAllowed},
+		{"a known one elsewhere", "DELETE /plugins HTTP/1.1\r\nHost: d\r\n\r\n", http.StatusMethodNotAllowed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			listener, err := net.Listen("unix", t.TempDir()+"/s")
+			assert.NilError(t, err)
+			server := NewServer(NewHandler(&recorder{}))
+			served := make(chan error)
+			go func() { served <- server.Serve(listener) }()
+			defer func() {
+				assert.Check(t, server.Close())
+				assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
+			}()
+			client, err := net.Dial("unix", listener.Addr().String())
+			assert.NilError(t, err)
+			defer client.Close()
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				_, _ = io.WriteString(client, tc.request) // what is too much need not be taken
+			}()
+			answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+			assert.NilError(t, err)
+			assert.Equal(t, answer.StatusCode, tc.status)
+			client.Close()
+			<-sent
+		})
+	}
+}
