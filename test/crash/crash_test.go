@@ -2,9 +2,11 @@ package crash
 
 import (
 	"flag"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"gotest.tools/v3/assert"
@@ -45,11 +47,13 @@ func newDriver(t *testing.T) harness.Driver {
 // TestKills kills one driver after the other, each of which goes on with what
 // the one before left.
 func TestKills(t *testing.T) {
+	const enough = 100 // for each verb to have its turn
 	t.Logf("seed %d", *seeds)
 	random := rand.New(rand.NewPCG(*seeds, 0))
 	driver := newDriver(t)
 	figures := harness.Figures{Harness: harness.Killed, Subject: harness.Dovetails, FileSystem: "any"}
 	found := map[string]history.State{}
+	successes := map[string]int{}
 	for round := range *kills {
 		crash, err := driver.Crash(*seeds+uint64(round), random, found)
 		assert.NilError(t, err, "kill %d", round)
@@ -57,9 +61,17 @@ func TestKills(t *testing.T) {
 			t.Errorf("kill %d: %s", round, problem)
 		}
 		figures.Add(crash)
+		for verb, count := range crash.Ledger.Successes {
+			successes[verb] += count
+		}
 		found = crash.Observed.Plugins
 	}
 	t.Log(figures)
+	t.Log(successes)
 	assert.Check(t, figures.Operations > figures.Crashes, "the drivers did next to nothing")
+	if *kills >= enough {
+		verbs := []string{"collect", "create", "disable", "enable", "pull", "reclaim", "remove", "set", "upgrade"}
+		assert.DeepEqual(t, slices.Sorted(maps.Keys(successes)), verbs)
+	}
 	assert.NilError(t, harness.Publish(*publish, figures))
 }

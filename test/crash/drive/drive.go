@@ -40,12 +40,23 @@ type Transferrer interface {
 	UpgradeVersion(version, name string) error
 }
 
+// Reclaimer is what a Manager also is that deletes all garbage when asked.
+type Reclaimer interface {
+	Reclaim() error
+}
+
 // verbs are what a worker chooses from, some more often than others, and
 // transfers what it also does with a [Transferrer]. A verb more is added here,
 // to worker.call and to [history.State.Apply].
 var (
 	verbs     = []string{"create", "create", "enable", "enable", "disable", "set", "set", "remove", "remove"}
 	transfers = []string{"pull", "pull", "upgrade", "upgrade"}
+)
+
+// The verbs about no plugin: all garbage is reclaimed by a [Reclaimer] only.
+const (
+	collect = "collect"
+	reclaim = "reclaim"
 )
 
 const (
@@ -59,12 +70,13 @@ const (
 
 // driver is one run of the driver.
 type driver struct {
-	manager  Manager
-	versions Versions
-	verbs    []string
-	turns    <-chan struct{} // a worker takes one before each verb
-	mu       sync.Mutex
-	out      *json.Encoder
+	manager     Manager
+	versions    Versions
+	verbs       []string
+	collections []string
+	turns       <-chan struct{} // a worker takes one before each verb
+	mu          sync.Mutex
+	out         *json.Encoder
 }
 
 // drive returns when there are no more turns, or its output is gone.
@@ -73,7 +85,10 @@ func (d *driver) drive(seed uint64, workers int) error {
 	if err != nil {
 		return err
 	}
-	d.verbs = verbs
+	d.verbs, d.collections = verbs, []string{collect}
+	if _, ok := d.manager.(Reclaimer); ok {
+		d.collections = append(d.collections, reclaim)
+	}
 	if _, ok := d.manager.(Transferrer); ok {
 		d.verbs = slices.Concat(verbs, transfers)
 	}
@@ -131,7 +146,7 @@ func (w *worker) work() error {
 // choose returns a verb, mostly one that is possible.
 func (w *worker) choose() history.Operation {
 	if w.random.IntN(fewCollections) == 0 {
-		return history.Operation{Verb: "collect"}
+		return history.Operation{Verb: w.collections[w.random.IntN(len(w.collections))]}
 	}
 	for {
 		op := history.Operation{
@@ -170,6 +185,8 @@ func (w *worker) call(op history.Operation) error {
 		return w.manager.Set(op.Name, []string{"DEBUG=" + op.Value})
 	case "remove":
 		return w.manager.Remove(op.Name, &backend.PluginRmConfig{ForceRemove: op.Force})
+	case reclaim:
+		return w.manager.(Reclaimer).Reclaim()
 	default:
 		w.manager.GC()
 		return nil

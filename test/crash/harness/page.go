@@ -60,9 +60,9 @@ var pageTemplate = template.Must(template.New("durability").Parse(`# Durability,
 This page is written by the harnesses: ` + "`make crash N=…` and `make powercut N=…`" + `. Don't edit it.
 
 ## Crashes
-A driver calls random verbs (create, pull, upgrade, enable, disable, set, remove, also by force and also wrongly, and garbage collection)
-on a real manager with a registry in the same process and a fake executor, three at a time, and notes each verb before it is called and
-after it returned.
+A driver calls random verbs (create, pull, upgrade, enable, disable, set, remove, also by force and also wrongly, garbage collection and
+prune) on a real manager with a registry in the same process and a fake executor, three at a time, and notes each verb before it is called
+and after it returned.
 
 - **SIGKILL**: the driver is killed at a random instant, the start of the manager included, and the next one goes on where it was.
 - **Power cut**: the driver works on a file system on a loop device. At random instants a reflink copy is taken of the device's backing file,
@@ -80,7 +80,7 @@ could be opened any more.
 What a reflink copy does not show is a disk that loses or reorders writes in a volatile cache of its own although it was told to flush.
 {{if .Peer}}
 ## Beside {{.Peer}}
-The same driver, verbs and kills. What differs is in its favour:
+The same driver and kills, and the same verbs, but for prune, which it does not have. What differs is in its favour:
 
 - Its plugins share no mounts, because removing one that does may rename a directory of the host. They have one layer, because it may
   unpack several in another order than the manifest's.

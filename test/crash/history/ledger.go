@@ -27,6 +27,8 @@ const Always = math.MaxInt64
 type Ledger struct {
 	// Problems are answers that were not right.
 	Problems []string
+	// Successes counts what was answered with success, by verb.
+	Successes map[string]int
 
 	plugins map[string]*plugin
 	others  []Event // ends of verbs about no plugin that succeeded
@@ -47,7 +49,7 @@ type change struct {
 
 // NewLedger begins with what was found.
 func NewLedger(found map[string]State) *Ledger {
-	l := &Ledger{plugins: map[string]*plugin{}}
+	l := &Ledger{Successes: map[string]int{}, plugins: map[string]*plugin{}}
 	for name, state := range found {
 		l.plugins[name] = &plugin{first: state}
 	}
@@ -81,6 +83,9 @@ func (l *Ledger) Record(event Event) {
 }
 
 func (l *Ledger) judge(event Event, right Class) {
+	if event.Class == Done {
+		l.Successes[event.Verb]++
+	}
 	if event.Class != right {
 		l.Problems = append(l.Problems, fmt.Sprintf("%+v: answer %q, want %q: %s", event.Operation, event.Class, right, event.Error))
 	}

@@ -74,6 +74,7 @@ func TestAcknowledged(t *testing.T) {
 		begin(enable, 50),
 	)
 	assert.Equal(t, len(l.Problems), 0)
+	assert.DeepEqual(t, l.Successes, map[string]int{"create": 1, "collect": 1})
 	assert.Equal(t, l.Acknowledged(12), 0)
 	assert.Equal(t, l.Acknowledged(15), 1)
 	assert.Equal(t, l.Acknowledged(Always), 2, "a refusal and a verb without an answer count")

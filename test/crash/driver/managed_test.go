@@ -3,9 +3,12 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/plugintest"
@@ -38,7 +41,9 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	assert.DeepEqual(t, found, map[string]history.State{
 		"created:latest": installed, "pulled:latest": installed, "upgraded:latest": changed,
 	})
-	manager.GC()
+	garbage := filepath.Join(paths.Root, "storage", "blobs", "sha256", digest.FromString("x").Encoded())
+	assert.NilError(t, os.WriteFile(garbage, []byte("x"), 0o600))
+	assert.NilError(t, manager.Reclaim())
 	assert.DeepEqual(t, check(paths, manager.Manager, executor), []string(nil))
 
 	_, _, err = manager.find("not a tag")

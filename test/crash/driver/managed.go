@@ -46,6 +46,12 @@ func (m *managed) find(version string) (reference.Named, types.PluginPrivileges,
 	return ref, grants, err
 }
 
+// Reclaim deletes what nobody needs, and what transfers left to be resumed.
+func (m *managed) Reclaim() error {
+	_, err := m.Prune(context.Background())
+	return err
+}
+
 // Shutdown ends the manager, and then the registry.
 func (m *managed) Shutdown() {
 	m.Manager.Shutdown()
