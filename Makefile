@@ -2,6 +2,7 @@
 # else is needed is installed. Elsewhere each target says what is missing.
 
 MODULES   := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
+FUZZTIME  ?= 60s
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 # How often the long forms of the durability harnesses crash a manager.
@@ -9,7 +10,7 @@ crash: N := 1000
 crash: PEER := 300
 powercut: N := 300
 
-.PHONY: help test demo lint bench bench-compare build crash powercut
+.PHONY: help test fuzz demo lint bench bench-compare build crash powercut
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +24,14 @@ test: ## run everything: lint, cross-builds, all tests with -race, and the demo
 	done; \
 	if [ -n "$$failed" ]; then echo "failed in$$failed"; exit 1; fi
 	@$(MAKE) --no-print-directory demo
+
+fuzz: ## fuzz each target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do \
+			echo "== $$target in $$(dirname $$file)"; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+		done; \
+	done
 
 demo: ## make, start, use, stop and remove a plugin by the docker command line
 	@test/cli/demo.sh

@@ -30,9 +30,11 @@ const (
 // zstd. It is read once, and closed. The plugin is named options.RepoName, with the tag latest if it has
 // none, and is disabled.
 //
-// Errors: [ExistsError], [InvalidError] for the name, [LimitError] and class
-// InvalidParameter for what is wrong with the context, class System for what is wrong with the
-// host, and the errors of ctx and tarCtx. After any, nothing is left.
+// Errors: [ExistsError]; [InvalidError] for the name; [LimitError],
+// [ArchiveEntryError], [ArchiveError], [BuildContextError] and
+// [v2.ErrInvalidConfig], all of class InvalidParameter, for what is wrong with
+// the context; class System for what is wrong with the host; and the errors of
+// ctx and tarCtx. After any, nothing is left.
 func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) (retErr error) {
 	defer tarCtx.Close()
 	if options == nil {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/privilege"
+	"github.com/dovetailhq/plugin/internal/rootfs"
 )
 
 // The errors of this package name the thing and carry their class as a marker
@@ -163,6 +165,24 @@ type RootInUseError = layout.LockedError
 // or whose root a newer manager of the same process took over. Its field Root
 // names the directory. Class Unavailable.
 type FencedError = layout.FencedError
+
+// PrivilegesError refuses to install or upgrade a plugin with grants that are
+// not what it asks for. Its fields Missing and Excess tell the difference, and
+// Added and Dropped, of an upgrade, that between the versions. Class
+// InvalidParameter.
+type PrivilegesError = privilege.MismatchError
+
+// ArchiveEntryError refuses a build context or a layer because of one of its
+// entries. Its fields Entry and Reason name them. Class InvalidParameter.
+type ArchiveEntryError = rootfs.EntryError
+
+// ArchiveError refuses a build context or a layer that is not an archive, or
+// only part of one. Class InvalidParameter.
+type ArchiveError = rootfs.FormatError
+
+// BuildContextError refuses a build context that is a sound archive and no
+// plugin. Its field Reason says why. Class InvalidParameter.
+type BuildContextError = rootfs.ContextError
 
 // BrokenError refuses a plugin whose record can't be read. It is listed, its
 // files and blobs are kept, and it can be removed by its id. Class System.

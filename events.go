@@ -118,6 +118,9 @@ func (e EventSet) matches(observed Event) bool {
 // with a plugin id matches that plugin only.
 type EventUpgraded struct {
 	Plugin types.Plugin
+	// Added is what the new version may do to its host and the old one could
+	// not, Dropped what it may not do any more.
+	Added, Dropped types.PluginPrivileges
 }
 
 func (e EventUpgraded) matches(observed Event) bool {

@@ -20,8 +20,8 @@ type legacy struct {
 }
 
 func (l *legacy) get(name, capability string) (plugingetter.CompatPlugin, error) {
-	if !l.exists(name) {
-		return nil, &NotFoundError{Ref: name}
+	if err := l.find(name); err != nil {
+		return nil, err
 	}
 	p, err := plugins.Get(name, capability)
 	if errors.Is(err, plugins.ErrNotFound) {
@@ -34,22 +34,35 @@ func (l *legacy) get(name, capability string) (plugingetter.CompatPlugin, error)
 	return p, nil
 }
 
-func (l *legacy) exists(name string) bool {
+// find returns why there is nothing to be asked for. A file that can't be read
+// is one reason: docker's package would read it again for many seconds.
+func (l *legacy) find(name string) error {
 	// The name becomes part of a path, and comes from far away.
 	if !filepath.IsLocal(name) {
-		return false
+		return &NotFoundError{Ref: name}
 	}
-	if l != nil {
-		l.mu.Lock()
-		_, ok := l.used[name]
-		l.mu.Unlock()
-		if ok {
-			return true
-		}
+	if l.wasUsed(name) {
+		return nil
 	}
 	registry := plugins.NewLocalRegistry()
 	_, err := registry.Plugin(name)
-	return !errors.Is(err, plugins.ErrNotFound)
+	if errors.Is(err, plugins.ErrNotFound) {
+		return &NotFoundError{Ref: name}
+	}
+	if err != nil {
+		return &LegacyError{Err: fmt.Errorf("read file of %q: %w", name, err)}
+	}
+	return nil
+}
+
+func (l *legacy) wasUsed(name string) bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.used[name]
+	return ok
 }
 
 func (l *legacy) remember(name string) {

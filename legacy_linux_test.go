@@ -70,3 +70,18 @@ func TestLegacyPlugins(t *testing.T) {
 	_, err = ps.Get(name, "VolumeDriver", plugingetter.Lookup)
 	assert.Check(t, is.ErrorType(err, &DisabledError{}))
 }
+
+// A file that can't be read is an error at once, and not an absent plugin.
+func TestLegacyFileThatCannotBeRead(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("ROOTLESSKIT_STATE_DIR", home) // docker then looks below HOME
+	dir := filepath.Join(home, ".local", "lib", "docker", "plugins")
+	assert.NilError(t, os.MkdirAll(dir, 0o755))
+	assert.NilError(t, os.WriteFile(filepath.Join(dir, "dovetail-broken.json"), []byte(`{"Addr":7}`), 0o600))
+	_, err := NewStore().Get("dovetail-broken", "VolumeDriver", plugingetter.Lookup)
+	assert.Check(t, is.ErrorType(err, &LegacyError{}))
+	assert.Check(t, is.ErrorContains(err, `read file of "dovetail-broken"`))
+	_, err = NewStore().Get("dovetail-absent", "VolumeDriver", plugingetter.Lookup)
+	assert.Check(t, is.ErrorType(err, &NotFoundError{}))
+}

@@ -24,10 +24,11 @@ import (
 // Progress goes to outStream, in the form that docker's CLI reads; it may be
 // nil. The plugin is disabled. Blobs that are here are not asked for.
 //
-// Errors: [ExistsError]; those of Privileges; class InvalidParameter for a
-// name, for grants that don't match, and for a plugin that is damaged or
-// beyond a limit; class System for the host. After any, nothing is left but
-// what a next Pull resumes.
+// Errors: [ExistsError]; [InvalidError] for the name; those of Privileges;
+// [PrivilegesError] for grants that don't match; [LimitError],
+// [ArchiveEntryError] and [ArchiveError] for layers, and class DataLoss for
+// those that are damaged; class System for the host. After any, nothing is left
+// but, when the plugin itself is not to blame, what a next Pull resumes.
 func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) error {
 	name, err := pullName(ref, name)
 	if err != nil {

@@ -18,9 +18,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/internal/privilege"
 	"github.com/dovetailhq/plugin/internal/remote"
-	"github.com/dovetailhq/plugin/internal/rootfs"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -119,7 +117,7 @@ func hostileEntries() []badInput {
 	}
 	var all []badInput
 	bad := func(name, says string, layers ...[]entry) {
-		all = append(all, badInput{name: name, layers: layers, want: new(*rootfs.EntryError), says: []string{says}})
+		all = append(all, badInput{name: name, layers: layers, want: new(*plugin.ArchiveEntryError), says: []string{says}})
 	}
 	bad("long name", "too long", []entry{regular(long, "")})
 	bad("long path", "too long", []entry{regular(deep+"x", "")})
@@ -137,7 +135,7 @@ func hostileEntries() []badInput {
 		packed: func(t *testing.T, prefix string) []byte {
 			return packed(t, link(tar.TypeLink, prefix+"x", prefix+"../../etc/passwd"))
 		},
-		want: new(*rootfs.EntryError),
+		want: new(*plugin.ArchiveEntryError),
 		says: []string{`x"`, "it is a hard link"},
 	})
 	return all
@@ -150,7 +148,7 @@ func malformed() []badInput {
 	}
 	var all []badInput
 	bad := func(name, says string, make func(t *testing.T, prefix string) []byte) {
-		all = append(all, badInput{name: name, packed: make, want: new(*rootfs.FormatError), says: []string{says}})
+		all = append(all, badInput{name: name, packed: make, want: new(*plugin.ArchiveError), says: []string{says}})
 	}
 	bad("no archive", "archive is malformed", func(*testing.T, string) []byte { return bytes.Repeat([]byte("no"), 1000) })
 	bad("cut archive", "unexpected EOF", cut)
@@ -223,7 +221,7 @@ func badGrants() []badInput {
 	encoded, _ := json.Marshal(config) // its types always encode
 	return []badInput{{
 		name:      "privilege that was not granted",
-		want:      new(*privilege.MismatchError),
+		want:      new(*plugin.PrivilegesError),
 		says:      []string{"not granted: capabilities: [CAP_SYS_ADMIN]"},
 		published: func(r *fake.Registry) { r.PutPlugin("group/bad", "latest", encoded) },
 		grantable: true,

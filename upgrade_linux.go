@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -44,10 +45,13 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	defer pm.requestGC()
 	defer pin.Release()
 	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: pin, out: progressOn(outStream)}
+	before := u.plugin.Snapshot()
 	if err := u.upgrade(ctx, t, privileges); err != nil {
 		return err
 	}
-	u.announce(actionUpgrade, EventUpgraded{Plugin: u.plugin.Snapshot()})
+	after := u.plugin.Snapshot()
+	added, dropped := privilege.Diff(privilege.Of(before.Config), privilege.Of(after.Config))
+	u.announce(actionUpgrade, EventUpgraded{Plugin: after, Added: added, Dropped: dropped})
 	return nil
 }
 
@@ -60,7 +64,7 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 		return err
 	}
 	defer f.Close()
-	if err := privilege.Check(privilege.Of(f.config), privileges); err != nil {
+	if err := u.checkGrants(f, privileges); err != nil {
 		return err
 	}
 	next, err := u.next(t, f)
@@ -84,6 +88,17 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 		return context.Cause(ctx)
 	}
 	return u.swap(stage, next)
+}
+
+// checkGrants refuses grants that are not what the new version asks for, and
+// tells how that differs from what the old one did.
+func (u *unit) checkGrants(f *found, granted types.PluginPrivileges) error {
+	err := privilege.Check(privilege.Of(f.config), granted)
+	var mismatch *PrivilegesError
+	if errors.As(err, &mismatch) {
+		mismatch.Added, mismatch.Dropped = privilege.Diff(privilege.Of(u.plugin.Snapshot().Config), privilege.Of(f.config))
+	}
+	return err
 }
 
 // next is the record of the plugin as the new version will have it.

@@ -2,6 +2,8 @@ package v2
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,9 +12,16 @@ import (
 )
 
 // FuzzRecord: what is read is written so that reading it again gives the same;
-// what can't be read gives a typed error.
+// what can't be read, or not be run, gives a typed error.
 func FuzzRecord(f *testing.F) {
 	f.Add(string(encode(example())))
+	kept, err := filepath.Glob("testdata/records/*.json")
+	assert.NilError(f, err)
+	for _, name := range kept {
+		data, err := os.ReadFile(name)
+		assert.NilError(f, err)
+		f.Add(string(data))
+	}
 	f.Fuzz(func(t *testing.T, data string) {
 		first := new(Plugin)
 		if err := first.UnmarshalJSON([]byte(data)); err != nil {
@@ -26,6 +35,9 @@ func FuzzRecord(f *testing.F) {
 		assert.NilError(t, json.Unmarshal(written, second), "%s", written)
 		assert.DeepEqual(t, second.PluginObj, first.PluginObj)
 		assert.Equal(t, string(encode(second)), string(written))
+		if err := first.Validate(); err != nil {
+			assert.ErrorType(t, err, ErrInvalidConfig{})
+		}
 	})
 }
 

@@ -51,30 +51,33 @@ func Of(config types.PluginConfig) types.PluginPrivileges {
 // whatever order: as many entries of each name and values. Descriptions are
 // for people and don't count.
 func Check(required, granted types.PluginPrivileges) error {
-	counts := make(map[string]int)
-	for _, p := range required {
-		counts[key(p)]++
-	}
-	for _, p := range granted {
-		counts[key(p)]--
-	}
-	mismatch := &MismatchError{}
-	for _, p := range required {
-		if counts[key(p)] > 0 {
-			counts[key(p)]--
-			mismatch.Missing = append(mismatch.Missing, p)
-		}
-	}
-	for _, p := range granted {
-		if counts[key(p)] < 0 {
-			counts[key(p)]++
-			mismatch.Excess = append(mismatch.Excess, p)
-		}
-	}
-	if len(mismatch.Missing)+len(mismatch.Excess) > 0 {
-		return mismatch
+	missing, excess := Diff(granted, required)
+	if len(missing)+len(excess) > 0 {
+		return &MismatchError{Missing: missing, Excess: excess}
 	}
 	return nil
+}
+
+// Diff returns what to has and from has not, and the other way round, each in
+// its order.
+func Diff(from, to types.PluginPrivileges) (added, dropped types.PluginPrivileges) {
+	return subtract(to, from), subtract(from, to)
+}
+
+// subtract returns what is left of all when each of some is taken from it once.
+func subtract(all, some types.PluginPrivileges) (left types.PluginPrivileges) {
+	counts := make(map[string]int)
+	for _, p := range some {
+		counts[key(p)]++
+	}
+	for _, p := range all {
+		if counts[key(p)] > 0 {
+			counts[key(p)]--
+			continue
+		}
+		left = append(left, p)
+	}
+	return left
 }
 
 // key is the same for privileges that are the same but for the order of their
@@ -90,6 +93,9 @@ type MismatchError struct {
 	// Missing is what the plugin asks for and was not granted, Excess what was
 	// granted and it does not ask for.
 	Missing, Excess types.PluginPrivileges
+	// Added is what the new version asks for beyond the one that is installed,
+	// and Dropped what it does not ask for any more. Only upgrades have them.
+	Added, Dropped types.PluginPrivileges
 }
 
 func (e *MismatchError) Error() string {
@@ -99,6 +105,12 @@ func (e *MismatchError) Error() string {
 	}
 	if len(e.Excess) > 0 {
 		parts = append(parts, "granted, but not asked for: "+describe(e.Excess))
+	}
+	if len(e.Added) > 0 {
+		parts = append(parts, "new in this version: "+describe(e.Added))
+	}
+	if len(e.Dropped) > 0 {
+		parts = append(parts, "gone from this version: "+describe(e.Dropped))
 	}
 	return "incorrect privilege: " + strings.Join(parts, "; ")
 }

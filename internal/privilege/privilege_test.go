@@ -41,6 +41,63 @@ func TestOf(t *testing.T) {
 	})
 }
 
+// configs of which each field may ask for something, or not.
+func randomConfig(r *rand.Rand) types.PluginConfig {
+	some := func() *string {
+		if r.IntN(4) == 0 {
+			return nil
+		}
+		return pointer([]string{"", "/a", "/b"}[r.IntN(3)])
+	}
+	config := types.PluginConfig{
+		Network: types.PluginConfigNetwork{Type: []string{"", "null", "bridge", "none", "host"}[r.IntN(5)]},
+		IpcHost: r.IntN(2) == 0,
+		PidHost: r.IntN(2) == 0,
+	}
+	for range r.IntN(4) {
+		config.Mounts = append(config.Mounts, types.PluginMount{Source: some()})
+		config.Linux.Devices = append(config.Linux.Devices, types.PluginDevice{Path: some()})
+		config.Linux.Capabilities = append(config.Linux.Capabilities, []string{"CAP_SYS_ADMIN", "CAP_CHOWN"}[r.IntN(2)])
+	}
+	config.Linux.AllowAllDevices = r.IntN(2) == 0
+	return config
+}
+
+// TestOfSkipsNothing counts, and holds the results against each other: two
+// configs ask for the same exactly if their privileges are the same.
+func TestOfSkipsNothing(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 2000 {
+		config := randomConfig(r)
+		wanted := 0
+		for _, asks := range []bool{
+			config.Network.Type == "none" || config.Network.Type == "host",
+			config.IpcHost, config.PidHost, config.Linux.AllowAllDevices, len(config.Linux.Capabilities) > 0,
+		} {
+			if asks {
+				wanted++
+			}
+		}
+		for i := range config.Mounts {
+			if config.Mounts[i].Source != nil {
+				wanted++
+			}
+			if config.Linux.Devices[i].Path != nil {
+				wanted++
+			}
+		}
+		asked := Of(config)
+		assert.Equal(t, len(asked), wanted, "%+v", config)
+		for _, p := range asked {
+			assert.Assert(t, p.Name != "" && p.Description != "" && len(p.Value) > 0)
+			p.Value[0] += "changed by who got it"
+		}
+		assert.NilError(t, Check(Of(config), shuffle(r, Of(config))), "the config was changed by way of its privileges")
+	}
+}
+
 func clone(privileges types.PluginPrivileges) types.PluginPrivileges {
 	copied := slices.Clone(privileges)
 	for i := range copied {
@@ -86,7 +143,7 @@ func TestCheckIsEqualityOfMultisets(t *testing.T) {
 
 		i := r.IntN(len(granted))
 		k := r.IntN(len(granted[i].Value))
-		switch r.IntN(6) {
+		switch r.IntN(7) {
 		case 0:
 			granted[i].Value[k] += "x"
 		case 1:
@@ -97,6 +154,10 @@ func TestCheckIsEqualityOfMultisets(t *testing.T) {
 			granted = slices.Delete(granted, i, i+1)
 		case 4:
 			granted = append(granted, granted[i])
+		case 5:
+			// A value moves to an entry of its own.
+			granted = append(granted, types.PluginPrivilege{Name: granted[i].Name, Value: []string{granted[i].Value[k]}})
+			granted[i].Value = slices.Delete(granted[i].Value, k, k+1)
 		default:
 			granted[i].Name += "s"
 		}
@@ -112,4 +173,18 @@ func TestMismatchNamesBothSides(t *testing.T) {
 		types.PluginPrivileges{{Name: "mount", Value: []string{"/b"}}, {Name: "network", Value: []string{"host"}}},
 	)
 	assert.Check(t, is.ErrorContains(err, "not granted: mount: [/a]; granted, but not asked for: mount: [/b]"))
+}
+
+func TestDiff(t *testing.T) {
+	mount := func(path string) types.PluginPrivilege {
+		return types.PluginPrivilege{Name: "mount", Value: []string{path}}
+	}
+	added, dropped := Diff(
+		types.PluginPrivileges{mount("/a"), mount("/b"), mount("/b")},
+		types.PluginPrivileges{mount("/c"), mount("/b"), mount("/a"), mount("/d")},
+	)
+	assert.DeepEqual(t, added, types.PluginPrivileges{mount("/c"), mount("/d")})
+	assert.DeepEqual(t, dropped, types.PluginPrivileges{mount("/b")})
+	err := &MismatchError{Missing: added, Added: added, Dropped: dropped}
+	assert.Error(t, err, "incorrect privilege: not granted: mount: [/c], mount: [/d]; new in this version: mount: [/c], mount: [/d]; gone from this version: mount: [/b]")
 }

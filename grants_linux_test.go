@@ -1,0 +1,81 @@
+package plugin_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+// Who grants a new version what the old one asked for is told what is new in
+// it, and what is gone; so is who subscribed, once it was granted.
+func TestUpgradeReportsTheDifference(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	source, device := "/var/lib/data", "/dev/fuse"
+	old := plugintest.Config("docker.volumedriver/1.0")
+	old.Mounts = []types.PluginMount{{Source: &source, Destination: "/data", Type: "bind"}}
+	current := plugintest.Config("docker.volumedriver/1.0")
+	current.Linux.Devices = []types.PluginDevice{{Path: &device}}
+	current.Linux.Capabilities = []string{"CAP_SYS_ADMIN", "CAP_CHOWN"}
+	r.PutPlugin("group/plugin", "v1", encoded(t, old))
+	r.PutPlugin("group/plugin", "v2", encoded(t, current))
+	grants := func(version string) types.PluginPrivileges {
+		asked, err := w.Privileges(t.Context(), named(t, host+"/group/plugin:"+version), nil, nil)
+		assert.NilError(t, err)
+		return asked
+	}
+	_, err := w.pull(host+"/group/plugin:v1", "p", grants("v1"))
+	assert.NilError(t, err)
+	events, cancel := w.SubscribeEvents(1, plugin.EventUpgraded{})
+	defer cancel()
+
+	mount := types.PluginPrivilege{Name: "mount", Description: "host path to mount", Value: []string{source}}
+	added := types.PluginPrivileges{
+		{Name: "device", Description: "host device to access", Value: []string{device}},
+		{Name: "capabilities", Description: "list of additional capabilities required", Value: []string{"CAP_SYS_ADMIN", "CAP_CHOWN"}},
+	}
+	err = w.upgrade(host+"/group/plugin:v2", "p", grants("v1"))
+	var refused *plugin.PrivilegesError
+	assert.Assert(t, errors.As(err, &refused), "%v", err)
+	assert.DeepEqual(t, refused, &plugin.PrivilegesError{
+		Missing: added,
+		Excess:  types.PluginPrivileges{mount},
+		Added:   added,
+		Dropped: types.PluginPrivileges{mount},
+	})
+	assert.Check(t, is.ErrorContains(err, "new in this version: device: [/dev/fuse], capabilities: [CAP_SYS_ADMIN CAP_CHOWN]; gone from this version: mount: [/var/lib/data]"))
+
+	assert.NilError(t, w.upgrade(host+"/group/plugin:v2", "p", grants("v2")))
+	upgraded := (<-events).(plugin.EventUpgraded)
+	assert.DeepEqual(t, upgraded.Added, added)
+	assert.DeepEqual(t, upgraded.Dropped, types.PluginPrivileges{mount})
+}
+
+// The order of grants, and of values in them, is nobody's concern; nothing that
+// was passed is changed.
+func TestGrantsInAnyOrder(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.PidHost = true
+	config.Linux.Capabilities = []string{"CAP_SYS_ADMIN", "CAP_CHOWN"}
+	r.PutPlugin("group/plugin", "latest", encoded(t, config))
+	granted := types.PluginPrivileges{
+		{Name: "capabilities", Value: []string{"CAP_CHOWN", "CAP_SYS_ADMIN"}},
+		{Name: "host pid namespace", Value: []string{"true"}},
+		{Name: "network", Value: []string{"none"}},
+	}
+	_, err := w.pull(host+"/group/plugin", "p", granted)
+	assert.NilError(t, err)
+	assert.DeepEqual(t, granted[0].Value, []string{"CAP_CHOWN", "CAP_SYS_ADMIN"})
+	assert.NilError(t, w.upgrade(host+"/group/plugin", "p", granted))
+	for i := range granted {
+		var refused *plugin.PrivilegesError
+		_, err := w.pull(host+"/group/plugin", "q", append(granted[:i:i], granted[i+1:]...))
+		assert.Check(t, errors.As(err, &refused), "without %s: %v", granted[i].Name, err)
+	}
+}

@@ -1,0 +1,64 @@
+package v2
+
+import (
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"testing"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"gotest.tools/v3/assert"
+)
+
+// FuzzConfig: any bytes are a config that can be run, or are refused with a
+// typed error. What is accepted survives being written, and mounts nothing but
+// below the plugin's root.
+func FuzzConfig(f *testing.F) {
+	published, err := filepath.Glob("testdata/configs/*.json")
+	assert.NilError(f, err)
+	for _, name := range published {
+		data, err := os.ReadFile(name)
+		assert.NilError(f, err)
+		f.Add(string(data))
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		config, err := ParseConfig([]byte(data))
+		if err != nil {
+			checkInvalidConfig(t, err)
+			return
+		}
+		again, err := ParseConfig(encode(&config))
+		assert.NilError(t, err)
+		assert.DeepEqual(t, encode(&again), encode(&config))
+		if err := ValidateConfig(config); err != nil {
+			checkInvalidConfig(t, err)
+			return
+		}
+		p := &Plugin{PluginObj: types.Plugin{ID: exampleID, Name: "fuzzed", Config: config}, Rootfs: "/plugins/x/rootfs"}
+		p.InitEmptySettings()
+		assert.NilError(t, p.Validate(), "settings of a sound config are not sound")
+		checkSpec(t, p)
+	})
+}
+
+func checkInvalidConfig(t *testing.T, err error) {
+	t.Helper()
+	var invalid ErrInvalidConfig
+	assert.Assert(t, errors.As(err, &invalid) && cerrdefs.IsInvalidArgument(err), "%v", err)
+}
+
+// checkSpec makes the spec of a plugin that was found sound.
+func checkSpec(t *testing.T, p *Plugin) {
+	t.Helper()
+	p.PluginObj.Settings.Devices = nil // they would be looked for on this host
+	spec, err := newSpec(p.Clone(), "/exec", func(string) bool { return true })
+	if err != nil {
+		assert.ErrorType(t, err, ErrInvalidSpec{})
+		return
+	}
+	for _, mount := range spec.Mounts {
+		assert.Assert(t, path.IsAbs(mount.Destination) && path.Clean(mount.Destination) == mount.Destination && mount.Destination != "/", mount.Destination)
+	}
+}
