@@ -254,7 +254,8 @@ func (u *unit) shutdown() {
 	if supervisor != nil && !fenced {
 		u.left()
 	}
-	if !fenced && !u.manager.config.LiveRestoreEnabled {
+	stays := supervisor != nil && u.manager.config.LiveRestoreEnabled
+	if !fenced && !stays {
 		u.halt()
 	} else if supervisor != nil {
 		supervisor.Detach()

@@ -1,7 +1,7 @@
 // Package containerd is a plugin executor for daemons that have a containerd:
 // 1.6 or newer, reached through the client of containerd 2. It is tested with
-// 1.6, 1.7 and 2.1, each with its own shim for runc. Its constructor
-// and types are those of docker's package of the same name.
+// 1.6, 1.7 and 2.1, each with its own shim for runc. Its constructor and types
+// are those of docker's package of the same name.
 //
 //	client, err := containerd.New("/run/containerd/containerd.sock")
 //	// ...
@@ -34,5 +34,6 @@
 //
 // When a run has ended, its task, its container and its pipes are deleted.
 // What a crashed daemon left of an id is replaced by Create, and removed by
-// Restore if it is dead.
+// Restore if it is dead. Only what containerd was still making for it as it
+// crashed is left to containerd, which clears up after a client that is gone.
 package containerd

@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin"
+)
+
+// gateVariable makes this test's program a plugind that stops at a gate.
+const gateVariable = "PLUGIND_TEST_GATE"
+
+func TestMain(m *testing.M) {
+	described := os.Getenv(gateVariable)
+	if described == "" {
+		os.Exit(m.Run())
+	}
+	var g gate
+	err := json.Unmarshal([]byte(described), &g)
+	if err == nil {
+		err = run(untilSignal(), g.options())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// gate tells a plugind where to be and where to stop, for ever: at a call of
+// its executor. Nowhere is the empty string.
+type gate struct {
+	Directory   string
+	Containerd  string
+	LiveRestore bool
+	At          string
+}
+
+// The gates of an executor: before and after a call, and while the runtime
+// makes a container.
+const (
+	atCreate    = "create"
+	whileCreate = "creating"
+	afterCreate = "created"
+	atSignal    = "signal"
+	afterSignal = "signalled"
+	atRestore   = "restore"
+	afterRest   = "restored"
+	atClose     = "close"
+)
+
+func (g gate) options() options {
+	o := options{
+		root:        g.Directory + "/root",
+		execRoot:    g.Directory + "/exec",
+		host:        "unix://" + g.socket(),
+		runtime:     "runc",
+		containerd:  g.Containerd,
+		liveRestore: g.LiveRestore,
+		logLevel:    "debug",
+	}
+	ungated := o
+	o.executor = func(manager *plugin.Manager) (plugin.Executor, error) {
+		r, err := newRunner(untilSignal(), ungated)
+		if err != nil {
+			return nil, err
+		}
+		executor, err := r.newExecutor(manager)
+		if err != nil {
+			return nil, err
+		}
+		return &gated{realExecutor: executor.(realExecutor), gate: g}, nil
+	}
+	return o
+}
+
+func (g gate) socket() string { return g.Directory + "/s" }
+
+// reached is a fifo on which a gate, or a plugin, tells that it was reached.
+func (g gate) reached() string { return g.Directory + "/gates/reached" }
+
+// leave is a fifo from which a runtime, or a plugin, reads before it goes on.
+func (g gate) leave() string { return g.Directory + "/gates/leave" }
+
+// pass returns unless the gate is the one to stop at.
+func (g gate) pass(at string) {
+	if g.At != at {
+		return
+	}
+	if err := os.WriteFile(g.reached(), []byte("\n"), 0); err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+// realExecutor is what both executors are.
+type realExecutor interface {
+	plugin.Executor
+	plugin.ExitReporter
+	plugin.PidReporter
+	io.Closer
+}
+
+// gated is a real executor with gates.
+type gated struct {
+	realExecutor
+	gate gate
+}
+
+func (g *gated) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
+	g.gate.pass(atCreate)
+	if g.gate.At == whileCreate {
+		script := fmt.Sprintf("echo >%s && read line <%s", g.gate.reached(), g.gate.leave())
+		spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", script}}}}
+	}
+	err := g.realExecutor.Create(id, spec, stdout, stderr)
+	g.gate.pass(afterCreate)
+	return err
+}
+
+func (g *gated) Signal(id string, signal syscall.Signal) error {
+	g.gate.pass(atSignal)
+	err := g.realExecutor.Signal(id, signal)
+	g.gate.pass(afterSignal)
+	return err
+}
+
+func (g *gated) Restore(id string, stdout, stderr io.WriteCloser) (bool, error) {
+	g.gate.pass(atRestore)
+	alive, err := g.realExecutor.Restore(id, stdout, stderr)
+	g.gate.pass(afterRest)
+	return alive, err
+}
+
+func (g *gated) Close() error {
+	g.gate.pass(atClose)
+	return g.realExecutor.Close()
+}

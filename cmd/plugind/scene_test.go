@@ -1,0 +1,335 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/client"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+)
+
+// patience bounds waits for what should happen at once.
+const patience = time.Minute
+
+// scene is what pluginds of other processes act on, one after the other: a
+// plugin, run by a real runtime, and gates to stop at.
+type scene struct {
+	gate
+	t      testing.TB
+	probe  string // rootfs of the plugin's program
+	docker *client.Client
+	daemon *exec.Cmd
+	log    bytes.Buffer
+	up     chan struct{} // gets an item when the daemon listens
+	ready  chan struct{} // gets an item when the plugin is ready
+	ended  chan error    // gets how it ended
+	result chan error    // gets what a call in the background came to
+
+	notices, permits *os.File // the near ends of the gates' fifos
+	id               string
+}
+
+func newScene(t testing.TB, probe, containerd string, liveRestore bool) *scene {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "k") // short, for there are sockets below it
+	assert.NilError(t, err)
+	s := &scene{t: t, probe: probe, gate: gate{Directory: directory, Containerd: containerd, LiveRestore: liveRestore}}
+	assert.NilError(t, os.Mkdir(filepath.Join(directory, "gates"), 0o700))
+	s.notices, s.permits = s.fifo(s.reached()), s.fifo(s.leave())
+	s.docker, err = client.NewClientWithOpts(client.WithHost("unix://"+s.socket()), client.WithVersion("1.51"))
+	assert.NilError(t, err)
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *scene) fifo(path string) *os.File {
+	s.t.Helper()
+	assert.NilError(s.t, unix.Mkfifo(path, 0o600))
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+	assert.NilError(s.t, err)
+	return file
+}
+
+// launch begins to start a plugind that stops at a gate, if any.
+func (s *scene) launch(at string) {
+	s.t.Helper()
+	g := s.gate
+	g.At = at
+	described, err := json.Marshal(g)
+	assert.NilError(s.t, err)
+	s.daemon = exec.Command(os.Args[0])
+	s.daemon.Env = append(os.Environ(), gateVariable+"="+string(described))
+	stderr, err := s.daemon.StderrPipe()
+	assert.NilError(s.t, err)
+	s.up, s.ready, s.ended = make(chan struct{}, 1), make(chan struct{}, 10), make(chan error, 1)
+	assert.NilError(s.t, s.daemon.Start())
+	go func() {
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			fmt.Fprintln(&s.log, lines.Text())
+			switch {
+			case strings.Contains(lines.Text(), "plugind is listening"):
+				s.up <- struct{}{}
+			case strings.Contains(lines.Text(), "plugin is ready"):
+				s.ready <- struct{}{}
+			}
+		}
+		s.ended <- s.daemon.Wait()
+	}()
+}
+
+// start returns once the plugind serves.
+func (s *scene) start(at string) {
+	s.t.Helper()
+	s.launch(at)
+	s.await(s.up, "plugind does not serve")
+}
+
+// awaitReady returns once the plugin is ready. That is so before plugind
+// serves, unless its first start failed.
+func (s *scene) awaitReady() {
+	s.t.Helper()
+	s.await(s.ready, "the plugin is not ready")
+}
+
+func (s *scene) await(event chan struct{}, failure string) {
+	s.t.Helper()
+	select {
+	case <-event:
+	case err := <-s.ended:
+		s.ended <- err
+		s.t.Fatalf("%s: plugind ended: %v", failure, err)
+	case <-time.After(patience):
+		s.t.Fatal(failure)
+	}
+}
+
+// inBackground makes a call that a gate will keep, or the end of plugind.
+func (s *scene) inBackground(call func() error) {
+	s.result = make(chan error, 1)
+	go func() { s.result <- call() }()
+}
+
+// askToEnd begins a shutdown.
+func (s *scene) askToEnd() {
+	s.t.Helper()
+	assert.NilError(s.t, s.daemon.Process.Signal(syscall.SIGTERM))
+}
+
+// finish sends the daemon a signal, and awaits its end.
+func (s *scene) finish(signal syscall.Signal) error {
+	s.t.Helper()
+	assert.NilError(s.t, s.daemon.Process.Signal(signal))
+	select {
+	case err := <-s.ended:
+		s.daemon = nil
+		return err
+	case <-time.After(patience):
+		s.t.Fatalf("plugind does not end by %s", signal)
+		return nil
+	}
+}
+
+func (s *scene) kill() {
+	s.t.Helper()
+	assert.ErrorContains(s.t, s.finish(syscall.SIGKILL), "killed")
+}
+
+// awaitGate waits until a gate was reached.
+func (s *scene) awaitGate() {
+	s.t.Helper()
+	assert.NilError(s.t, s.notices.SetReadDeadline(time.Now().Add(patience)))
+	_, err := s.notices.Read(make([]byte, 1))
+	assert.NilError(s.t, err)
+}
+
+// openGate lets whoever waits at it go on, and those who come after.
+func (s *scene) openGate() {
+	s.t.Helper()
+	_, err := s.permits.Write(bytes.Repeat([]byte("\n"), 10))
+	assert.NilError(s.t, err)
+}
+
+// create installs the plugin. Its program takes the steps before it listens.
+func (s *scene) create(steps ...string) {
+	s.t.Helper()
+	rootfs := s.probe
+	gates := filepath.Join(s.Directory, "gates")
+	steps = append(steps, "listen=/run/docker/plugins/plugin.sock", "wait=")
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Entrypoint = executortest.Spec(rootfs, steps...).Process.Args
+	config.PropagatedMount = "/volumes"
+	config.Mounts = []types.PluginMount{{Name: "gates", Type: "bind", Source: &gates, Destination: "/gates", Options: []string{"rbind"}}}
+	program, err := os.ReadFile(filepath.Join(rootfs, config.Entrypoint[0]))
+	assert.NilError(s.t, err)
+	buildContext := plugintest.BuildContext(config, map[string]string{config.Entrypoint[0]: string(program)})
+	assert.NilError(s.t, s.docker.PluginCreate(s.t.Context(), buildContext, types.PluginCreateOptions{RepoName: "p"}))
+	s.id = s.inspect().ID
+}
+
+func (s *scene) inspect() *types.Plugin {
+	s.t.Helper()
+	p, _, err := s.docker.PluginInspectWithRaw(s.t.Context(), "p")
+	assert.NilError(s.t, err)
+	return p
+}
+
+func (s *scene) enable() error {
+	return s.docker.PluginEnable(s.t.Context(), "p", types.PluginEnableOptions{})
+}
+
+func (s *scene) disable() error {
+	return s.docker.PluginDisable(s.t.Context(), "p", types.PluginDisableOptions{})
+}
+
+func (s *scene) remove() error {
+	return s.docker.PluginRemove(s.t.Context(), "p", types.PluginRemoveOptions{Force: true})
+}
+
+// pid returns the plugin's main process, 0 if it has none.
+func (s *scene) pid() int {
+	s.t.Helper()
+	var status plugin.Status
+	answer := get(s.socket(), "/plugins/p/status")
+	assert.NilError(s.t, json.Unmarshal([]byte(answer), &status), "%s", answer)
+	assert.Equal(s.t, status.State == "running", status.Pid != 0, "%s", answer)
+	return status.Pid
+}
+
+// check holds that everything is as the plugin's wish says.
+func (s *scene) check() {
+	s.t.Helper()
+	assert.NilError(s.t, plugintest.CheckRoot(filepath.Join(s.Directory, "root", "plugins"), plugintest.RootCheck{
+		ExecRoot: filepath.Join(s.Directory, "exec", "plugins"),
+	}))
+}
+
+// programs returns the plugin's processes: those that have our gates.
+func (s *scene) programs() []int {
+	s.t.Helper()
+	ours, err := os.Stat(filepath.Join(s.Directory, "gates"))
+	assert.NilError(s.t, err)
+	return s.processes("root/gates", func(theirs string) bool {
+		found, err := os.Stat(theirs)
+		return err == nil && os.SameFile(ours, found)
+	})
+}
+
+// attendants returns the processes that name the plugin: those of runtimes.
+func (s *scene) attendants() []int {
+	s.t.Helper()
+	return s.processes("cmdline", func(file string) bool {
+		arguments, _ := os.ReadFile(file)
+		return bytes.Contains(arguments, []byte(s.id))
+	})
+}
+
+// processes returns those whose file in proc(5) is as looked for.
+func (s *scene) processes(file string, match func(path string) bool) (found []int) {
+	s.t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/" + file)
+	assert.NilError(s.t, err)
+	for _, path := range paths {
+		if match(path) {
+			pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+			assert.NilError(s.t, err)
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// awaitNothingLeft returns when the plugin, disabled, has left nothing but its
+// files. Containerd clears up at its own pace what a plugind that was killed
+// had asked it for.
+func (s *scene) awaitNothingLeft() {
+	s.t.Helper()
+	for _, pid := range slices.Concat(s.attendants(), s.programs()) {
+		awaitEnd(s.t, pid)
+	}
+	assert.NilError(s.t, filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == s.id {
+			s.t.Errorf("cgroup %s is left", path)
+		}
+		return nil
+	}))
+	for _, directory := range []string{"plugins", "runtime/bundles", "runtime/runtime", "containerd"} {
+		left, err := os.ReadDir(filepath.Join(s.Directory, "exec", directory))
+		assert.Assert(s.t, err == nil || errors.Is(err, os.ErrNotExist), "%v", err)
+		assert.Equal(s.t, len(left), 0, "%s holds %v", directory, left)
+	}
+	s.check()
+}
+
+// stop ends plugind in good order, with nothing running or mounted.
+func (s *scene) stop() {
+	s.t.Helper()
+	assert.NilError(s.t, s.finish(syscall.SIGTERM))
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(s.Directory))
+	assert.NilError(s.t, err)
+	assert.Equal(s.t, len(mounts), 0, "%v", mounts)
+}
+
+// awaitEnd waits for the end of a process that is nobody's child of ours.
+func awaitEnd(t testing.TB, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	assert.NilError(t, err)
+	file := os.NewFile(uintptr(fd), "pidfd")
+	defer file.Close()
+	arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	assert.NilError(t, file.SetReadDeadline(time.Now().Add(patience)))
+	connection, err := file.SyscallConn()
+	assert.NilError(t, err)
+	assert.NilError(t, connection.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n == 1
+	}), "process %d lives on: %q", pid, arguments)
+}
+
+// end cleans up after a test that failed as well.
+func (s *scene) end() {
+	if s.daemon != nil {
+		_ = s.daemon.Process.Kill()
+		<-s.ended
+	}
+	if s.t.Failed() {
+		s.t.Logf("plugind said:\n%s", s.log.Bytes())
+	}
+	for _, pid := range s.programs() {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	mounts, _ := mountinfo.GetMounts(mountinfo.PrefixFilter(s.Directory))
+	for _, mount := range slices.Backward(mounts) {
+		_ = unix.Unmount(mount.Mountpoint, unix.MNT_DETACH)
+	}
+	assert.Check(s.t, s.docker.Close())
+	assert.Check(s.t, errors.Join(s.notices.Close(), s.permits.Close()))
+	assert.Check(s.t, os.RemoveAll(s.Directory))
+}
