@@ -39,10 +39,14 @@ type job struct {
 // an idle manager.
 func BenchmarkPeakMemory(b *testing.B) {
 	tree := workload.Tree{Files: or(64, 2), FileBytes: or[int64](16<<20, 1<<20)}
-	b.Run("verb=pull", func(b *testing.B) {
-		from := ship(b, tree)
-		benchmarkJob(b, job{Pull: from.reference.String()})
-	})
+	for _, count := range []int{1, 8} {
+		b.Run("verb=pull/"+name("layers", count), func(b *testing.B) {
+			layer := tree
+			layer.Files = max(tree.Files/count, 1)
+			from := ship(b, trees(count, layer)...)
+			benchmarkJob(b, job{Pull: from.reference.String()})
+		})
+	}
 	b.Run("verb=create", func(b *testing.B) { benchmarkJob(b, job{Create: tree}) })
 }
 

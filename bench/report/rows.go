@@ -51,7 +51,8 @@ var sections = []section{
 		{"create, 20,000 files, size of the layer", "Create/files=20000x4KiB", layerBytes, target{timesDocker: within5Percent}},
 		{"push, 1 layer of 100 MiB", "Push", seconds, target{}},
 		{"GC of 10,000 blobs", "GC", seconds, target{}},
-		{"memory above idle, pull of 1 GiB", "PeakMemory/verb=pull", peakBytes, target{most: 64 * mebibyte}},
+		{"memory above idle, pull of 1 GiB in one layer", "PeakMemory/verb=pull/layers=1", peakBytes, target{most: 64 * mebibyte}},
+		{"memory above idle, pull of 1 GiB in 8 layers", "PeakMemory/verb=pull/layers=8", peakBytes, target{most: 64 * mebibyte}},
 		{"memory above idle, create of 1 GiB", "PeakMemory/verb=create", peakBytes, target{most: 64 * mebibyte}},
 	}},
 	{"run", "Running", []row{

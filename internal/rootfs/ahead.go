@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	// aheadBlocks are shared by the layers that are inflated ahead, 16 MiB;
-	// ownBlocks keep the one being unpacked from waiting for them.
-	aheadBlocks = 128
-	ownBlocks   = 8
+	// aheadBlocks are shared by the layers, 32 MiB: with fewer the cores that
+	// inflate ahead wait for the layer before them, with more a pull takes too
+	// much memory. The blocks that each layer has besides keep the one being
+	// unpacked from waiting for those ahead.
+	aheadBlocks = 256
 	// maxInflating bounds the layers being inflated at once, and the memory
 	// that their decoders take.
 	maxInflating = 4
@@ -27,7 +28,7 @@ type Source func(ctx context.Context) (io.ReadCloser, error)
 
 // ApplyAll unpacks layers over each other in the order of their sources, like
 // [Unpacker.Apply] with [Decompress]. While one is unpacked, those after it are
-// inflated and digested on other cores, as far ahead as 16 MiB hold. Sources
+// inflated and digested on other cores, as far ahead as 32 MiB hold. Sources
 // are read to their ends. Applied, on the caller's goroutine, is told of each
 // layer; its error ends all.
 func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(i int, layer Layer) error) error {
@@ -36,7 +37,10 @@ func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(
 	defer workers.Wait()
 	defer cancel()
 
-	shared := blocks(aheadBlocks)
+	shared := blocks(0)
+	if len(sources) > 1 {
+		shared = blocks(aheadBlocks)
+	}
 	layers := make([]*inflating, len(sources))
 	queue := make(chan int, len(sources))
 	for i, source := range sources {
@@ -73,7 +77,7 @@ func (u *Unpacker) applyInflated(from *inflating) (Layer, error) {
 	if err != nil {
 		return Layer{}, err
 	}
-	return Layer{DiffID: from.diffID, Bytes: u.meter.read - read}, nil
+	return Layer{DiffID: digest.NewDigest(digest.SHA256, from.pipe.hash), Bytes: u.meter.read - read}, nil
 }
 
 // inflating is a layer on its way from its source to the unpacker.
@@ -81,15 +85,15 @@ type inflating struct {
 	source Source
 	limits Limits
 	pipe   *pipe
-	diffID digest.Digest // known at the pipe's end
 }
 
 func newInflating(source Source, limits Limits, shared chan block) *inflating {
-	return &inflating{source: source, limits: limits, pipe: newPipe(ownBlocks, shared)}
+	return &inflating{source: source, limits: limits, pipe: newPipe(pumpBlocks, shared, sha256.New())}
 }
 
 func (i *inflating) run(ctx context.Context) {
-	i.pipe.end(i.inflate(ctx))
+	// Its error is the consumer's to tell.
+	_ = i.pipe.carry(func() error { return i.inflate(ctx) })
 }
 
 func (i *inflating) inflate(ctx context.Context) error {
@@ -103,11 +107,9 @@ func (i *inflating) inflate(ctx context.Context) error {
 		return err
 	}
 	defer plain.Close()
-	hash := sha256.New()
-	if err := i.pipe.fill(ctx, io.TeeReader(plain, hash)); err != nil {
+	if err := i.pipe.fill(ctx, plain); err != nil {
 		return err
 	}
-	i.diffID = digest.NewDigest(digest.SHA256, hash)
 	// What follows the archive belongs to what was promised, too, and may be
 	// what shows that the promise was not kept.
 	_, err = io.Copy(io.Discard, stored)

@@ -14,7 +14,8 @@
 // an opaque directory never hides what its own layer put into it, and sparse
 // files of the old GNU form are written instead of refused.
 //
-// The work is a pipeline: the source is read (and inflated, and hashed) on the
-// caller's goroutine, files are written on a second one, and compression uses
-// all cores. Buffers are bounded and don't grow with the archive.
+// The work is a pipeline: the source is read, and inflated, on the caller's
+// goroutine, hashed on a second one, and written to files on a third;
+// compression, and layers that are inflated ahead, use all cores. Buffers are
+// bounded and don't grow with the archive.
 package rootfs

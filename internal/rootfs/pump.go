@@ -3,7 +3,9 @@ package rootfs
 import (
 	"context"
 	"fmt"
+	"hash"
 	"io"
+	"sync"
 )
 
 const (
@@ -12,19 +14,19 @@ const (
 )
 
 // pump reads source on the caller's goroutine while consume, on a goroutine of
-// its own, takes what was read; at most 2 MiB lie between them. It returns
-// once consume has: with consume's error, or the source's, or ctx's, whichever
-// came first. Only source.Read can keep it waiting after ctx has ended.
-func pump(ctx context.Context, source io.Reader, consume func(io.Reader) error) error {
-	p := newPipe(pumpBlocks, nil)
+// its own, takes what was read; at most 2 MiB lie between them. Hash, unless it
+// is nil, gets all that consume gets, and before it. Pump returns once consume
+// has: with consume's error, or the source's, or ctx's, whichever came first.
+// Only source.Read can keep it waiting after ctx has ended.
+func pump(ctx context.Context, source io.Reader, hash hash.Hash, consume func(io.Reader) error) error {
+	p := newPipe(pumpBlocks, nil, hash)
 	consumed := make(chan error, 1)
 	go func() {
 		err := consume(p)
 		close(p.stopped)
 		consumed <- err
 	}()
-	readErr := p.fill(ctx, source)
-	p.end(readErr)
+	readErr := p.carry(func() error { return p.fill(ctx, source) })
 	err := <-consumed
 	if readErr != nil {
 		return fmt.Errorf("read archive: %w", readErr)
@@ -32,13 +34,17 @@ func pump(ctx context.Context, source io.Reader, consume func(io.Reader) error) 
 	return err
 }
 
-// pipe hands blocks from one goroutine to another and back.
+// pipe hands blocks from one goroutine to another and back. In between they are
+// hashed on a third, for neither who inflates nor who writes small files has
+// time for that.
 type pipe struct {
-	full    chan block    // filled, not yet consumed
+	hash    hash.Hash     // nil when nobody wants one
+	filled  chan block    // not yet hashed
+	full    chan block    // hashed, not yet consumed
 	empty   chan block    // of this pipe, to be filled again
 	shared  chan block    // of several pipes, to be filled by any; may be nil
 	stopped chan struct{} // closed when nothing more will be consumed
-	err     error         // why full was closed; io.EOF at the source's end
+	err     error         // why filled was closed; io.EOF at the source's end
 
 	block  block  // being consumed
 	unread []byte // what is left of it
@@ -60,13 +66,40 @@ func blocks(n int) chan block {
 	return all
 }
 
-func newPipe(own int, shared chan block) *pipe {
-	return &pipe{
+func newPipe(own int, shared chan block, hash hash.Hash) *pipe {
+	p := &pipe{
+		hash:    hash,
 		full:    make(chan block, own+cap(shared)),
 		empty:   blocks(own),
 		shared:  shared,
 		stopped: make(chan struct{}),
 	}
+	p.filled = p.full
+	if hash != nil {
+		p.filled = make(chan block, own+cap(shared))
+	}
+	return p
+}
+
+// carry runs fill, beside what comes after it, tells the consumer how it ended,
+// and returns that.
+func (p *pipe) carry(fill func() error) error {
+	var hashing sync.WaitGroup
+	if p.hash != nil {
+		hashing.Go(p.hashAll)
+	}
+	err := fill()
+	p.end(err)
+	hashing.Wait()
+	return err
+}
+
+func (p *pipe) hashAll() {
+	for b := range p.filled {
+		p.hash.Write(b.bytes)
+		p.full <- b
+	}
+	close(p.full)
 }
 
 // fill reads source to its end. It returns nil when the source ended or the
@@ -80,9 +113,9 @@ func (p *pipe) fill(ctx context.Context, source io.Reader) error {
 		if b.bytes == nil {
 			b.bytes = make([]byte, pumpBlockBytes)
 		}
-		n, err := source.Read(b.bytes[:pumpBlockBytes])
+		n, err := readBlock(ctx, source, b.bytes[:pumpBlockBytes])
 		b.bytes = b.bytes[:n]
-		p.full <- b
+		p.filled <- b
 		if err == io.EOF {
 			return nil
 		}
@@ -90,6 +123,16 @@ func (p *pipe) fill(ctx context.Context, source io.Reader) error {
 			return err
 		}
 	}
+}
+
+// readBlock reads until the block is full, for decoders give little at a time.
+func readBlock(ctx context.Context, source io.Reader, block []byte) (n int, err error) {
+	for n < len(block) && err == nil && ctx.Err() == nil {
+		var more int
+		more, err = source.Read(block[n:])
+		n += more
+	}
+	return n, err
 }
 
 // take waits for an empty block. It fails when ctx ends or the consumer stops.
@@ -114,7 +157,7 @@ func (p *pipe) end(err error) {
 	if p.err = err; err == nil {
 		p.err = io.EOF
 	}
-	close(p.full)
+	close(p.filled)
 }
 
 // Read is the consumer's side.

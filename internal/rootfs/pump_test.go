@@ -20,7 +20,7 @@ func TestPumpHandsOnEverything(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var got []byte
-			err := pump(t.Context(), wrap(bytes.NewReader(data)), func(r io.Reader) (err error) {
+			err := pump(t.Context(), wrap(bytes.NewReader(data)), nil, func(r io.Reader) (err error) {
 				got, err = io.ReadAll(r)
 				return err
 			})
@@ -34,7 +34,7 @@ func TestPumpHandsOnEverything(t *testing.T) {
 func TestPumpStopsWithConsumer(t *testing.T) {
 	for _, want := range []error{nil, errors.New("enough")} {
 		synctest.Test(t, func(t *testing.T) {
-			err := pump(t.Context(), endless{}, func(r io.Reader) error {
+			err := pump(t.Context(), endless{}, nil, func(r io.Reader) error {
 				_, err := io.CopyN(io.Discard, r, 3*pumpBlocks*pumpBlockBytes)
 				assert.Check(t, err)
 				return want
@@ -52,7 +52,7 @@ func TestPumpSourceError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cut := errors.New("connection cut")
 		var seen error
-		err := pump(t.Context(), io.MultiReader(bytes.NewReader([]byte("some")), failing{cut}), func(r io.Reader) error {
+		err := pump(t.Context(), io.MultiReader(bytes.NewReader([]byte("some")), failing{cut}), nil, func(r io.Reader) error {
 			_, seen = io.ReadAll(r)
 			return errors.New("the consumer's view of it")
 		})
@@ -65,7 +65,7 @@ func TestPumpCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		read := 0
-		err := pump(ctx, endless{}, func(r io.Reader) error {
+		err := pump(ctx, endless{}, nil, func(r io.Reader) error {
 			for {
 				n, err := r.Read(make([]byte, 1<<20))
 				read += n
@@ -78,4 +78,32 @@ func TestPumpCancelled(t *testing.T) {
 		assert.Check(t, is.ErrorIs(err, context.Canceled))
 		assert.Check(t, read > 0)
 	})
+}
+
+// Decoders give a little at a time, and blocks of little would hold little.
+func TestPumpFillsBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		read := 0
+		source := io.TeeReader(iotest.OneByteReader(endless{}), writeFunc(func(p []byte) { read += len(p) }))
+		ctx, cancel := context.WithCancel(t.Context())
+		release := make(chan struct{})
+		go func() {
+			synctest.Wait()
+			assert.Check(t, read >= pumpBlocks*pumpBlockBytes, "%d bytes fill the pump", read)
+			cancel()
+			close(release)
+		}()
+		err := pump(ctx, source, nil, func(io.Reader) error {
+			<-release
+			return nil
+		})
+		assert.Check(t, is.ErrorIs(err, context.Canceled))
+	})
+}
+
+type writeFunc func([]byte)
+
+func (f writeFunc) Write(p []byte) (int, error) {
+	f(p)
+	return len(p), nil
 }

@@ -67,7 +67,7 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 	defer plain.Close()
 
 	s := &splitter{unpacker: unpacker, layer: layer}
-	if err := pump(ctx, plain, s.split); err != nil {
+	if err := pump(ctx, plain, nil, s.split); err != nil {
 		return Parts{}, err
 	}
 	return Parts{Config: s.config, DiffID: layer.diffID(), LayerBytes: layer.bytes}, nil

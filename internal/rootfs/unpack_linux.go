@@ -49,7 +49,7 @@ func (u *Unpacker) Close() {
 func (u *Unpacker) Apply(ctx context.Context, stream io.Reader) (Layer, error) {
 	hash := sha256.New()
 	read := u.meter.read
-	err := pump(ctx, io.TeeReader(stream, hash), func(r io.Reader) error {
+	err := pump(ctx, stream, hash, func(r io.Reader) error {
 		return u.unpack(u.meter.reader(r))
 	})
 	if err != nil {
