@@ -72,14 +72,17 @@ func (m *machine) reset() {
 func (m *machine) count(crash harness.Crash, err error) {
 	m.t.Helper()
 	var unopened *harness.OpenError
-	if errors.As(err, &unopened) {
+	if !errors.As(err, &unopened) {
+		assert.NilError(m.t, err)
+	}
+	m.figures.Crashes++
+	m.figures.Operations += crash.Ledger.Acknowledged(crash.From)
+	if unopened != nil {
 		m.t.Log(unopened)
-		m.figures.Crashes++
 		m.figures.Unopened++
 		m.reset()
 		return
 	}
-	assert.NilError(m.t, err)
 	for _, lost := range crash.Lost() {
 		m.t.Log("lost: ", lost)
 	}
@@ -87,8 +90,6 @@ func (m *machine) count(crash harness.Crash, err error) {
 	for _, v := range fresh {
 		m.figures.Kinds[v.kind]++
 	}
-	m.figures.Crashes++
-	m.figures.Operations += crash.Ledger.Acknowledged(crash.From)
 	m.figures.Lost += len(crash.Lost())
 	m.figures.Violations += len(fresh)
 	m.found, m.wrong = crash.Observed.Plugins, now
