@@ -3,6 +3,7 @@ package engineapi
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/distribution/reference"
 )
@@ -21,7 +22,7 @@ type remote struct {
 func parseRemote(value string) (remote, error) {
 	ref, err := reference.ParseNormalizedNamed(value)
 	if err != nil {
-		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", value, err))
+		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
 	}
 	canonical, ok := ref.(reference.Canonical)
 	if !ok {
@@ -33,9 +34,27 @@ func parseRemote(value string) (remote, error) {
 	}
 	bare, err := reference.WithDigest(reference.TrimNamed(ref), canonical.Digest())
 	if err != nil {
-		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", value, err))
+		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
 	}
 	return remote{ref: bare, tag: tagged.Tag()}, nil
+}
+
+// withoutAccount leaves out the user and password that somebody put before a
+// host, as in an address: no reference has them, and no error should.
+func withoutAccount(value string) string {
+	rest := value
+	scheme, address, isAddress := strings.Cut(value, "://")
+	if isAddress {
+		rest, scheme = address, scheme+"://"
+	} else {
+		scheme = ""
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	at := strings.LastIndex(host, "@")
+	if at < 0 || strings.HasPrefix(host[at:], "@sha256:") || strings.HasPrefix(host[at:], "@sha512:") {
+		return value
+	}
+	return scheme + "..." + rest[at:]
 }
 
 // localName returns the name to install the plugin under, in familiar form
@@ -50,7 +69,7 @@ func (r remote) localName(alias string) (string, error) {
 	}
 	ref, err := reference.ParseNormalizedNamed(alias)
 	if err != nil {
-		return "", invalid(fmt.Errorf("parse name %q: %w", alias, err))
+		return "", invalid(fmt.Errorf("parse name %q: %w", withoutAccount(alias), err))
 	}
 	return reference.FamiliarString(reference.TagNameOnly(ref)), nil
 }

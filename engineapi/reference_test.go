@@ -1,6 +1,7 @@
 package engineapi
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,4 +94,25 @@ func FuzzReferences(f *testing.F) {
 		assert.NilError(t, err)
 		assert.Equal(t, reference.FamiliarString(reference.TagNameOnly(named)), local)
 	})
+}
+
+func TestErrorsHaveNoAccount(t *testing.T) {
+	for _, tc := range []struct{ value, want string }{
+		{"UPPER", "UPPER"},
+		{"user:hunter2@host/plugin", "...@host/plugin"},
+		{"https://user:hunter2@host/plugin", "https://...@host/plugin"},
+		{"https://user:hunter2@host", "https://...@host"},
+		{"user:hunt@er2@host:5000/plugin:v1", "...@host:5000/plugin:v1"},
+		{"plugin:v1@sha256:short", "plugin:v1@sha256:short"},
+		{"host/plugin@nothing", "host/plugin@nothing"},
+		{"@", "...@"},
+	} {
+		t.Run(tc.value, func(t *testing.T) {
+			assert.Equal(t, withoutAccount(tc.value), tc.want)
+			_, err := parseRemote(tc.value)
+			assert.ErrorContains(t, err, strconv.Quote(tc.want))
+			_, err = remote{}.localName(tc.value)
+			assert.ErrorContains(t, err, strconv.Quote(tc.want))
+		})
+	}
 }
