@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) (r
 	}
 	defer release()
 	if u.plugin.IsEnabled() {
-		return &EnabledError{Name: u.plugin.Name()}
+		return fmt.Errorf("plugin already enabled: %w", &EnabledError{Name: u.plugin.Name()})
 	}
 	earlier := u.plugin.Timeout()
 	defer func() {
@@ -86,7 +87,7 @@ func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) 
 		if interrupted {
 			return nil
 		}
-		return &DisabledError{Name: u.plugin.Name()}
+		return fmt.Errorf("plugin is already disabled: %w", &DisabledError{Name: u.plugin.Name()})
 	}
 	return u.disable(config != nil && config.ForceDisable)
 }
@@ -154,7 +155,7 @@ func (pm *Manager) Set(name string, args []string) error {
 	}
 	defer release()
 	if u.plugin.IsEnabled() {
-		return &EnabledError{Name: u.plugin.Name()}
+		return fmt.Errorf("cannot set on an active plugin, disable plugin before setting: %w", &EnabledError{Name: u.plugin.Name()})
 	}
 	changed := u.plugin.Clone()
 	if err := changed.Set(args); err != nil {
@@ -234,7 +235,7 @@ func (u *unit) removable(force bool) error {
 		return &InUseError{Name: u.plugin.Name(), References: references}
 	}
 	if u.plugin.IsEnabled() {
-		return &EnabledError{Name: u.plugin.Name()}
+		return fmt.Errorf("%w: disable it first, or remove it by force", &EnabledError{Name: u.plugin.Name()})
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/dockerversion"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -95,6 +96,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	if err := v2.ValidateConfig(config); err != nil {
 		return nil, err
 	}
+	config.DockerVersion = dockerversion.Version // of the embedding daemon
 	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{parts.DiffID.String()}}
 	layerBlob, err := layer.Commit(ctx)
 	if err != nil {

@@ -50,7 +50,7 @@ func (e *DisabledError) Conflict() {}
 type EnabledError struct{ Name string }
 
 func (e *EnabledError) Error() string {
-	return fmt.Sprintf("plugin %s is enabled: disable it first", e.Name)
+	return fmt.Sprintf("plugin %s is enabled", e.Name)
 }
 
 // Conflict marks the error's class.

@@ -92,9 +92,11 @@ func withoutDigest(ref reference.Named) reference.Named {
 
 // announce begins the progress as people know it from images.
 func (t transfer) announce(f *found) {
+	version := reference.FamiliarString(t.ref)
 	if tagged, ok := t.ref.(reference.Tagged); ok {
-		progress.Message(t.out, tagged.Tag(), "Pulling from "+reference.FamiliarName(t.ref))
+		version = tagged.Tag()
 	}
+	progress.Message(t.out, version, "Pulling from "+reference.FamiliarName(t.ref))
 	progress.Message(t.out, "", "Digest: "+f.Digest.String())
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -54,6 +55,7 @@ func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header
 		return err
 	}
 	t := transfer{ref: ref, headers: metaHeader, auth: authConfig, pin: pin, out: progressOn(outStream)}
+	progress.Messagef(t.out, "", "The push refers to repository [%s]", ref.Name())
 	if _, err := pm.remote.Push(ctx, t.request(ctx), manifest, sources(p)...); err != nil {
 		return err
 	}

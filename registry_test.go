@@ -89,6 +89,7 @@ func TestPushAndPull(t *testing.T) {
 	made, err := w.Get(name)
 	assert.NilError(t, err)
 	out := w.push(name)
+	assert.Check(t, is.Contains(out, "The push refers to repository ["+host+"/group/plugin]"))
 	assert.Check(t, is.Contains(out, `"aux":{"Tag":"v1","Digest":"`+made.Manifest.String()))
 	_, data := r.Manifest("group/plugin", "v1")
 	assert.Check(t, data != nil)
@@ -199,8 +200,9 @@ func TestPullByDigest(t *testing.T) {
 	assert.NilError(t, err)
 	assert.NilError(t, w.Remove(id, nil))
 
-	_, err = w.pull(repository+digest, "", grants)
+	out, err := w.pull(repository+digest, "", grants)
 	assert.NilError(t, err)
+	assert.Check(t, is.Contains(out, `"status":"Pulling from `+repository+`","id":"`+repository+digest+`"`))
 	_, err = w.pull(repository+":v1"+digest, "", grants)
 	assert.NilError(t, err)
 	for ref, want := range map[string]string{
@@ -333,7 +335,9 @@ func TestUpgrade(t *testing.T) {
 
 	w.enable("mine")
 	var enabled *plugin.EnabledError
-	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &enabled))
+	err = w.upgrade(v2ref, "mine", grants)
+	assert.Check(t, errors.As(err, &enabled))
+	assert.Check(t, is.Error(err, "plugin must be disabled before upgrading: plugin mine:latest is enabled"))
 	assert.NilError(t, w.Disable("mine", nil))
 
 	before, err := w.Inspect("mine")

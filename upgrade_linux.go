@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -35,7 +36,7 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	}
 	defer release()
 	if u.plugin.IsEnabled() {
-		return &EnabledError{Name: u.plugin.Name()}
+		return fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
 	}
 	if err := u.fire(lifecycle.Upgrade); err != nil {
 		return err

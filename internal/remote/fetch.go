@@ -24,13 +24,14 @@ const (
 	maxAttempts = 100
 )
 
-// fetch brings a blob into the store, or what is missing of it. Begun is told
-// of the incoming blob if it can be read while it comes: what an earlier
-// operation left of it is not verified yet, and might be refused in the end.
-func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, begun func(*blobs.Incoming)) error {
+// fetch brings a blob into the store, or what is missing of it, and tells out
+// how far it is. Begun is told of the incoming blob if it can be read while it
+// comes: what an earlier operation left of it is not verified yet, and might be
+// refused in the end.
+func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, out progress.Output, begun func(*blobs.Incoming)) error {
 	in, err := s.client.options.Blobs.Incoming(ctx, s.request.Pin, blobs.Blob{Digest: d.Digest, Size: d.Size})
 	if errdefs.IsAlreadyExists(err) {
-		progress.Update(s.request.Progress, short(d), "Already exists")
+		progress.Update(out, short(d), "Already exists")
 		return nil
 	}
 	if err != nil {
@@ -39,30 +40,30 @@ func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, begun func(*b
 	if in.Resumed == 0 {
 		begun(in)
 	}
-	if err := s.receive(ctx, in, d); err != nil {
+	if err := s.receive(ctx, in, d, out); err != nil {
 		// Readers are told the same as the caller, whoever comes first.
 		err = s.explain(ctx, "pull", err)
 		in.Fail(err)
 		return err
 	}
-	progress.Update(s.request.Progress, short(d), "Verifying Checksum")
+	progress.Update(out, short(d), "Verifying Checksum")
 	err = in.Commit(ctx)
 	var wrong *blobs.WrongContentError
 	switch {
 	case errors.As(err, &wrong) && in.Resumed > 0:
-		return s.fetch(ctx, d, begun)
+		return s.fetch(ctx, d, out, begun)
 	case errors.As(err, &wrong):
 		return wrong
 	case err != nil:
 		return &StoreError{Err: err}
 	}
-	progress.Update(s.request.Progress, short(d), "Download complete")
+	progress.Update(out, short(d), "Download complete")
 	return nil
 }
 
 // receive transfers a blob, and goes on where it was when a connection breaks.
 // It gives up when several attempts in a row have brought nothing.
-func (s *session) receive(ctx context.Context, in *blobs.Incoming, d ocispec.Descriptor) error {
+func (s *session) receive(ctx context.Context, in *blobs.Incoming, d ocispec.Descriptor, out progress.Output) error {
 	fetcher, err := s.resolver.Fetcher(ctx, s.name())
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s *session) receive(ctx context.Context, in *blobs.Incoming, d ocispec.Des
 	failures := 0
 	for range maxAttempts {
 		before := in.Arrived()
-		if err = s.transfer(ctx, fetcher, in, d); err == nil {
+		if err = s.transfer(ctx, fetcher, in, d, out); err == nil {
 			return nil
 		}
 		progressed := in.Arrived() > before
@@ -94,7 +95,7 @@ func (s *session) receive(ctx context.Context, in *blobs.Incoming, d ocispec.Des
 var errShort = errors.New("the registry sent less than the blob's size")
 
 // transfer is one attempt at what is missing of a blob.
-func (s *session) transfer(ctx context.Context, fetcher remotes.Fetcher, in *blobs.Incoming, d ocispec.Descriptor) error {
+func (s *session) transfer(ctx context.Context, fetcher remotes.Fetcher, in *blobs.Incoming, d ocispec.Descriptor, out progress.Output) error {
 	missing := d.Size - in.Arrived()
 	if missing <= 0 {
 		return nil
@@ -111,7 +112,7 @@ func (s *session) transfer(ctx context.Context, fetcher remotes.Fetcher, in *blo
 	if _, err := seeker.Seek(in.Arrived(), io.SeekStart); err != nil {
 		return err
 	}
-	meter := &meter{out: s.request.Progress, id: short(d), action: "Downloading", current: in.Arrived(), total: d.Size}
+	meter := &meter{out: out, id: short(d), action: "Downloading", current: in.Arrived(), total: d.Size}
 	// One byte more than is missing shows that it is another blob.
 	n, err := copyTo(in, io.LimitReader(body, missing+1), meter)
 	if status := statusOf(err); status != nil && status.status == http.StatusRequestedRangeNotSatisfiable {

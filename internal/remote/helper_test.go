@@ -197,6 +197,17 @@ func (r *recorder) actions(data []byte) []string {
 	return actions
 }
 
+// blobs is how many blobs something was told of.
+func (r *recorder) blobs() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := map[string]bool{}
+	for _, p := range r.all {
+		ids[p.ID] = true
+	}
+	return len(ids)
+}
+
 // checkGoroutines fails a test that leaves a goroutine of ours, or of the
 // client below, behind.
 func checkGoroutines(t *testing.T) {

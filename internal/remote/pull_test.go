@@ -49,6 +49,7 @@ func TestPull(t *testing.T) {
 	for _, layer := range b.packed {
 		assert.DeepEqual(t, told.actions(layer), []string{"Pulling fs layer", "Downloading", "Verifying Checksum", "Download complete"})
 	}
+	assert.Equal(t, told.blobs(), len(b.packed), "people are shown layers only")
 	usage, err := b.store.Usage(t.Context())
 	assert.NilError(t, err)
 	assert.Equal(t, usage.Blobs, 4)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/distribution/reference"
+	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -123,7 +124,8 @@ func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) (
 		return nil, &TooLargeError{What: small.what, Limit: small.limit, Max: small.max}
 	}
 	for {
-		if err := s.fetch(ctx, d, func(*blobs.Incoming) {}); err != nil {
+		// People are shown layers; this is too small to wait for.
+		if err := s.fetch(ctx, d, progress.DiscardOutput(), func(*blobs.Incoming) {}); err != nil {
 			return nil, fmt.Errorf("fetch %s: %w", small.what, err)
 		}
 		data, err := s.client.options.Blobs.ReadAll(ctx, d.Digest, small.max)
