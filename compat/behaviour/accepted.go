@@ -1,0 +1,89 @@
+package behaviour
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// Group is differences of one kind.
+type Group struct {
+	Kind        string
+	Differences []Difference
+}
+
+// Difference is one that is wanted, in words and as it is seen.
+type Difference struct {
+	Docker, Ours, Why string
+	Seen              []Seen
+}
+
+// Seen tells which deviations a difference shows itself by. Steps and Aspect
+// are patterns in which a star stands for any text and a bar divides
+// alternatives; in Docker and Ours a star stands for any text, too, and a plus
+// alone for any text but none.
+type Seen struct {
+	Steps, Aspect, Docker, Ours string
+}
+
+func (s Seen) explains(d Deviation) bool {
+	return matchAny(s.Steps, d.Step) && matchAny(s.Aspect, d.Aspect) && matchValue(s.Docker, d.Docker) && matchValue(s.Ours, d.Ours)
+}
+
+func matchAny(patterns, text string) bool {
+	for pattern := range strings.SplitSeq(patterns, "|") {
+		if match(pattern, text) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchValue(pattern, text string) bool {
+	if pattern == something {
+		return text != ""
+	}
+	return match(pattern, text)
+}
+
+var patterns sync.Map // compiled, by text
+
+func match(pattern, text string) bool {
+	compiled, ok := patterns.Load(pattern)
+	if !ok {
+		quoted := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, `.*`)
+		compiled, _ = patterns.LoadOrStore(pattern, regexp.MustCompile(`(?s)^`+quoted+`$`))
+	}
+	return compiled.(*regexp.Regexp).MatchString(text)
+}
+
+// Account sets deviations against the differences that are accepted. It
+// returns the deviations that nothing explains, and what would explain one
+// that did not occur, or that something before it explains.
+func Account(deviations []Deviation, groups []Group) (unexplained []Deviation, idle []Seen) {
+	used := map[Seen]bool{}
+	var all []Seen
+	for _, group := range groups {
+		for _, difference := range group.Differences {
+			all = append(all, difference.Seen...)
+		}
+	}
+	for _, d := range deviations {
+		explained := false
+		for _, seen := range all {
+			if explained = seen.explains(d); explained {
+				used[seen] = true
+				break
+			}
+		}
+		if !explained {
+			unexplained = append(unexplained, d)
+		}
+	}
+	for _, seen := range all {
+		if !used[seen] {
+			idle = append(idle, seen)
+		}
+	}
+	return unexplained, idle
+}

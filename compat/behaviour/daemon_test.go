@@ -1,0 +1,105 @@
+package behaviour
+
+import (
+	"os"
+	"path/filepath"
+
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/plugintest"
+)
+
+var daemonScenarios = []Scenario{
+	{"restart", func(r *Run) {
+		r.installed("dovetail/one:latest", volume)
+		r.Restart("restart with a disabled plugin")
+		r.inspect("inspect disabled", "dovetail/one")
+		r.enable("enable", "dovetail/one")
+		r.Restart("restart with an enabled plugin")
+		r.inspect("inspect enabled", "dovetail/one")
+		r.Stop("shutdown")
+		r.tree("shut down")
+	}},
+	{"live restore", func(r *Run) {
+		r.Config.LiveRestore = true
+		id := r.installed("dovetail/one:latest", volume)
+		r.enable("enable", "dovetail/one")
+		r.Restart("restart")
+		r.inspect("inspect", "dovetail/one")
+		r.See("runs", "count", r.Executor.Runs(id))
+		r.Stop("shutdown")
+		r.runs("after the shutdown", id)
+	}},
+	{"live restore of one that died", func(r *Run) {
+		r.Config.LiveRestore = true
+		id := r.installed("dovetail/one:latest", volume)
+		r.enable("enable", "dovetail/one")
+		r.Stop("shutdown")
+		assert.NilError(r.t, r.Executor.Exit(id, 1))
+		r.Do("start again", r.begin)
+		r.inspect("inspect", "dovetail/one")
+		r.See("runs", "count", r.Executor.Runs(id))
+	}},
+	{"restart without live restore of one that runs", func(r *Run) {
+		r.Config.LiveRestore = true
+		id := r.installed("dovetail/one:latest", volume)
+		r.enable("enable", "dovetail/one")
+		r.Stop("shutdown")
+		r.Config.LiveRestore = false
+		r.Do("start again", r.begin)
+		r.inspect("inspect", "dovetail/one")
+		r.See("runs", "count", r.Executor.Runs(id))
+	}},
+	{"restart with one that does not start", func(r *Run) {
+		id := r.installed("dovetail/one:latest", volume)
+		r.enable("enable", "dovetail/one")
+		r.Stop("shutdown")
+		r.Executor.Behaviour.EndsAtOnce = &plugintest.Ending{Code: 3}
+		r.Do("start again", r.begin)
+		r.inspect("inspect", "dovetail/one")
+		r.runs("afterwards", id)
+	}},
+	{"restart on a damaged root", func(r *Run) {
+		r.installed("dovetail/one:latest", volume)
+		r.Given(func() error { return r.build("dovetail/two", plugintest.Config(volume)) })
+		damaged := r.ID("dovetail/two:latest")
+		r.Stop("shutdown")
+		write := func(path, content string) {
+			path = filepath.Join(r.Config.Root, path)
+			assert.NilError(r.t, os.MkdirAll(filepath.Dir(path), 0o700))
+			assert.NilError(r.t, os.WriteFile(path, []byte(content), 0o600))
+		}
+		write(filepath.Join(damaged, "config.json"), "nonsense")
+		write("tmp/left/rootfs/file", "of an install")
+		write(damaged[:63]+"x-removing/file", "of a removal")
+		write("strange/file", "of somebody")
+		r.Hide(damaged[:63]+"x", "REMOVED")
+		r.Hide(damaged, "DAMAGED")
+		r.Do("start again", r.begin)
+		r.See("afterwards", "names", r.names())
+		r.inspect("inspect the damaged", damaged)
+		r.tree("afterwards")
+	}},
+	{"bad configs", func(r *Run) {
+		good := r.Config
+		r.Config.Root = ""
+		r.Do("no root", r.begin)
+		r.Given(r.stopped)
+		r.Config = good
+		r.Config.ExecRoot = ""
+		r.Do("no exec root", r.begin)
+		r.Given(r.stopped)
+		r.Config = good
+		r.Do("good", r.begin)
+	}},
+	{"after the shutdown", func(r *Run) {
+		r.installed("dovetail/one:latest", volume)
+		s := r.Subject
+		r.Stop("shutdown")
+		r.Subject = s
+		r.enable("enable", "dovetail/one")
+		r.inspect("inspect", "dovetail/one")
+		r.create("create", "dovetail/two", plugintest.Config(volume))
+		r.remove("remove", "dovetail/one", true)
+	}},
+}
