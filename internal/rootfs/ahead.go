@@ -14,8 +14,8 @@ import (
 const (
 	// aheadBlocks are shared by the layers, 32 MiB: with fewer the cores that
 	// inflate ahead wait for the layer before them, with more a pull takes too
-	// much memory. The blocks that each layer has besides keep the one being
-	// unpacked from waiting for those ahead.
+	// much memory. The layer being unpacked has others besides, so that it
+	// never waits for those ahead.
 	aheadBlocks = 256
 	// maxInflating bounds the layers being inflated at once, and the memory
 	// that their decoders take.
@@ -55,7 +55,9 @@ func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(
 			}
 		})
 	}
+	own := blocks(pumpBlocks)
 	for i, from := range layers {
+		from.pipe.own <- own
 		layer, err := u.applyInflated(from)
 		if err == nil {
 			err = applied(i, layer)
@@ -88,7 +90,7 @@ type inflating struct {
 }
 
 func newInflating(source Source, limits Limits, shared chan block) *inflating {
-	return &inflating{source: source, limits: limits, pipe: newPipe(pumpBlocks, shared, sha256.New())}
+	return &inflating{source: source, limits: limits, pipe: newPipe(shared, sha256.New())}
 }
 
 func (i *inflating) run(ctx context.Context) {

@@ -139,7 +139,7 @@ func TestApplyAllIsBounded(t *testing.T) {
 		synctest.Wait()
 		ahead := inflated.Load()
 		assert.Check(t, ahead >= min(aheadBlocks*pumpBlockBytes, int64(len(large))), "only %d bytes ahead", ahead)
-		assert.Check(t, ahead <= (aheadBlocks+maxInflating*(pumpBlocks+2))*pumpBlockBytes, "%d bytes ahead", ahead)
+		assert.Check(t, ahead <= (aheadBlocks+pumpBlocks+2*maxInflating)*pumpBlockBytes, "%d bytes ahead", ahead)
 		close(release)
 		assert.NilError(t, <-done)
 		assert.Equal(t, inflated.Load(), int64(3*len(large)))

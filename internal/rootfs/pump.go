@@ -19,7 +19,8 @@ const (
 // has: with consume's error, or the source's, or ctx's, whichever came first.
 // Only source.Read can keep it waiting after ctx has ended.
 func pump(ctx context.Context, source io.Reader, hash hash.Hash, consume func(io.Reader) error) error {
-	p := newPipe(pumpBlocks, nil, hash)
+	p := newPipe(nil, hash)
+	p.own <- blocks(pumpBlocks)
 	consumed := make(chan error, 1)
 	go func() {
 		err := consume(p)
@@ -38,13 +39,14 @@ func pump(ctx context.Context, source io.Reader, hash hash.Hash, consume func(io
 // hashed on a third, for neither who inflates nor who writes small files has
 // time for that.
 type pipe struct {
-	hash    hash.Hash     // nil when nobody wants one
-	filled  chan block    // not yet hashed
-	full    chan block    // hashed, not yet consumed
-	empty   chan block    // of this pipe, to be filled again
-	shared  chan block    // of several pipes, to be filled by any; may be nil
-	stopped chan struct{} // closed when nothing more will be consumed
-	err     error         // why filled was closed; io.EOF at the source's end
+	hash    hash.Hash       // nil when nobody wants one
+	filled  chan block      // not yet hashed
+	full    chan block      // hashed, not yet consumed
+	shared  chan block      // empty ones that any of several pipes may fill; may be nil
+	own     chan chan block // gets empty ones for this pipe alone
+	empty   chan block      // what own got; nil until then
+	stopped chan struct{}   // closed when nothing more will be consumed
+	err     error           // why filled was closed; io.EOF at the source's end
 
 	block  block  // being consumed
 	unread []byte // what is left of it
@@ -66,17 +68,17 @@ func blocks(n int) chan block {
 	return all
 }
 
-func newPipe(own int, shared chan block, hash hash.Hash) *pipe {
+func newPipe(shared chan block, hash hash.Hash) *pipe {
 	p := &pipe{
 		hash:    hash,
-		full:    make(chan block, own+cap(shared)),
-		empty:   blocks(own),
+		full:    make(chan block, pumpBlocks+cap(shared)),
 		shared:  shared,
+		own:     make(chan chan block, 1),
 		stopped: make(chan struct{}),
 	}
 	p.filled = p.full
 	if hash != nil {
-		p.filled = make(chan block, own+cap(shared))
+		p.filled = make(chan block, cap(p.full))
 	}
 	return p
 }
@@ -140,15 +142,19 @@ func (p *pipe) take(ctx context.Context) (block, bool) {
 	if ctx.Err() != nil {
 		return block{}, false
 	}
-	select {
-	case b := <-p.empty:
-		return b, true
-	case b := <-p.shared:
-		return b, true
-	case <-p.stopped:
-	case <-ctx.Done():
+	for {
+		select {
+		case p.empty = <-p.own:
+		case b := <-p.empty:
+			return b, true
+		case b := <-p.shared:
+			return b, true
+		case <-p.stopped:
+			return block{}, false
+		case <-ctx.Done():
+			return block{}, false
+		}
 	}
-	return block{}, false
 }
 
 // end tells the consumer that the source ended, for a reason if err is not
