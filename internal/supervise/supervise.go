@@ -66,6 +66,7 @@ type Config struct {
 type Supervisor struct {
 	Config
 	exits  chan struct{} // at most one report is pending; more say the same
+	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
@@ -82,11 +83,14 @@ var (
 	errDetach = errors.New("detached")
 )
 
-// New returns a supervisor that does nothing yet but note exits. Exactly one
-// of Start and Adopt follows.
+// New returns a supervisor that does nothing yet but note exits, and that it
+// shall be interrupted. Exactly one of Start and Adopt follows.
 func New(config Config) *Supervisor {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	return &Supervisor{
 		Config: config,
+		ctx:    ctx,
+		cancel: cancel,
 		exits:  make(chan struct{}, 1),
 		done:   make(chan struct{}),
 		begun:  make(chan struct{}),
@@ -101,12 +105,13 @@ func (s *Supervisor) Start(ctx context.Context) { s.run(ctx, s.Process.Start) }
 func (s *Supervisor) Adopt(ctx context.Context) { s.run(ctx, s.stillAlive) }
 
 func (s *Supervisor) run(ctx context.Context, begin func() error) {
-	ctx, s.cancel = context.WithCancelCause(ctx)
+	forget := context.AfterFunc(ctx, s.Interrupt)
 	go func() {
 		defer close(s.done)
 		defer s.settled(errStop)
 		defer s.hasBegun()
-		s.loop(ctx, begin)
+		defer forget()
+		s.loop(s.ctx, begin)
 	}()
 }
 
@@ -138,7 +143,8 @@ func (s *Supervisor) First() error {
 // for the process to be ready, or has failed.
 func (s *Supervisor) Begun() <-chan struct{} { return s.begun }
 
-// Interrupt makes Stop come sooner, without waiting for it.
+// Interrupt makes Stop come sooner, without waiting for it. It may come before
+// Start, which then undoes what it has begun.
 func (s *Supervisor) Interrupt() { s.cancel(errStop) }
 
 // Stop ends supervision and the process, interrupting any wait, and returns

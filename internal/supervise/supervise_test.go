@@ -255,6 +255,34 @@ func TestStopInterrupts(t *testing.T) {
 	}
 }
 
+// TestInterruptComesFirst has a stop that overtakes the start, as a Disable may
+// an Enable.
+func TestInterruptComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &program{readyAfter: time.Second}
+		s := p.supervise(false)
+		s.Interrupt()
+		s.Start(t.Context())
+		assert.Equal(t, s.First(), errStop)
+		<-s.Done()
+		assert.Equal(t, p.starts, p.ended)
+		assert.Equal(t, time.Since(p.began), time.Duration(0))
+	})
+}
+
+func TestEndOfContextStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &program{}
+		s := p.supervise(false)
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Start(ctx)
+		assert.NilError(t, s.First())
+		cancel()
+		<-s.Done()
+		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s")
+	})
+}
+
 func TestStopEscalates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{ignoresTerm: true}
