@@ -36,7 +36,7 @@ type machine struct {
 	t       *testing.T
 	driver  harness.Driver
 	found   map[string]history.State
-	wrong   map[violation]bool
+	wrong   sightings
 	figures harness.Figures
 }
 
@@ -86,13 +86,13 @@ func (m *machine) count(crash harness.Crash, err error) {
 	for _, lost := range crash.Lost() {
 		m.t.Log("lost: ", lost)
 	}
-	fresh, now := news(crash.Observed.Problems, m.wrong)
-	for _, v := range fresh {
+	counted, wrong := m.wrong.next(crash.Observed.Problems)
+	for _, v := range counted {
 		m.figures.Kinds[v.kind]++
 	}
 	m.figures.Lost += len(crash.Lost())
-	m.figures.Violations += len(fresh)
-	m.found, m.wrong = crash.Observed.Plugins, now
+	m.figures.Violations += len(counted)
+	m.found, m.wrong = crash.Observed.Plugins, wrong
 }
 
 func (m *machine) publish() {

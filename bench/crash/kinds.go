@@ -1,6 +1,9 @@
 package crash
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // kinds sorts what plugintest.CheckRoot finds. What is found of one plugin is
 // one violation of its kind, however many files or blobs it is about.
@@ -29,15 +32,26 @@ func sortOut(problem string) violation {
 	return violation{problem, problem}
 }
 
-// news returns what is wrong now and was not before, and all that is wrong now.
-func news(problems []string, before map[violation]bool) (fresh []violation, now map[violation]bool) {
-	now = map[violation]bool{}
+// isLeftover tells what a manager may still be deleting, or delete at its next
+// start.
+func (v violation) isLeftover() bool { return strings.HasSuffix(v.kind, " left") }
+
+// sightings is how often each thing that is wrong was found without a break.
+type sightings map[violation]int
+
+// next returns what is to be counted of the problems of the next day: what is
+// seen first, and leftovers that outlasted one more start.
+func (s sightings) next(problems []string) (counted []violation, next sightings) {
+	next = sightings{}
 	for _, problem := range problems {
 		v := sortOut(problem)
-		if !before[v] && !now[v] {
-			fresh = append(fresh, v)
+		if next[v] > 0 {
+			continue
 		}
-		now[v] = true
+		next[v] = s[v] + 1
+		if v.isLeftover() && next[v] == 2 || !v.isLeftover() && next[v] == 1 {
+			counted = append(counted, v)
+		}
 	}
-	return fresh, now
+	return counted, next
 }

@@ -29,13 +29,26 @@ func TestSortOut(t *testing.T) {
 	}
 }
 
-func TestNewsAreToldOnce(t *testing.T) {
-	a, b := "stage tmp/a is left", "stage tmp/b is left"
-	fresh, now := news([]string{a, a}, nil)
-	assert.Equal(t, len(fresh), 1)
-	fresh, now = news([]string{a, b}, now)
-	assert.Equal(t, len(fresh), 1)
-	assert.Equal(t, fresh[0].of, "stage tmp/b")
-	fresh, _ = news([]string{a, b}, now)
-	assert.Equal(t, len(fresh), 0)
+func TestSightings(t *testing.T) {
+	id := strings.Repeat("a", 64)
+	wrong, litter := "plugin "+id+": it has no rootfs", "stage tmp/a is left"
+	var seen sightings
+	for day, tt := range []struct {
+		problems []string
+		want     int
+	}{
+		{[]string{wrong, wrong}, 1},
+		{[]string{wrong, litter}, 0},
+		{[]string{wrong, litter}, 1},
+		{[]string{wrong, litter}, 0},
+		{[]string{litter}, 0},
+		{nil, 0},
+		{[]string{wrong, litter}, 1},
+		{nil, 0},
+	} {
+		var counted []violation
+		counted, seen = seen.next(tt.problems)
+		assert.Equal(t, len(counted), tt.want, "day %d", day)
+	}
+	assert.Check(t, sortOut("sockets of plugin "+id+" are left, which is not enabled").isLeftover())
 }

@@ -93,7 +93,8 @@ Checked is whether it opens, whether each plugin is as acknowledged and has exac
 and names are unique, whether blobs have the right bytes, and whether anything else is left over.
 
 To tell what a kill does from what happens anyway the same was done with **orderly ends**: the driver calls verbs, waits for each answer, and
-shuts the manager down. Each violation is counted once, when it is first found, and once a plugin.
+shuts the manager down. Each violation is counted once, and once a plugin; what is left over is counted only if it is still there after one
+more start.
 
 | what is wrong | SIGKILL | orderly end |
 |---|--:|--:|
