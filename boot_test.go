@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/pkg/plugins"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
@@ -46,6 +47,44 @@ func TestLiveRestore(t *testing.T) {
 	assert.Check(t, w.enabled(id) && w.alive(id))
 	assert.Equal(t, w.executor.Runs(id), 2, "a stray was taken over")
 	assert.NilError(t, w.Disable(id, nil))
+}
+
+// TestLiveRestoreReattaches has a plugin that outlives its daemon called,
+// heard, and started again when it crashes.
+func TestLiveRestoreReattaches(t *testing.T) {
+	w := newWorld(t)
+	w.config.LiveRestoreEnabled = true
+	lines := make(chan string)
+	w.executor.Choose = func(id string, _ int, _ specs.Spec) plugintest.Behaviour {
+		if id == w.id("writes") {
+			return writer(lines)
+		}
+		return plugintest.Behaviour{}
+	}
+	w.start()
+	answers, writes := w.create("answers"), w.create("writes")
+	w.enable(answers)
+	w.enable(writes)
+	lines <- "before"
+	w.Shutdown()
+	lines <- "meanwhile"
+	w.start()
+	lines <- "after"
+	lines <- "the last was read"
+	assert.DeepEqual(t, w.logs(writes, plugin.LogOptions{})[:3], []string{"stdout before", "stdout meanwhile", "stdout after"})
+
+	p, err := w.Get(answers)
+	assert.NilError(t, err)
+	var manifest plugins.Manifest
+	assert.NilError(t, p.Client().Call("Plugin.Activate", nil, &manifest))
+	assert.DeepEqual(t, manifest.Implements, []string{"VolumeDriver"})
+
+	events, cancel := w.SubscribeEvents(10, plugin.EventRestarted{})
+	defer cancel()
+	assert.NilError(t, w.executor.Exit(answers, 1))
+	assert.Equal(t, (<-events).(plugin.EventRestarted).Plugin.ID, answers)
+	assert.Equal(t, w.executor.Runs(answers), 2)
+	assert.Equal(t, w.executor.Runs(writes), 1)
 }
 
 // TestCrash makes a new manager without shutting the old one down, as

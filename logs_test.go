@@ -83,6 +83,23 @@ func TestLogs(t *testing.T) {
 	assert.Check(t, is.ErrorType(err, &plugin.NotFoundError{}))
 }
 
+func TestStartErrorQuotesTheLastLines(t *testing.T) {
+	w := newWorld(t)
+	var written strings.Builder
+	var last []string
+	for i := range 50 {
+		fmt.Fprintln(&written, "line", i)
+		if i >= 30 {
+			last = append(last, fmt.Sprint("line ", i))
+		}
+	}
+	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1, Stdout: written.String()}}
+	w.start()
+	var start *plugin.StartError
+	assert.Assert(t, errors.As(w.Enable(w.create("p"), nil), &start))
+	assert.DeepEqual(t, start.Output, last)
+}
+
 func TestLogsFollow(t *testing.T) {
 	w := newWorld(t)
 	lines := make(chan string)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types"
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -90,6 +92,44 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			assert.Check(t, !w.enabled(tc.name))
 		})
 	}
+}
+
+// TestNoexecIsNamed has the plugins on a file system that nothing may be
+// executed from.
+func TestNoexecIsNamed(t *testing.T) {
+	w := newRuncWorld(t)
+	assert.NilError(t, unix.Mount("none", w.config.Root, "tmpfs", unix.MS_NOEXEC, ""))
+	t.Cleanup(func() {
+		w.Shutdown()
+		assert.Check(t, unix.Unmount(w.config.Root, unix.MNT_DETACH))
+	})
+	w.start()
+	id := w.createProbe("p", listenStep, "wait=")
+	assert.ErrorContains(t, w.Enable(id, nil), "the plugin's rootfs is on a file system that is mounted noexec: "+w.config.Root)
+}
+
+// TestPropagatedMountIsSharedAgain restarts a daemon into surroundings where
+// nothing is shared.
+func TestPropagatedMountIsSharedAgain(t *testing.T) {
+	w := newRuncWorld(t)
+	w.config.LiveRestoreEnabled = true
+	w.start()
+	id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
+	w.enable(id)
+	pid := w.status(id).Pid
+	w.Shutdown()
+	propagated := filepath.Join(w.config.Root, id, "propagated-mount")
+	volume := filepath.Join(propagated, "volume")
+	assert.NilError(t, os.Mkdir(volume, 0o755))
+	assert.NilError(t, unix.Mount("none", volume, "tmpfs", 0, ""))
+	assert.NilError(t, unix.Mount("", propagated, "", unix.MS_PRIVATE, ""))
+	w.start()
+	assert.Equal(t, w.status(id).Pid, pid)
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(propagated))
+	assert.NilError(t, err)
+	assert.Equal(t, len(mounts), 2, "a mount below a running plugin was touched: %v", mounts)
+	assert.Check(t, is.Contains(mounts[0].Optional, "shared:"))
+	assert.NilError(t, w.Disable(id, nil))
 }
 
 func TestRealLiveRestore(t *testing.T) {

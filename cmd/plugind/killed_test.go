@@ -186,3 +186,31 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestLiveRestoreIsTurnedOnAndOff ends each plugind, by force or not, before
+// one with the other setting: the newer one's counts.
+func TestLiveRestoreIsTurnedOnAndOff(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		t.Run(signal.String(), func(t *testing.T) {
+			s := newScene(t, probe, "", false)
+			s.running("")
+			for _, on := range []bool{true, false, true} {
+				before := s.programs()
+				stays := s.LiveRestore || signal == syscall.SIGKILL
+				_ = s.finish(signal)
+				assert.Equal(t, len(s.programs()) == 1, stays)
+				s.LiveRestore = on
+				s.start("")
+				s.awaitReady()
+				s.check()
+				after := s.programs()
+				assert.DeepEqual(t, after, []int{s.pid()})
+				assert.Equal(t, before[0] == after[0], on && stays)
+			}
+			assert.NilError(t, s.disable())
+			s.awaitNothingLeft()
+			s.stop()
+		})
+	}
+}
