@@ -78,7 +78,12 @@ func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 	if d.volumes, err = service.NewVolumeService(o.root, d.store, owner, d.journal); err != nil {
 		return nil, fmt.Errorf("start volumes: %w", err)
 	}
-	d.mounts = newMounts(d.volumes, d.journal)
+	d.mounts = newMounts(d.volumes, d.journal, filepath.Join(o.execRoot, "mounts.json"))
+	if o.liveRestore {
+		d.mounts.takeOver(ctx)
+	} else if err := d.mounts.uses.forget(); err != nil {
+		return nil, fmt.Errorf("start volumes: %w", err)
+	}
 	return d, nil
 }
 

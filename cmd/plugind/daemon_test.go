@@ -202,6 +202,10 @@ func TestRestartsKeepPluginsAndVolumes(t *testing.T) {
 			volumes, err := docker.VolumeList(t.Context(), volume.ListOptions{})
 			assert.NilError(t, err)
 			assert.Equal(t, len(volumes.Volumes), 1)
+			if liveRestore {
+				err := docker.VolumeRemove(t.Context(), "data", false)
+				assert.Check(t, cerrdefs.IsConflict(err), "a volume that is mounted was removed: %v", err)
+			}
 			unmountVolume(t, h, "data")
 			// The volume still counts as a use of the plugin.
 			assert.Check(t, cerrdefs.IsConflict(docker.PluginDisable(t.Context(), "example/volume", types.PluginDisableOptions{})))

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"sync"
 
 	"github.com/containerd/log"
 	"github.com/docker/docker/api/server/httputils"
@@ -22,16 +21,36 @@ import (
 type mounts struct {
 	volumes *service.VolumesService
 	journal *journal
-
-	mu   sync.Mutex
-	held map[use]struct{}
+	uses    uses
 }
 
-// use is a volume being mounted for a user.
-type use struct{ volume, id string }
+// newMounts returns mounts of which a file at path tells the next plugind.
+func newMounts(volumes *service.VolumesService, journal *journal, path string) *mounts {
+	return &mounts{volumes: volumes, journal: journal, uses: uses{path: path}}
+}
 
-func newMounts(volumes *service.VolumesService, journal *journal) *mounts {
-	return &mounts{volumes: volumes, journal: journal, held: make(map[use]struct{})}
+// takeOver goes on with what an earlier plugind mounted, whose plugins live.
+func (m *mounts) takeOver(ctx context.Context) {
+	left, err := m.uses.left()
+	if err != nil {
+		log.L.WithError(err).Warn("which volumes are mounted is not known")
+	}
+	for _, u := range left {
+		if err := m.resume(ctx, u); err != nil {
+			log.L.WithError(err).WithFields(u.fields()).Warn("volume that is mounted is not taken over")
+		}
+	}
+}
+
+func (m *mounts) resume(ctx context.Context, u use) error {
+	found, err := m.volumes.Get(ctx, u.Volume, opts.WithGetReference(u.ID))
+	if err != nil {
+		return err
+	}
+	if err := m.volumes.LiveRestoreVolume(ctx, found, u.ID); err != nil {
+		return err
+	}
+	return m.uses.add(u)
 }
 
 func (m *mounts) router() router.Router {
@@ -61,77 +80,58 @@ func (m *mounts) postUnmount(ctx context.Context, w http.ResponseWriter, r *http
 }
 
 func useOf(r *http.Request, vars map[string]string) use {
-	return use{volume: vars["name"], id: cmp.Or(r.URL.Query().Get("id"), "plugind")}
+	return use{Volume: vars["name"], ID: cmp.Or(r.URL.Query().Get("id"), "plugind")}
 }
 
 func (m *mounts) mount(ctx context.Context, u use) (string, error) {
 	// The reference comes first, so that nobody removes the volume in between.
-	found, err := m.volumes.Get(ctx, u.volume, opts.WithGetReference(u.id))
+	found, err := m.volumes.Get(ctx, u.Volume, opts.WithGetReference(u.ID))
 	if err != nil {
 		return "", err
 	}
-	path, err := m.volumes.Mount(ctx, found, u.id)
+	path, err := m.volumes.Mount(ctx, found, u.ID)
 	if err != nil {
-		if !m.holds(u) {
-			_ = m.volumes.Release(ctx, u.volume, u.id) // fails only if ctx ended
+		if !m.uses.has(u) {
+			_ = m.volumes.Release(ctx, u.Volume, u.ID) // fails only if ctx ended
 		}
 		return "", err
 	}
-	m.hold(u)
-	m.journal.LogVolumeEvent(found.Name, events.ActionMount, map[string]string{"driver": found.Driver, "id": u.id})
+	m.noted(u, m.uses.add(u))
+	m.journal.LogVolumeEvent(found.Name, events.ActionMount, map[string]string{"driver": found.Driver, "id": u.ID})
 	return path, nil
 }
 
 // unmount passes what it does not know on to the driver, which may have
 // mounted it for a plugind before this one.
 func (m *mounts) unmount(ctx context.Context, u use) error {
-	found, err := m.volumes.Get(ctx, u.volume)
+	found, err := m.volumes.Get(ctx, u.Volume)
 	if err != nil {
 		return err
 	}
-	if err := m.volumes.Unmount(ctx, found, u.id); err != nil {
+	if err := m.volumes.Unmount(ctx, found, u.ID); err != nil {
 		return err
 	}
-	m.drop(u)
-	m.journal.LogVolumeEvent(found.Name, events.ActionUnmount, map[string]string{"driver": found.Driver, "id": u.id})
-	return m.volumes.Release(ctx, u.volume, u.id)
+	m.noted(u, m.uses.drop(u))
+	m.journal.LogVolumeEvent(found.Name, events.ActionUnmount, map[string]string{"driver": found.Driver, "id": u.ID})
+	return m.volumes.Release(ctx, u.Volume, u.ID)
 }
 
 // releaseAll unmounts everything, before the drivers are stopped: a driver's
 // mounts on the host outlive it.
 func (m *mounts) releaseAll() {
-	for _, u := range m.all() {
+	for _, u := range m.uses.all() {
 		if err := m.unmount(context.Background(), u); err != nil {
-			log.L.WithError(err).WithFields(log.Fields{"volume": u.volume, "id": u.id}).Warn("volume stays mounted")
+			log.L.WithError(err).WithFields(u.fields()).Warn("volume stays mounted")
 		}
 	}
 }
 
-func (m *mounts) hold(u use) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.held[u] = struct{}{}
-}
-
-func (m *mounts) drop(u use) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.held, u)
-}
-
-func (m *mounts) holds(u use) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, ok := m.held[u]
-	return ok
-}
-
-func (m *mounts) all() []use {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make([]use, 0, len(m.held))
-	for u := range m.held {
-		all = append(all, u)
+// noted tells that the next plugind will not know of a change. That is no
+// reason to undo it.
+func (m *mounts) noted(u use, err error) {
+	if err != nil {
+		log.L.WithError(err).WithFields(u.fields()).Warn("whether a volume is mounted was not written down")
 	}
-	return all
 }
+
+func (u use) fields() log.Fields { return log.Fields{"volume": u.Volume, "id": u.ID} }

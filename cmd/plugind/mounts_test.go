@@ -27,7 +27,7 @@ func newTestMounts(t testing.TB) *mounts {
 	t.Cleanup(func() { assert.Check(t, volumes.Shutdown()) })
 	_, err = volumes.Create(t.Context(), "data", "local")
 	assert.NilError(t, err)
-	return newMounts(volumes, j)
+	return newMounts(volumes, j, filepath.Join(t.TempDir(), "mounts.json"))
 }
 
 func TestMountedVolumeIsNotRemoved(t *testing.T) {
@@ -68,7 +68,7 @@ func TestUnknownVolumesAreNotMounted(t *testing.T) {
 	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
 	err = m.unmount(t.Context(), use{"nothing", "one"})
 	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
-	assert.Equal(t, len(m.all()), 0)
+	assert.Equal(t, len(m.uses.all()), 0)
 }
 
 func TestFailedMountLeavesNoReference(t *testing.T) {
@@ -89,9 +89,46 @@ func TestReleaseAllUnmountsWhatIsMounted(t *testing.T) {
 		assert.NilError(t, err)
 	}
 	m.releaseAll()
-	assert.Equal(t, len(m.all()), 0)
+	assert.Equal(t, len(m.uses.all()), 0)
 	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
 	m.releaseAll()
+}
+
+// TestTheNextTakesMountsOver ends a plugind without unmounting, as live restore
+// does, and has the next one know what is mounted for whom.
+func TestTheNextTakesMountsOver(t *testing.T) {
+	m := newTestMounts(t)
+	one, two := use{"data", "one"}, use{"data", "two"}
+	for _, u := range []use{one, two} {
+		_, err := m.mount(t.Context(), u)
+		assert.NilError(t, err)
+	}
+	assert.NilError(t, m.unmount(t.Context(), two))
+	_, err := m.volumes.Create(t.Context(), "gone", "local")
+	assert.NilError(t, err)
+	_, err = m.mount(t.Context(), use{"gone", "one"})
+	assert.NilError(t, err)
+	assert.NilError(t, m.volumes.Release(t.Context(), "gone", "one"))
+	assert.NilError(t, m.volumes.Remove(t.Context(), "gone"))
+	assert.NilError(t, m.volumes.Release(t.Context(), "data", "one"))
+
+	next := newMounts(m.volumes, m.journal, m.uses.path)
+	next.takeOver(t.Context())
+	assert.DeepEqual(t, next.uses.all(), []use{one})
+	assert.Check(t, cerrdefs.IsConflict(next.volumes.Remove(t.Context(), "data")))
+	next.releaseAll()
+	assert.NilError(t, next.volumes.Remove(t.Context(), "data"))
+
+	assert.NilError(t, next.uses.forget())
+	assert.NilError(t, next.uses.forget())
+	left, err := next.uses.left()
+	assert.NilError(t, err)
+	assert.Equal(t, len(left), 0)
+
+	assert.NilError(t, os.WriteFile(m.uses.path, []byte("[{"), 0o600))
+	next = newMounts(m.volumes, m.journal, m.uses.path)
+	next.takeOver(t.Context())
+	assert.Equal(t, len(next.uses.all()), 0)
 }
 
 // mountVolume asks the daemon of h to mount a volume and returns where.
