@@ -10,7 +10,7 @@ crash: N := 1000
 crash: PEER := 300
 powercut: N := 300
 
-.PHONY: help test fuzz demo lint bench bench-compare build crash powercut
+.PHONY: help test compat fuzz demo lint bench bench-compare build crash powercut
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -18,12 +18,22 @@ help: ## show the targets
 test: ## run everything: lint, cross-builds, all tests with -race, and the demo
 	@test/needs.sh gcc runc crun containerd docker-registry mkfs.ext4 mkfs.xfs curl
 	@$(MAKE) --no-print-directory lint build
-	@failed=; for module in $(MODULES); do \
+	@failed=; for module in $(filter-out ./compat,$(MODULES)); do \
 		echo "== go test in $$module"; \
 		(cd $$module && go test -race -timeout 20m ./...) || failed="$$failed $$module"; \
 	done; \
+	$(MAKE) --no-print-directory compat || failed="$$failed ./compat"; \
 	if [ -n "$$failed" ]; then echo "failed in$$failed"; exit 1; fi
 	@$(MAKE) --no-print-directory demo
+
+compat: ## compare with docker's package, of each version that there is a modfile of
+	cd compat && go test -v -run TestSurface ./api
+	@cd compat && failed=; for modfile in go.mod go.docker-*.mod; do \
+		echo "== go test in ./compat with $$modfile"; \
+		go test -race -modfile=$$modfile ./... || failed="$$failed $$modfile"; \
+		go test -modfile=$$modfile ./behaviour || failed="$$failed $$modfile"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed with$$failed"; exit 1; fi
 
 fuzz: ## fuzz each target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
 	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
