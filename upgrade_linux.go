@@ -65,10 +65,11 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 		return err
 	}
 	defer f.Close()
-	if err := u.checkGrants(f, privileges); err != nil {
+	old := u.ownConfig(ctx)
+	if err := checkGrants(old, f.config, privileges); err != nil {
 		return err
 	}
-	next, err := u.next(t, f)
+	next, err := u.next(t, f, old)
 	if err != nil {
 		return err
 	}
@@ -93,19 +94,35 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 
 // checkGrants refuses grants that are not what the new version asks for, and
 // tells how that differs from what the old one did.
-func (u *unit) checkGrants(f *found, granted types.PluginPrivileges) error {
-	err := privilege.Check(privilege.Of(f.config), granted)
+func checkGrants(old, config types.PluginConfig, granted types.PluginPrivileges) error {
+	err := privilege.Check(privilege.Of(config), granted)
 	var mismatch *PrivilegesError
 	if errors.As(err, &mismatch) {
-		mismatch.Added, mismatch.Dropped = privilege.Diff(privilege.Of(u.plugin.Snapshot().Config), privilege.Of(f.config))
+		mismatch.Added, mismatch.Dropped = privilege.Diff(privilege.Of(old), privilege.Of(config))
 	}
 	return err
 }
 
-// next is the record of the plugin as the new version will have it.
-func (u *unit) next(t transfer, f *found) (*v2.Plugin, error) {
+// ownConfig is the config as its author wrote it. Docker writes what is set into
+// that of its records, which then can't tell any more what was.
+func (u *unit) ownConfig(ctx context.Context) types.PluginConfig {
+	p := u.plugin.Clone()
+	if data, err := u.manager.blobs.ReadAll(ctx, p.Config, mostConfigBytes); err == nil {
+		if config, err := v2.ParseConfig(data); err == nil {
+			return config
+		}
+	}
+	return p.PluginObj.Config // records of older dockers name no config
+}
+
+// mostConfigBytes is far more than any config that was ever installed has.
+const mostConfigBytes = 16 << 20
+
+// next is the record of the plugin as the new version will have it, old being
+// the config that it has.
+func (u *unit) next(t transfer, f *found, old types.PluginConfig) (*v2.Plugin, error) {
 	next := u.plugin.Clone()
-	settings, err := v2.MergeSettings(next.PluginObj.Config, next.PluginObj.Settings, f.config)
+	settings, err := v2.MergeSettings(old, next.PluginObj.Settings, f.config)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -84,15 +85,34 @@ func (c *rootChecker) checkManifest(id string, p *v2.Plugin, data []byte) {
 	}
 }
 
+// checkConfig looks whether the record is of the version of its config, but for
+// what can be set: docker's Set writes that into the config of its records.
 func (c *rootChecker) checkConfig(id string, p *v2.Plugin, data []byte) {
 	config, err := v2.ParseConfig(data)
 	if err != nil {
 		c.problem("plugin %s: read config %s: %v", id, p.Config, err)
 		return
 	}
-	blob, blobErr := json.Marshal(config)
-	record, recordErr := json.Marshal(p.PluginObj.Config)
+	blob, blobErr := json.Marshal(unset(config))
+	record, recordErr := json.Marshal(unset(p.PluginObj.Config))
 	if blobErr != nil || recordErr != nil || !bytes.Equal(blob, record) {
 		c.problem("plugin %s: the record and config %s are of two versions", id, p.Config)
 	}
+}
+
+// unset is a config without what docker's Set may have changed.
+func unset(config types.PluginConfig) types.PluginConfig {
+	config.Mounts = slices.Clone(config.Mounts)
+	for i, mount := range config.Mounts {
+		if slices.Contains(mount.Settable, "source") {
+			config.Mounts[i].Source = nil
+		}
+	}
+	config.Linux.Devices = slices.Clone(config.Linux.Devices)
+	for i, device := range config.Linux.Devices {
+		if slices.Contains(device.Settable, "path") {
+			config.Linux.Devices[i].Path = nil
+		}
+	}
+	return config
 }

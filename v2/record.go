@@ -9,7 +9,7 @@ import (
 )
 
 // recordMeta is a record without the plugin object: docker's keys, in docker's
-// order, and one of ours, which docker ignores.
+// order, and two of ours, which docker ignores.
 type recordMeta struct {
 	Rootfs         string
 	Config         digest.Digest
@@ -18,10 +18,14 @@ type recordMeta struct {
 	SwarmServiceID string
 	// CallTimeout is a duration as time.ParseDuration reads it.
 	CallTimeout string `json:",omitempty"`
+	// MountSources are the config's own, of all mounts in its order, where
+	// others stand in their place. See asDockerReads.
+	MountSources []*string `json:",omitempty"`
 }
 
-// MarshalJSON writes the record of p: docker's members, the call timeout if it
-// is set, and what [Plugin.UnmarshalJSON] found that no member stands for.
+// MarshalJSON writes the record of p: docker's members, with sources of mounts
+// that were set where docker reads them; what only Dovetail keeps, if it is not
+// the default; and what [Plugin.UnmarshalJSON] found that no member stands for.
 func (p *Plugin) MarshalJSON() ([]byte, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -61,6 +65,7 @@ func (p *Plugin) UnmarshalJSON(data []byte) error {
 		Manifest:       read.Manifest,
 		SwarmServiceID: read.SwarmServiceID,
 	}
+	takeBack(&fresh.PluginObj.Config, read.MountSources)
 	fresh.SetTimeout(timeout)
 	understood, err := fresh.marshalLocked()
 	if err != nil {
@@ -93,13 +98,15 @@ func (p *Plugin) marshalLocked() ([]byte, error) {
 		Manifest:       p.Manifest,
 		SwarmServiceID: p.SwarmServiceID,
 	}
+	plugin, own := asDockerReads(p.PluginObj)
+	meta.MountSources = own
 	if timeout := p.Timeout(); timeout > 0 {
 		meta.CallTimeout = timeout.String()
 	}
 	return json.Marshal(struct {
 		Plugin any `json:"plugin"`
 		recordMeta
-	}{&p.PluginObj, meta})
+	}{&plugin, meta})
 }
 
 func parseCallTimeout(text string) (time.Duration, error) {

@@ -91,8 +91,13 @@ var verbDifferences = Group{"What verbs do", []Difference{
 		Why: "a new version may need them",
 		Seen: []Seen{
 			effect("upgrade*/inspect", "result.Settings.Env", `*"LEFT=1"]`, `*"LEFT=2"]`),
-			effect("upgrade/enable", "spec.process.env", `*"LEFT=1"]`, `*"LEFT=2"]`),
+			effect("upgrade*/enable", "spec.process.env", `*"LEFT=1"]`, `*"LEFT=2"]`),
 		},
+	},
+	{
+		Docker: "after an upgrade a mount whose source was set is made from its default, and shown as set", Ours: "it is made from what was set",
+		Why:  "a plugin must not write elsewhere",
+		Seen: []Seen{effect("upgrade of what was set/enable", "spec.mounts[/data].source", `"/usr"`, `"/srv"`)},
 	},
 	{
 		Docker: "installs under a name with a digest", Ours: "InvalidParameter, 400",

@@ -22,8 +22,12 @@ func versionConfig(value string) types.PluginConfig {
 		{Name: "SET", Value: ptr(value), Settable: []string{"value"}},
 		{Name: "LEFT", Value: ptr(value), Settable: []string{"value"}},
 	}
+	c.Mounts = []types.PluginMount{{Name: "data", Source: ptr("/usr"), Destination: "/data", Type: "bind", Options: []string{"rbind"}, Settable: []string{"source"}}}
 	return c
 }
+
+// versionGrants is what it asks for.
+var versionGrants = append(types.PluginPrivileges{{Name: "mount", Value: []string{"/usr"}}}, none...)
 
 var upgradeScenarios = []Scenario{
 	{"upgrade", func(r *Run) {
@@ -33,18 +37,18 @@ var upgradeScenarios = []Scenario{
 		r.publish("dovetail/one", "v2", versionConfig("2"))
 		demanding := demandingConfig()
 		r.publish("dovetail/one", "v3", demanding)
-		r.pull("pull", "dovetail/one:v1", "", none)
-		r.upgrade("upgrade what is not there", "dovetail/one:v2", "dovetail/none", none)
-		r.upgrade("upgrade to an unknown tag", "dovetail/one:v9", name, none)
-		r.upgrade("upgrade without grants", "dovetail/one:v3", name, none)
+		r.pull("pull", "dovetail/one:v1", "", versionGrants)
+		r.upgrade("upgrade what is not there", "dovetail/one:v2", "dovetail/none", versionGrants)
+		r.upgrade("upgrade to an unknown tag", "dovetail/one:v9", name, versionGrants)
+		r.upgrade("upgrade without grants", "dovetail/one:v3", name, versionGrants)
 		r.inspect("inspect after a refusal", name)
-		r.upgrade("upgrade", "dovetail/one:v2", name, none)
+		r.upgrade("upgrade", "dovetail/one:v2", name, versionGrants)
 		r.inspect("inspect", name)
 		r.enable("enable", name)
-		r.upgrade("upgrade while enabled", "dovetail/one:v1", name, none)
+		r.upgrade("upgrade while enabled", "dovetail/one:v1", name, versionGrants)
 		r.disable("disable", name, false)
-		r.upgrade("upgrade to the same", "dovetail/one:v2", name, none)
-		r.upgrade("upgrade back", "dovetail/one:v1", name, none)
+		r.upgrade("upgrade to the same", "dovetail/one:v2", name, versionGrants)
+		r.upgrade("upgrade back", "dovetail/one:v1", name, versionGrants)
 		r.inspect("inspect at the end", name)
 		r.collect()
 		r.tree("upgraded")
@@ -54,9 +58,10 @@ var upgradeScenarios = []Scenario{
 		name := r.Host + "/dovetail/one:v1"
 		r.publish("dovetail/one", "v1", versionConfig("1"))
 		r.publish("dovetail/one", "v2", versionConfig("2"))
-		r.pull("pull", "dovetail/one:v1", "", none)
-		r.set("set", name, "SET=mine")
-		r.upgrade("upgrade", "dovetail/one:v2", name, none)
+		r.pull("pull", "dovetail/one:v1", "", versionGrants)
+		r.set("set", name, "SET=mine", "data.source=/srv")
+		r.upgrade("upgrade", "dovetail/one:v2", name, versionGrants)
 		r.inspect("inspect", name)
+		r.enable("enable", name)
 	}},
 }

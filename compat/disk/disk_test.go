@@ -56,13 +56,19 @@ func newHost(t *testing.T, liveRestore bool) *host {
 	return h
 }
 
-// under lets one manager do something, and ends it.
+// under lets one manager do something, checks the directory if it is ours, and
+// ends it.
 func (h *host) under(start subject.Start, do func(subject.Subject)) {
 	h.t.Helper()
 	s, err := start(h.config)
 	assert.NilError(h.t, err)
 	defer s.Shutdown()
 	do(s)
+	if manager, ok := s.(plugintest.Inventory); ok {
+		// Docker's manager makes files in the rootfs of what it starts.
+		check := plugintest.RootCheck{Manager: manager, ExecRoot: h.config.ExecRoot, Executor: h.executor, SelfModifying: true}
+		assert.NilError(h.t, plugintest.CheckRoot(h.config.Root, check))
+	}
 }
 
 // record is what a manager keeps of a plugin, as far as both know it.
