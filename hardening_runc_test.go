@@ -148,6 +148,27 @@ func TestMemoryLimitEndsPlugin(t *testing.T) {
 	assert.Check(t, start.OOMKilled, "%v", err)
 }
 
+// TestWantOfMemoryIsTold has a plugin end so when it has long been ready.
+func TestWantOfMemoryIsTold(t *testing.T) {
+	w := newHardened(t, plugin.Hardening{MemoryBytes: 32 << 20})
+	id := w.createProbe("greedy", listenStep, "step=/go", "eat=64", "wait=")
+	path := filepath.Join(w.config.Root, id, "rootfs", "go")
+	assert.NilError(t, unix.Mkfifo(path, 0o600))
+	gate, err := os.OpenFile(path, os.O_RDWR, 0)
+	assert.NilError(t, err)
+	t.Cleanup(func() { gate.Close() })
+	w.enable(id)
+	events, cancel := w.SubscribeEvents(1, plugin.EventExited{})
+	defer cancel()
+	_, err = gate.Write([]byte{1})
+	assert.NilError(t, err)
+	exit := (<-events).(plugin.EventExited).Exit
+	assert.Equal(t, exit.Code, 128+9)
+	assert.Check(t, exit.OOMKilled)
+	assert.Check(t, w.status(id).LastExit.OOMKilled)
+	assert.NilError(t, w.Disable(id, nil))
+}
+
 // TestRuntimeOptionsHaveTheLastWord holds one capability tighter than the
 // rest, and spares another.
 func TestRuntimeOptionsHaveTheLastWord(t *testing.T) {

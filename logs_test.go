@@ -100,6 +100,21 @@ func TestStartErrorQuotesTheLastLines(t *testing.T) {
 	assert.DeepEqual(t, start.Output, last)
 }
 
+func TestOutputGoesToTheDaemonsLog(t *testing.T) {
+	var log ears
+	log.listenTo(t)
+	w := newWorld(t)
+	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "all is well\n", Stderr: "or not\n"}}
+	w.start()
+	id := w.create("p")
+	assert.Check(t, w.Enable(id, nil) != nil)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for _, want := range []string{"log info: all is well", "log error: or not"} {
+		assert.Check(t, is.Contains(log.heard, fmt.Sprintf("%s map[name:p:latest plugin:%s]", want, id)))
+	}
+}
+
 func TestLogsFollow(t *testing.T) {
 	w := newWorld(t)
 	lines := make(chan string)
