@@ -10,6 +10,13 @@
 // of class InvalidParameter that names the entry; what was unpacked until then
 // stays in the directory, which the caller throws away.
 //
+// Devices, fifos and set-id bits are unpacked as the archive has them, as docker
+// does: they are the plugin's own, below a directory that only root enters, and
+// which devices a plugin may open is decided when it runs, by its config and the
+// grants for it. In a user namespace, where nobody can make devices, they are
+// left out. Attributes that the file system can't hold are left out, too, and
+// so are those of the namespace trusted, which are the host's.
+//
 // Layers come out as containerd's own apply leaves them, with two exceptions:
 // an opaque directory never hides what its own layer put into it, and sparse
 // files of the old GNU form are written instead of refused.

@@ -19,6 +19,10 @@ const (
 	modeBits     = 0o7777
 	maxOwner     = math.MaxUint32 - 1 // the id above means "leave it"
 	openedByProc = "/proc/self/fd/%d/%s"
+
+	// modestAttributeBytes fit into half a block of ext4, with what it needs
+	// beside them.
+	modestAttributeBytes = 2000
 )
 
 func checkOwner(header *tar.Header) error {
@@ -82,11 +86,25 @@ func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error
 		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, mode) {
 			continue
 		}
+		if errors.Is(err, unix.ENOSPC) && attributeBytes(header) > modestAttributeBytes {
+			return &EntryError{Entry: header.Name, Reason: "its extended attributes are more than the file system has room for"}
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// attributeBytes is how much an entry wants kept beside its content. ext4 has
+// one block for it, and says that the disk is full when that is.
+func attributeBytes(header *tar.Header) (total int) {
+	for record, value := range header.PAXRecords {
+		if name, ok := strings.CutPrefix(record, xattrRecord); ok {
+			total += len(name) + len(value)
+		}
+	}
+	return total
 }
 
 // ownedByOthers tells the refusal of a user attribute where there can't be
