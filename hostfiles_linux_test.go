@@ -42,7 +42,7 @@ func newSentinel(t *testing.T) sentinel {
 	assert.NilError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	assert.NilError(t, unix.Mount("", dir, "", unix.MS_SHARED, ""))
-	for _, name := range []string{"etc", "dev/net", "run", "proc", "sys", "data/deep"} {
+	for _, name := range []string{"etc", "dev/net", "run", "proc", "sys/firmware", "data/deep"} {
 		assert.NilError(t, os.MkdirAll(filepath.Join(dir, name), 0o750))
 	}
 	for _, name := range []string{"etc/hosts", "dev/ptmx", "data/precious", "data/deep/file"} {
@@ -128,6 +128,10 @@ func hostiles() []hostile {
 		}},
 		{"a mount in the host's files by a link", map[string]string{"alias": "/host/data"}, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/alias/new")}
+		}},
+		{"a mount that masks the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "sys"), "/sys")}
+			c.PropagatedMount = "/mnt"
 		}},
 		{"a mount in the host's files by a magic link", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/proc/self/root/host/new")}

@@ -38,6 +38,7 @@ func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) error {
 	if err != nil {
 		return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: err.Error()}
 	}
+	f.unmask(spec.Linux)
 	return nil
 }
 
@@ -45,7 +46,7 @@ func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) error {
 type footprint struct {
 	seen   tree
 	shared bool // what is mounted in the host's directories is mounted on the host
-	magic  bool // the last name led through a link of /proc
+	astray bool // the last name led where what is there can't be followed
 }
 
 func newFootprint(rootfs string, shared bool) *footprint {
@@ -53,8 +54,12 @@ func newFootprint(rootfs string, shared bool) *footprint {
 	f.seen = tree{rootfs: rootfs, onLink: func(link string) {
 		var info unix.Statfs_t
 		err := unix.Statfs(filepath.Dir(link), &info)
-		f.magic = f.magic || err != nil || info.Type == unix.PROC_SUPER_MAGIC
+		f.astray = f.astray || err != nil || info.Type == unix.PROC_SUPER_MAGIC
 	}}
+	f.seen.onUp = func(inside string) {
+		_, in := f.seen.locate(inside)
+		f.astray = f.astray || in.source == "" && inside != in.point && in.point != "/"
+	}
 	return f
 }
 
@@ -72,6 +77,12 @@ func (f *footprint) mount(mount specs.Mount, own []string) error {
 	destination := mount.Destination
 	point, onHost, err := f.find(destination)
 	switch {
+	case slices.Contains(mount.Options, "remount"):
+		return fmt.Errorf("its mount at %s is a remount, which the host's mounts of the same file system would follow", destination)
+	case slices.Contains(mount.Options, "tmpcopyup"):
+		return fmt.Errorf("its mount at %s has the option tmpcopyup, for which the runtime uses the host's /tmp", destination)
+	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
+		return fmt.Errorf("its mount at %s has the source %q, which is below the runtime's own files: give an absolute path", destination, mount.Source)
 	case err != nil:
 		return fmt.Errorf("its mount at %s %w", destination, err)
 	case onHost == "":
@@ -121,6 +132,18 @@ func (f *footprint) made(what, name string) error {
 	return nil
 }
 
+// unmask takes out of spec what the runtime would hide, or make read-only, on
+// the host, too. A plugin that mounts the host's /proc or /sys could mount it
+// where nothing is hidden, as well.
+func (f *footprint) unmask(linux *specs.Linux) {
+	onHost := func(name string) bool {
+		_, in := f.seen.locate(f.seen.resolve(name))
+		return f.shared && in.kind == hostFiles
+	}
+	linux.MaskedPaths = slices.DeleteFunc(linux.MaskedPaths, onHost)
+	linux.ReadonlyPaths = slices.DeleteFunc(slices.Clone(linux.ReadonlyPaths), onHost)
+}
+
 // magicLinks are the entries of /proc below which are links that the kernel
 // follows, and names that each process sees differently.
 var magicLinks = regexp.MustCompile(`^/(self|thread-self|[0-9]+)(/|$)`)
@@ -128,13 +151,13 @@ var magicLinks = regexp.MustCompile(`^/(self|thread-self|[0-9]+)(/|$)`)
 // find returns where name leads, and its place on the host if that is in a
 // directory of the host.
 func (f *footprint) find(name string) (point, onHost string, err error) {
-	f.magic = false
+	f.astray = false
 	point = f.seen.resolve(name)
 	at, in := f.seen.locate(point)
 	rest, _ := below(point, in.point)
 	switch {
-	case f.magic, in.kind == processes && magicLinks.MatchString(rest):
-		return "", "", errors.New("leads through /proc to nobody knows where")
+	case f.astray, in.kind == processes && magicLinks.MatchString(rest):
+		return "", "", errors.New("leads through links of the kernel to nobody knows where")
 	case in.kind == unknown && rest != "":
 		return "", "", fmt.Errorf("is in a file system, at %s, that can't be looked at", in.point)
 	case in.kind == hostFiles:
@@ -151,8 +174,6 @@ func (t *tree) cover(mount specs.Mount, point string, own []string) {
 		t.mounts = append(t.mounts, mounted{point, source, ownFiles})
 	case isBind(mount.Type, mount.Options):
 		t.mounts = append(t.mounts, mounted{point, source, hostFiles})
-	case mount.Type == "tmpfs" && slices.Contains(mount.Options, "tmpcopyup"):
-		// It begins as a copy of what it covers, links and all.
 	case mount.Type == "proc":
 		t.mounts = append(t.mounts, mounted{point, "", processes})
 	case slices.Contains([]string{"tmpfs", "devpts", "mqueue", "sysfs", "cgroup", "cgroup2"}, mount.Type):

@@ -3,6 +3,8 @@ package v2
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/oci"
@@ -72,12 +74,12 @@ func TestSpareHostFiles(t *testing.T) {
 		{
 			name:   "one through the kernel's links",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/proc/self/root/host/new")},
-			want:   "its mount at /proc/self/root/host/new leads through /proc",
+			want:   "its mount at /proc/self/root/host/new leads through links of the kernel",
 		},
 		{
 			name:   "and through the host's",
 			mounts: []specs.Mount{bindAt("/proc", "/p"), ofType("tmpfs", "/p/self/cwd/new")},
-			want:   "its mount at /p/self/cwd/new leads through /proc",
+			want:   "its mount at /p/self/cwd/new leads through links of the kernel",
 		},
 		{
 			name:   "one in a file system of its own",
@@ -85,10 +87,22 @@ func TestSpareHostFiles(t *testing.T) {
 			want:   "its mount at /disk/link/new is in a file system, at /disk, that can't be looked at",
 		},
 		{
-			name: "one in a copy", entries: []string{"rootfs/copy/link -> /host"},
-			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/copy", "tmpcopyup"), ofType("tmpfs", "/copy/link/new")},
-			want:   "its mount at /copy/link/new needs " + host + "/new",
+			name: "one beyond the kernel's links", entries: []string{"rootfs/a -> /proc/self/cwd/../../host/new"},
+			mounts: []specs.Mount{ofType("tmpfs", "/a")}, want: "its mount at /a leads through links of the kernel",
 		},
+		{
+			name: "and of devices", entries: []string{"rootfs/a -> /sys/class/net/lo/subsystem/../../../host"},
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/a/new")}, want: "its mount at /a/new leads through links of the kernel",
+		},
+		{
+			name:   "a copy of what it covers",
+			mounts: []specs.Mount{ofType("tmpfs", "/copy", "tmpcopyup")}, want: "its mount at /copy has the option tmpcopyup",
+		},
+		{
+			name:   "a remount",
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("ext4", "/host", "remount", "ro")}, want: "its mount at /host is a remount",
+		},
+		{name: "the runtime's files", mounts: []specs.Mount{bindAt(".", "/bundle")}, want: `its mount at /bundle has the source "."`},
 		{name: "the host's devices", mounts: []specs.Mount{bindAt(host+"/dev", "/dev")}, change: device("/dev/new")},
 		{
 			name: "the host's devices by a link", entries: []string{"rootfs/d -> dev"},
@@ -109,7 +123,7 @@ func TestSpareHostFiles(t *testing.T) {
 			name: "one that the host lacks", mounts: []specs.Mount{bindAt(host, "/host")}, change: workDir("/host/new"),
 			want: "its working directory /host/new needs " + host + "/new",
 		},
-		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through /proc"},
+		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through links of the kernel"},
 		{name: "one of the runtime by a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 is a link"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -135,6 +149,37 @@ func TestSpareHostFiles(t *testing.T) {
 			assert.ErrorContains(t, err, tc.want)
 		})
 	}
+}
+
+// TestUnmaskSparesTheHost keeps what is hidden from being hidden on the host.
+func TestUnmaskSparesTheHost(t *testing.T) {
+	defaults := oci.DefaultSpec().Linux
+	notOfSys := func(all []string) []string {
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return strings.HasPrefix(name, "/sys/") })
+	}
+	for _, tc := range []struct {
+		name        string
+		propagation string
+		mounts      []specs.Mount
+		masked      []string
+	}{
+		{"nothing of the host's", "rshared", nil, defaults.MaskedPaths},
+		{"the host's /sys", "rshared", []specs.Mount{bindAt("/sys", "/sys")}, notOfSys(defaults.MaskedPaths)},
+		{"the host's /sys, which sees nothing", "", []specs.Mount{bindAt("/sys", "/sys")}, defaults.MaskedPaths},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := plant(t, "")
+			spec := oci.DefaultSpec()
+			spec.Linux.MaskedPaths = slices.Clone(spec.Linux.MaskedPaths)
+			spec.Process.Cwd = "/"
+			spec.Linux.RootfsPropagation = tc.propagation
+			spec.Mounts = append(spec.Mounts[:0:0], tc.mounts...)
+			assert.NilError(t, spareHostFiles(&spec, p, "/exec"))
+			assert.DeepEqual(t, spec.Linux.MaskedPaths, tc.masked)
+			assert.DeepEqual(t, spec.Linux.ReadonlyPaths, defaults.ReadonlyPaths)
+		})
+	}
+	assert.Assert(t, len(notOfSys(defaults.MaskedPaths)) < len(defaults.MaskedPaths))
 }
 
 // TestNameResolutionSparesTheHost leaves /etc alone where it is the host's.

@@ -35,8 +35,9 @@ import (
 // Last it calls the function of [Plugin.SetSpecOptModifier], and refuses a spec
 // with which the runtime would change the host's files: mount points, device
 // nodes and a working directory that it would have to make in a directory of
-// the host that the plugin mounts, mounts that the host would see there, and
-// links in the rootfs in the place of /dev, /proc and /sys.
+// the host that the plugin mounts, mounts that the host would see there, links
+// in the rootfs in the place of /dev, /proc and /sys, remounts, the option
+// tmpcopyup, and binds whose source is not absolute.
 //
 // The spec is the caller's and shares no memory with p. The error is
 // [ErrInvalidSpec], or of class System if the directory can't be made.

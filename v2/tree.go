@@ -21,8 +21,10 @@ var noSuchPath = "too-many-symbolic-links" + strings.Repeat("-", 255)
 type tree struct {
 	rootfs string
 	mounts []mounted // in the order they are made
-	// onLink, if set, is told the host's path of each link that is followed.
-	onLink func(path string)
+	// onLink, if set, is told the host's path of each link that is followed,
+	// and onUp of each place that is left by two dots.
+	onLink func(onHost string)
+	onUp   func(inside string)
 }
 
 // mounted hides what is at and below point.
@@ -73,6 +75,9 @@ func (t tree) resolve(s string) string {
 		var name string
 		name, todo, _ = strings.Cut(todo, "/")
 		next := path.Join(done, name)
+		if name == ".." && t.onUp != nil {
+			t.onUp(done)
+		}
 		if name == "" || name == "." || name == ".." {
 			done = next
 			continue
