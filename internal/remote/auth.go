@@ -89,7 +89,18 @@ type scopedAuthorizer struct {
 	refused bool
 }
 
+// Authorize adds what it knows to a request. One that it fails is not sent, and
+// nobody but Authorize closes its body then: who writes to the other end of it
+// would wait for ever.
 func (a *scopedAuthorizer) Authorize(ctx context.Context, request *http.Request) error {
+	err := a.authorize(ctx, request)
+	if err != nil && request.Body != nil {
+		_ = request.Body.Close()
+	}
+	return err
+}
+
+func (a *scopedAuthorizer) authorize(ctx context.Context, request *http.Request) error {
 	if err := a.take(ctx); err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package remote
 
 import (
+	"context"
 	"encoding/base64"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -173,4 +175,18 @@ func TestRequestIsNotChanged(t *testing.T) {
 		assert.DeepEqual(t, r.Header.Values("X-Meta-Team"), []string{"a", "b"})
 	}
 	assert.Check(t, slices.Equal(slices.Sorted(maps.Keys(request.Headers)), slices.Sorted(maps.Keys(headers))))
+}
+
+// A request that is not authorized is not sent; who writes its body is told.
+func TestUnauthorizedBodyIsClosed(t *testing.T) {
+	a := &scopedAuthorizer{turn: make(chan struct{}, 1)}
+	assert.NilError(t, a.take(t.Context())) // somebody else is at it
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	read, write := io.Pipe()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://registry/", read)
+	assert.NilError(t, err)
+	assert.Check(t, is.ErrorIs(a.Authorize(ctx, request), context.Canceled))
+	_, err = write.Write([]byte("config"))
+	assert.Check(t, is.ErrorIs(err, io.ErrClosedPipe))
 }
