@@ -94,7 +94,7 @@ and names are unique, whether blobs have the right bytes, and whether anything e
 
 To tell what a kill does from what happens anyway the same was done with **orderly ends**: the driver calls verbs, waits for each answer, and
 shuts the manager down. Each violation is counted once, and once a plugin; what is left over is counted only if it is still there after one
-more start.
+more start. A verb that was cut off and leaves something half done counts, too: what was acknowledged is what *lost* is about.
 
 | what is wrong | SIGKILL | orderly end |
 |---|--:|--:|

@@ -8,6 +8,7 @@ import (
 
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+	"gotest.tools/v3/golden"
 )
 
 func TestPublish(t *testing.T) {
@@ -45,4 +46,16 @@ func TestPageBesideAPeer(t *testing.T) {
 	} {
 		assert.Check(t, is.Contains(page, line))
 	}
+}
+
+// TestPublishedPageIsOfItsFigures makes the page again, with -update, when its
+// words change and the figures don't.
+func TestPublishedPageIsOfItsFigures(t *testing.T) {
+	docs, err := filepath.Abs("../../../docs")
+	assert.NilError(t, err)
+	all, err := readFigures(filepath.Join(docs, "durability.json"))
+	assert.NilError(t, err)
+	page, err := pageOf(all)
+	assert.NilError(t, err)
+	golden.Assert(t, page, filepath.Join(docs, "durability.md"))
 }
