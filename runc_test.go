@@ -94,6 +94,19 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 	}
 }
 
+// TestDisableOfADyingPlugin disables plugins that die at that moment, of which
+// the executor is still collecting what they left.
+func TestDisableOfADyingPlugin(t *testing.T) {
+	w := newRuncWorld(t).start()
+	id := w.createProbe("p", listenStep, "wait=")
+	for range 20 {
+		w.enable(id)
+		assert.NilError(t, unix.Kill(w.status(id).Pid, unix.SIGKILL))
+		assert.NilError(t, w.Disable(id, nil))
+		assert.Equal(t, w.status(id).Pid, 0)
+	}
+}
+
 // TestNoexecIsNamed has the plugins on a file system that nothing may be
 // executed from.
 func TestNoexecIsNamed(t *testing.T) {
