@@ -45,7 +45,8 @@ func ValidateConfig(config types.PluginConfig) error {
 }
 
 // Validate is [ValidateConfig] for the config of p, and for its settings, which
-// are held to the same.
+// are held to the same; but a user may name variables in any way that the kernel
+// takes.
 func (p *Plugin) Validate() error {
 	view := p.Snapshot()
 	var v validator
@@ -129,25 +130,27 @@ func (v *validator) env(env []types.PluginEnv) {
 		if variable.Value != nil {
 			value = *variable.Value
 		}
+		if strings.ContainsFunc(variable.Name, isNoName) {
+			v.refuse(field, variable.Name, "is no name of a variable: leave out =, spaces and control characters")
+			continue
+		}
 		v.variable(field, variable.Name, value)
 	}
 }
+
+func isNoName(r rune) bool { return r <= ' ' || r == 0x7f || r == '=' }
 
 // variable does not show the value, which may be a secret.
 func (v *validator) variable(field, name, value string) {
 	switch {
 	case name == "":
 		v.refuse(field, "", "has no name")
-	case strings.ContainsFunc(name, isNoName):
-		v.refuse(field, name, "is no name of a variable: leave out =, spaces and control characters")
-	case strings.ContainsRune(value, 0):
-		v.refuse(field, name, "has a value with a NUL byte")
+	case strings.ContainsRune(name+value, 0):
+		v.refuse(field, name, "has a NUL byte")
 	case len(name)+len("=")+len(value) > maxStringBytes:
 		v.refuse(field, name, fmt.Sprintf("has more than %d bytes", maxStringBytes))
 	}
 }
-
-func isNoName(r rune) bool { return r <= ' ' || r == 0x7f || r == '=' }
 
 func (v *validator) linux(c types.PluginConfigLinux) {
 	v.length("linux.capabilities", len(c.Capabilities))

@@ -89,7 +89,7 @@ func TestValidateConfigRefuses(t *testing.T) {
 		{"variable with =", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A=B"}} }, `env[0] "A=B" is no name of a variable`},
 		{"variable with a space", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A B"}} }, "is no name of a variable"},
 		{"variable with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A\x00"}} }, "is no name of a variable"},
-		{"value with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A", Value: pointer("\x00")}} }, `env[0] "A" has a value with a NUL byte`},
+		{"value with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A", Value: pointer("\x00")}} }, `env[0] "A" has a NUL byte`},
 		{"long value", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A", Value: &long}} }, `env[0] "A" has more than 131071 bytes`},
 
 		{"unknown mount type", withMount(func(m *types.PluginMount) { m.Type = "nosuchfs" }), `mounts[0].type "nosuchfs" is no file system`},
@@ -213,11 +213,14 @@ func TestValidateAcceptsWhatIsPublished(t *testing.T) {
 
 func TestValidateLooksAtSettings(t *testing.T) {
 	assert.NilError(t, example().Validate())
+	odd := example()
+	odd.PluginObj.Settings.Env = append(odd.PluginObj.Settings.Env, "as a user wants=it")
+	assert.NilError(t, odd.Validate())
 	for want, change := range map[string]func(*types.PluginSettings){
 		`settings.mounts[0].destination "/../x"`: func(s *types.PluginSettings) { s.Mounts = []types.PluginMount{{Destination: "/../x"}} },
 		"settings.args[1]":                       func(s *types.PluginSettings) { s.Args = []string{"a", "\x00"} },
 		"settings.env[0] has no name":            func(s *types.PluginSettings) { s.Env = []string{"=x"} },
-		`settings.env[0] "A" has a value with`:   func(s *types.PluginSettings) { s.Env = []string{"A=\x00"} },
+		`settings.env[0] "A" has a NUL byte`:     func(s *types.PluginSettings) { s.Env = []string{"A=\x00"} },
 		"settings.devices[0].path":               func(s *types.PluginSettings) { s.Devices = []types.PluginDevice{{Path: pointer("\x00")}} },
 	} {
 		p := example()
