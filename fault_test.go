@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	dockererrdefs "github.com/docker/docker/errdefs"
 	"github.com/opencontainers/go-digest"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -37,6 +39,7 @@ var errFault = errors.New("injected fault")
 // has two versions of a plugin.
 type faultyWorld struct {
 	*world
+	hands      *hands // of the newest manager
 	registry   *fake.Registry
 	repository string
 	grants     types.PluginPrivileges
@@ -73,11 +76,33 @@ func unstarted(t *testing.T) *faultyWorld {
 	return f
 }
 
-// shareExecutor gives a manager the executor without the right to close it:
-// that of a manager that crashed is closed by nobody.
+// hands are a manager's executor without the right to close it: that of a
+// manager that crashed is closed by nobody, and starts nothing more.
+type hands struct {
+	plugin.Executor
+	mu   sync.Mutex
+	tied bool
+}
+
+func (h *hands) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tied {
+		return errors.Join(errFault, stdout.Close(), stderr.Close())
+	}
+	return h.Executor.Create(id, spec, stdout, stderr)
+}
+
+func (h *hands) tie() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tied = true
+}
+
 func (f *faultyWorld) shareExecutor(pm *plugin.Manager) (plugin.Executor, error) {
 	executor, err := f.createExecutor(pm)
-	return struct{ plugin.Executor }{executor}, err
+	f.hands = &hands{Executor: executor}
+	return f.hands, err
 }
 
 // boot makes a manager on the files that fail.
@@ -333,6 +358,7 @@ func TestProcessCanStopAtEveryStep(t *testing.T) {
 				f.arm(func(call int) bool { return call >= k })
 				err := verb.do(f)
 				crashed := f.Manager
+				f.hands.tie()
 				reached = int(f.calls.Load()) > k
 				assert.NilError(t, f.executor.Close())
 				f.start()
