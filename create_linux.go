@@ -96,7 +96,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	if err := v2.ValidateConfig(config); err != nil {
 		return nil, err
 	}
-	config.DockerVersion = dockerversion.Version // of the embedding daemon
+	config.DockerVersion = dockerversion.Version //nolint:staticcheck // docker 28 still tells it
 	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{parts.DiffID.String()}}
 	layerBlob, err := layer.Commit(ctx)
 	if err != nil {

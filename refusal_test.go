@@ -52,5 +52,5 @@ func TestCreateTellsTheDaemonsVersion(t *testing.T) {
 	w.create("one")
 	p, err := w.Inspect("one")
 	assert.NilError(t, err)
-	assert.Equal(t, p.Config.DockerVersion, dockerversion.Version)
+	assert.Equal(t, p.Config.DockerVersion, dockerversion.Version) //nolint:staticcheck // docker 28 still tells it
 }

@@ -54,7 +54,7 @@ func (e *ears) error(err error) {
 		return
 	}
 	e.hear("error: %v %+v %#v %q", err, err, err, err)
-	switch wrapper := err.(type) {
+	switch wrapper := err.(type) { //nolint:errorlint // each layer is looked at by itself
 	case interface{ Unwrap() error }:
 		e.error(wrapper.Unwrap())
 	case interface{ Unwrap() []error }:

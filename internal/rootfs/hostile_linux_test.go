@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -220,7 +221,7 @@ func endlessHeaders(size int) []byte {
 		sum += int(b)
 	}
 	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
-	block := append(header, record...)
+	block := slices.Concat(header, []byte(record))
 	block = append(block, make([]byte, 512-len(record))...)
 	return bytes.Repeat(block, size/len(block))
 }

@@ -52,7 +52,7 @@ func removeDirectory(parent int, base string) error {
 
 // eachName calls visit for the names in a directory that is base in parent.
 func eachName(parent int, base string, visit func(fd int, name string) error) error {
-	fd, err := openConfined(parent, base, directoryFlags, oneStep)
+	fd, err := openConfined(parent, base, oneStep)
 	if err != nil {
 		return err
 	}

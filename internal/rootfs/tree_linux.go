@@ -129,7 +129,7 @@ func (t *tree) directory(name string) (*directory, error) {
 		t.open[0] = d
 		return d, nil
 	}
-	fd, err := openConfined(t.root.fd, name, directoryFlags, confined)
+	fd, err := openConfined(t.root.fd, name, confined)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (w *walk) take(step string) error {
 		w.leave()
 		return nil
 	}
-	fd, err := openConfined(w.here(), step, directoryFlags, oneStep)
+	fd, err := openConfined(w.here(), step, oneStep)
 	if errors.Is(err, unix.ENOENT) {
 		fd, err = w.make(step)
 	}
@@ -230,7 +230,7 @@ func (w *walk) make(step string) (int, error) {
 	if err := unix.Fchmodat(w.here(), step, 0o755, 0); err != nil {
 		return -1, err
 	}
-	return openConfined(w.here(), step, directoryFlags, oneStep)
+	return openConfined(w.here(), step, oneStep)
 }
 
 func (w *walk) follow(link string) error {
@@ -266,8 +266,9 @@ func (w *walk) close() {
 	}
 }
 
-func openConfined(dirfd int, name string, flags uint64, resolve uint64) (int, error) {
-	how := unix.OpenHow{Flags: flags, Resolve: resolve}
+// openConfined opens a directory.
+func openConfined(dirfd int, name string, resolve uint64) (int, error) {
+	how := unix.OpenHow{Flags: directoryFlags, Resolve: resolve}
 	for {
 		fd, err := unix.Openat2(dirfd, name, &how)
 		// The kernel gives up when anything on the host is renamed while it

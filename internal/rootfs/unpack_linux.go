@@ -114,7 +114,7 @@ func (u *Unpacker) beginLayer() (*layer, error) {
 }
 
 func isEmpty(fd int) (bool, error) {
-	again, err := openConfined(fd, ".", directoryFlags, oneStep)
+	again, err := openConfined(fd, ".", oneStep)
 	if err != nil {
 		return false, err
 	}
