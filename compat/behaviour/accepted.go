@@ -6,6 +6,9 @@ import (
 	"sync"
 )
 
+// Accepted is every difference that there may be, and has to be.
+var Accepted = []Group{verbDifferences, classDifferences, eventDifferences, specDifferences, diskDifferences}
+
 // Group is differences of one kind.
 type Group struct {
 	Kind        string

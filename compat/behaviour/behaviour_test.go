@@ -75,7 +75,7 @@ func TestSideBySide(t *testing.T) {
 
 // TestDocument holds docs/differences.md to the list; -update writes it.
 func TestDocument(t *testing.T) {
-	document := Document(Accepted)
+	document := Document(Accepted, scenarios)
 	if golden.FlagUpdate() {
 		assert.NilError(t, os.MkdirAll(filepath.Dir(documentPath), 0o755))
 		assert.NilError(t, os.WriteFile(documentPath, []byte(document), 0o644))

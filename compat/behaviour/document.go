@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Document writes the differences for people.
-func Document(groups []Group) string {
+// Document writes the differences for people, with the scenarios that they are
+// seen in.
+func Document(groups []Group, scenarios []Scenario) string {
 	var text strings.Builder
 	text.WriteString(`# Where Dovetail differs from docker's plugin package
 
@@ -21,24 +22,31 @@ not seen any more fails it, too. The last column names the scenarios.
 	for _, group := range groups {
 		fmt.Fprintf(&text, "\n## %s\n\n| docker | Dovetail | why | seen in |\n|---|---|---|---|\n", group.Kind)
 		for _, d := range group.Differences {
-			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", d.Docker, d.Ours, d.Why, strings.Join(scenariosOf(d), ", "))
+			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", d.Docker, d.Ours, d.Why, strings.Join(scenariosOf(d, scenarios), ", "))
 		}
 	}
 	return text.String()
 }
 
-// scenariosOf names the scenarios of a difference, each once.
-func scenariosOf(d Difference) []string {
+// most is how many scenarios a reader wants to have named.
+const most = 5
+
+// scenariosOf names the scenarios of a difference.
+func scenariosOf(d Difference, scenarios []Scenario) []string {
 	var names []string
-	for _, seen := range d.Seen {
-		for steps := range strings.SplitSeq(seen.Steps, "|") {
-			name, _, _ := strings.Cut(steps, "/")
-			if name == "*" {
-				return []string{"many"}
-			}
-			names = append(names, strings.TrimSuffix(name, "*"))
+	for _, scenario := range scenarios {
+		inIt := func(s Seen) bool {
+			return slices.ContainsFunc(strings.Split(s.Steps, "|"), func(steps string) bool {
+				name, _, _ := strings.Cut(steps, "/")
+				return match(name, scenario.Name)
+			})
+		}
+		if slices.ContainsFunc(d.Seen, inIt) {
+			names = append(names, scenario.Name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	if len(names) > most {
+		return []string{"many"}
+	}
+	return names
 }
