@@ -147,6 +147,11 @@ func (pm *Manager) close() error {
 	if closer, ok := pm.executor.(io.Closer); ok {
 		problems = append(problems, closer.Close())
 	}
+	// The last lines came before the executor was closed, or come after the
+	// next manager has taken the streams over.
+	for _, u := range pm.allUnits() {
+		u.closeLogbook()
+	}
 	if pm.sockets != nil {
 		problems = append(problems, pm.sockets.Close())
 	}
@@ -208,6 +213,12 @@ func (pm *Manager) Shutdown() {
 	if err := pm.close(); err != nil {
 		log.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
 	}
+}
+
+func (pm *Manager) allUnits() []*unit {
+	pm.mu.RLock()
+	defer pm.mu.RUnlock()
+	return pm.unitsLocked()
 }
 
 func (pm *Manager) unitsLocked() []*unit {

@@ -248,7 +248,6 @@ func (u *unit) shutdown() {
 	u.mu.Lock()
 	supervisor := u.supervisor
 	u.mu.Unlock()
-	defer u.closeLogbook()
 	// A newer manager has the process, and its mounts.
 	fenced := u.manager.root.Check() != nil
 	if supervisor != nil && !fenced {
