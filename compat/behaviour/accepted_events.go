@@ -24,6 +24,20 @@ var eventDifferences = Group{"Events, the daemon's log, progress", []Difference{
 		},
 	},
 	{
+		Docker: "a subscriber that is slow misses events", Ours: "it finds how many it missed, in an `EventsDropped`",
+		Why:  "it can look for itself",
+		Seen: []Seen{effect("slow subscriber/rest", "received", "EventCreate *", "EventsDropped*EventCreate *")},
+	},
+	{
+		Docker: "a filter without a plugin's id matches no plugin, and interfaces match by capability alone", Ours: "any plugin; `docker.volumedriver/1.0` as well as `volumedriver`",
+		Why: "a filter that matches nothing is a mistake",
+		Seen: []Seen{
+			effect("subscribers with filters/any enabled", "received", "", "EventEnable *EventEnable *"),
+			effect("subscribers with filters/creates by the whole type", "received", "", "EventCreate *"),
+			effect("subscribers with filters/one disabled or any removed", "received", "EventDisable *", "EventDisable *EventRemove *"),
+		},
+	},
+	{
 		Docker: "an exit is no event", Ours: "`EventExited` and, when the plugin is ready again, `EventRestarted`",
 		Why:  "subscribers can tell a plugin that crashes",
 		Seen: []Seen{effect("plugin ends by itself/*", "events", "", "EventExited *EventRestarted *")},

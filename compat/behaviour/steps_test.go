@@ -13,7 +13,7 @@ import (
 // scenarios is everything that is compared.
 var scenarios = slices.Concat(
 	createScenarios, lifecycleScenarios, lookupScenarios, listScenarios, settingScenarios, specScenarios,
-	failureScenarios, daemonScenarios, registryScenarios, upgradeScenarios, storageScenarios,
+	failureScenarios, eventScenarios, daemonScenarios, registryScenarios, upgradeScenarios, storageScenarios,
 )
 
 const volume = "docker.volumedriver/1.0"

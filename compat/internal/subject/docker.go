@@ -6,6 +6,7 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/plugin"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -63,7 +64,22 @@ func (d docker) Plugin(idOrName string) (Plugin, error) {
 	return p, nil
 }
 
-func (d docker) Subscribe(buffer int) (<-chan interface{}, func()) { return d.SubscribeEvents(buffer) }
+func (d docker) Subscribe(buffer int, filters ...Filter) (<-chan interface{}, func()) {
+	var watched []plugin.Event
+	for _, f := range filters {
+		switch f.Action {
+		case events.ActionCreate:
+			watched = append(watched, plugin.EventCreate{Interfaces: f.Interfaces})
+		case events.ActionRemove:
+			watched = append(watched, plugin.EventRemove{Plugin: f.plugin()})
+		case events.ActionEnable:
+			watched = append(watched, plugin.EventEnable{Plugin: f.plugin()})
+		case events.ActionDisable:
+			watched = append(watched, plugin.EventDisable{Plugin: f.plugin()})
+		}
+	}
+	return d.SubscribeEvents(buffer, watched...)
+}
 
 func (d docker) Store() Store { return dockerStore{d.store} }
 

@@ -71,8 +71,8 @@ type Subject interface {
 	Pull(ctx context.Context, ref reference.Named, name string, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, service string, env []string) error
 	// Plugin is the manager's Get.
 	Plugin(idOrName string) (Plugin, error)
-	// Subscribe is SubscribeEvents without filters.
-	Subscribe(buffer int) (<-chan interface{}, func())
+	// Subscribe is SubscribeEvents.
+	Subscribe(buffer int, filters ...Filter) (<-chan interface{}, func())
 	// Store is the manager's store.
 	Store() Store
 }
@@ -101,6 +101,19 @@ type Plugin interface {
 	InitSpec(execRoot string) (*specs.Spec, error)
 	IsEnabled() bool
 }
+
+// Filter is an event that subscribers watch for: one of the four kinds that
+// both have, as events are called in the daemon's log.
+type Filter struct {
+	Action events.Action
+	// Interfaces is what a created plugin must have one of; nil for any.
+	Interfaces map[string]bool
+	// ID is that of the one plugin that is watched, but not as it is created;
+	// empty for any.
+	ID string
+}
+
+func (f Filter) plugin() types.Plugin { return types.Plugin{ID: f.ID} }
 
 // Describe says what an event of a subject is, in words that both share: its
 // type and the name of its plugin, if it is about one.
