@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -68,7 +69,7 @@ func (g gate) options() options {
 	}
 	ungated := o
 	o.executor = func(manager *plugin.Manager) (plugin.Executor, error) {
-		r, err := newRunner(untilSignal(), ungated)
+		r, err := newRunner(context.Background(), ungated)
 		if err != nil {
 			return nil, err
 		}
