@@ -31,26 +31,25 @@ func readProgram(file io.ReaderAt) (program, bool) {
 	if elf.Data(ident[elf.EI_DATA]) == elf.ELFDATA2MSB {
 		r.order = binary.BigEndian
 	}
-	if elf.Class(ident[elf.EI_CLASS]) == elf.ELFCLASS32 {
-		return r.program32()
-	}
-	return r.program64()
+	r.narrow = elf.Class(ident[elf.EI_CLASS]) == elf.ELFCLASS32
+	return r.program()
 }
 
 type elfReader struct {
-	file  io.ReaderAt
-	order binary.ByteOrder
+	file   io.ReaderAt
+	order  binary.ByteOrder
+	narrow bool // of 32 bits
 }
 
-func (r elfReader) program64() (program, bool) {
-	var header elf.Header64
-	if !r.read(&header, 0) {
+func (r elfReader) program() (program, bool) {
+	header, ok := r.header()
+	if !ok {
 		return program{}, false
 	}
 	p := program{machine: elf.Machine(header.Machine)}
 	for i := range uint64(min(header.Phnum, maxSegments)) {
-		var segment elf.Prog64
-		if !r.read(&segment, header.Phoff+i*uint64(header.Phentsize)) {
+		segment, ok := r.segment(header.Phoff + i*uint64(header.Phentsize))
+		if !ok {
 			break
 		}
 		if elf.ProgType(segment.Type) == elf.PT_INTERP {
@@ -61,23 +60,26 @@ func (r elfReader) program64() (program, bool) {
 	return p, true
 }
 
-func (r elfReader) program32() (program, bool) {
+// header returns what is needed of the header.
+func (r elfReader) header() (wide elf.Header64, ok bool) {
+	if !r.narrow {
+		ok = r.read(&wide, 0)
+		return wide, ok
+	}
 	var header elf.Header32
-	if !r.read(&header, 0) {
-		return program{}, false
+	ok = r.read(&header, 0)
+	return elf.Header64{Machine: header.Machine, Phoff: uint64(header.Phoff), Phentsize: header.Phentsize, Phnum: header.Phnum}, ok
+}
+
+// segment returns what is needed of an entry of the program header table.
+func (r elfReader) segment(offset uint64) (wide elf.Prog64, ok bool) {
+	if !r.narrow {
+		ok = r.read(&wide, offset)
+		return wide, ok
 	}
-	p := program{machine: elf.Machine(header.Machine)}
-	for i := range uint64(min(header.Phnum, maxSegments)) {
-		var segment elf.Prog32
-		if !r.read(&segment, uint64(header.Phoff)+i*uint64(header.Phentsize)) {
-			break
-		}
-		if elf.ProgType(segment.Type) == elf.PT_INTERP {
-			p.interpreter = r.name(uint64(segment.Off), uint64(segment.Filesz))
-			break
-		}
-	}
-	return p, true
+	var segment elf.Prog32
+	ok = r.read(&segment, offset)
+	return elf.Prog64{Type: segment.Type, Off: uint64(segment.Off), Filesz: uint64(segment.Filesz)}, ok
 }
 
 // read fills a structure of fixed size from an offset.
