@@ -58,6 +58,17 @@ type PidReporter interface {
 	Pid(id string) (pid int, ok bool)
 }
 
+// RunLister is what an [Executor] implements so that no run outlives its
+// plugin unnoticed. After boot the manager takes over and stops every run of
+// an id that it does not know.
+type RunLister interface {
+	// Runs returns the ids of the runs that this executor made in its own
+	// directory, or that an earlier executor made there, and that still exist:
+	// living ones, and dead ones with leftovers. It never returns runs of
+	// other executors. An error does not make the returned ids invalid.
+	Runs() (ids []string, err error)
+}
+
 // ExecutorCreator makes the executor of a manager. It is called once by
 // [NewManager], before any plugin is loaded, with a manager that serves
 // nothing but [Manager.HandleExitEvent] yet. A nil executor with a nil error
