@@ -157,6 +157,20 @@ func (e *StorageError) Unwrap() error { return e.Err }
 // System marks the error's class.
 func (e *StorageError) System() {}
 
+// AnswerError cuts off a plugin whose answer to a call is longer than the
+// caller should hold in memory. Class System.
+type AnswerError struct {
+	// Method is what was called, such as VolumeDriver.List.
+	Method string
+}
+
+func (e *AnswerError) Error() string {
+	return fmt.Sprintf("call %s: the plugin's answer is longer than %d MiB or has more than %d values", e.Method, maxAnswer>>20, maxAnswerItems)
+}
+
+// System marks the error's class.
+func (e *AnswerError) System() {}
+
 // RootInUseError refuses a root that another process manages. Its field Root
 // names the directory. Class Conflict.
 type RootInUseError = layout.LockedError

@@ -91,9 +91,9 @@ func (p *process) connect() error {
 	if plugin.Protocol() != plugins.ProtocolSchemeHTTPV1 {
 		return nil
 	}
-	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, plugin.Timeout())
+	client, err := newPluginClient(path, plugin.Timeout())
 	if err != nil {
-		return fmt.Errorf("make plugin client: %w", err)
+		return err
 	}
 	plugin.SetPClient(client)
 	return nil

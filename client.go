@@ -1,0 +1,119 @@
+package plugin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/pkg/plugins"
+	"github.com/docker/docker/pkg/plugins/transport"
+)
+
+const (
+	// maxAnswer bounds the answer of a plugin to one call. Callers decode
+	// answers in memory. The longest that plugins have reason to give is a
+	// list of volumes: at some 250 bytes a volume there is room for 30,000.
+	maxAnswer = 8 << 20
+	// maxAnswerItems bounds the commas in it, hence the values. A decoder
+	// makes a hundred bytes of an empty object, which takes three.
+	maxAnswerItems = 256 << 10
+)
+
+// streamMethods are the calls that docker answers with a stream of any length.
+// Their callers read it piece by piece.
+var streamMethods = []string{"/LogDriver.ReadLogs", "/GraphDriver.Diff"}
+
+// newPluginClient returns the client for the plugin that listens on the unix
+// socket at path. A call may take as long as timeout, or any time if that is
+// zero. An answer longer than a call's caller should hold in memory fails to
+// be read, with an [AnswerError].
+func newPluginClient(path string, timeout time.Duration) (*plugins.Client, error) {
+	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("make plugin client: %w", err)
+	}
+	carried, err := transportOf(client)
+	if err != nil {
+		return nil, fmt.Errorf("make plugin client: %w", err)
+	}
+	carried.RoundTripper = boundedAnswers{carried.RoundTripper}
+	return client, nil
+}
+
+var errUnknownClient = errors.New("this version of github.com/docker/docker/pkg/plugins is not known: its answers can't be bounded")
+
+// transportOf returns the transport of a client that docker's package made.
+// That package has no constructor that takes one. Its field of the HTTP client
+// is only read; what is changed, before the first call, are exported fields.
+func transportOf(client *plugins.Client) (*transport.HTTPTransport, error) {
+	field := reflect.ValueOf(client).Elem().FieldByName("http")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*http.Client]() {
+		return nil, errUnknownClient
+	}
+	carried, ok := (*http.Client)(field.UnsafePointer()).Transport.(*transport.HTTPTransport)
+	if !ok {
+		return nil, errUnknownClient
+	}
+	return carried, nil
+}
+
+// boundedAnswers is a transport whose answers end in an error where they are
+// longer than callers can take.
+type boundedAnswers struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (b boundedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := b.RoundTripper.RoundTrip(r)
+	if err != nil || isStream(r, response) {
+		return response, err
+	}
+	response.Body = &boundedAnswer{ReadCloser: response.Body, method: called(r), bytes: maxAnswer, items: maxAnswerItems}
+	return response, nil
+}
+
+// isStream is whether the caller reads the answer piece by piece. The text of
+// an error never is, and no call becomes a stream because the plugin redirects
+// it to one.
+func isStream(r *http.Request, response *http.Response) bool {
+	return response.StatusCode == http.StatusOK && r.Response == nil && slices.Contains(streamMethods, r.URL.Path)
+}
+
+// called returns what a caller asked for, of a request that may have come of
+// the plugin's redirections.
+func called(r *http.Request) string {
+	for r.Response != nil {
+		r = r.Response.Request
+	}
+	return strings.TrimPrefix(r.URL.Path, "/")
+}
+
+// boundedAnswer is the body of an answer.
+type boundedAnswer struct {
+	io.ReadCloser
+	method string
+	bytes  int64 // how many may still come
+	items  int
+}
+
+func (b *boundedAnswer) Read(p []byte) (int, error) {
+	if b.bytes < 0 || b.items < 0 {
+		return 0, &AnswerError{Method: b.method}
+	}
+	// One byte more tells an answer that is too long from one that fits.
+	if int64(len(p)) > b.bytes+1 {
+		p = p[:b.bytes+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.bytes -= int64(n)
+	b.items -= bytes.Count(p[:n], []byte(","))
+	if b.bytes < 0 || b.items < 0 {
+		return 0, &AnswerError{Method: b.method}
+	}
+	return n, err
+}
