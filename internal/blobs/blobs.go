@@ -31,6 +31,7 @@ type Store struct {
 	refs    refs
 
 	sweeping sync.Mutex // held by the one sweep that runs
+	removing sync.Mutex // held while a blob's file is deleted; inside of pins.mu
 }
 
 // Blob is the name and the size of some content.

@@ -37,10 +37,11 @@ type Incoming struct {
 
 // Incoming begins or resumes a blob, held by pin. It waits, no longer than ctx,
 // while another operation brings the same one. The error is of class
-// AlreadyExists when the blob is here.
+// AlreadyExists when the blob is here, and a [DescriptorError] when it is here
+// with another size.
 func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob) (*Incoming, error) {
 	pin.Add(blob.Digest)
-	if err := s.discardTruncated(ctx, blob); err != nil {
+	if err := s.checkDescribed(ctx, blob); err != nil {
 		return nil, err
 	}
 	ref := fetchRef(blob.Digest)
@@ -75,27 +76,6 @@ func (s *Store) Forget(dgst digest.Digest) error {
 		return nil
 	}
 	return err
-}
-
-// discardTruncated lets a blob be fetched again that can't be what it is named.
-func (s *Store) discardTruncated(ctx context.Context, blob Blob) error {
-	size, err := s.Size(ctx, blob.Digest)
-	if errdefs.IsNotFound(err) || err == nil && size == blob.Size {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return s.Discard(blob.Digest)
-}
-
-// Discard deletes a blob that was found damaged, pinned or not, so that it can
-// be fetched again.
-func (s *Store) Discard(dgst digest.Digest) error {
-	if err := dgst.Validate(); err != nil {
-		return fmt.Errorf("discard blob: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	return s.fs.Unlink(s.path(dgst))
 }
 
 // Write adds bytes; readers see them at once. The error is a [WriteError].

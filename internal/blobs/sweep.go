@@ -49,6 +49,8 @@ func (s *Store) delete(ctx context.Context, candidates []Blob, marked map[digest
 			continue
 		}
 		removed, err := s.pins.unlessHeld(candidate.Digest, func() error {
+			s.removing.Lock()
+			defer s.removing.Unlock()
 			return s.fs.Unlink(s.path(candidate.Digest))
 		})
 		problems = append(problems, err)

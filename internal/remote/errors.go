@@ -18,6 +18,8 @@ import (
 	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
 // Failure is what all refusals of registries have in common.
@@ -254,7 +256,8 @@ func isOurs(err error) bool {
 	var platform *PlatformError
 	var missing *MissingError
 	var store *StoreError
-	return errors.As(err, &large) || errors.As(err, &unsupported) || errors.As(err, &platform) ||
+	var described *blobs.DescriptorError
+	return errors.As(err, &described) || errors.As(err, &large) || errors.As(err, &unsupported) || errors.As(err, &platform) ||
 		errors.As(err, &missing) || errors.As(err, &store) || errdefs.IsDataLoss(err)
 }
 

@@ -34,6 +34,10 @@ func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, out progress.
 		progress.Update(out, short(d), "Already exists")
 		return nil
 	}
+	var described *blobs.DescriptorError
+	if errors.As(err, &described) {
+		return described
+	}
 	if err != nil {
 		return &StoreError{Err: err}
 	}

@@ -60,7 +60,7 @@ func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, la
 		})
 	}
 	if err := consume(ctx, layers); err != nil {
-		p.session.discardCorrupt(err)
+		p.session.discardCorrupt(ctx, err)
 		cancel(err)
 	}
 	workers.Wait()
@@ -116,11 +116,11 @@ func (s *session) forget(arrivals []*arrival) {
 
 // discardCorrupt lets a layer that was here, and turned out to be damaged as it
 // was read, be fetched the next time.
-func (s *session) discardCorrupt(err error) {
+func (s *session) discardCorrupt(ctx context.Context, err error) {
 	var corrupt *blobs.CorruptError
 	if errors.As(err, &corrupt) {
 		// What can't be deleted is found out again, and refused again.
-		_ = s.client.options.Blobs.Discard(corrupt.Digest)
+		_ = s.client.options.Blobs.DiscardCorrupt(ctx, corrupt.Digest)
 	}
 }
 

@@ -109,6 +109,21 @@ func (d document) checkPlugin() error {
 			return err
 		}
 	}
+	return d.checkSizes()
+}
+
+// checkSizes refuses a manifest that describes one blob with several sizes, of
+// which only one can be right.
+func (d document) checkSizes() error {
+	sizes := map[digest.Digest]int64{d.Config.Digest: d.Config.Size}
+	for _, layer := range d.Layers {
+		size, known := sizes[layer.Digest]
+		if known && size != layer.Size {
+			why := fmt.Sprintf("blob %s is described with %d bytes and with %d", layer.Digest, size, layer.Size)
+			return &UnsupportedError{What: "layer", Type: layer.MediaType, Why: why}
+		}
+		sizes[layer.Digest] = layer.Size
+	}
 	return nil
 }
 

@@ -96,6 +96,13 @@ func TestManifestsThatAreRefused(t *testing.T) {
 		{"evil digest", func(m *ocispec.Manifest) { m.Config.Digest = "sha256:../../../etc/passwd" }, "config of type"},
 		{"other digest", func(m *ocispec.Manifest) { m.Layers[0].Digest = digest.SHA512.FromString("x") }, "its digest is sha512"},
 		{"negative size", func(m *ocispec.Manifest) { m.Layers[0].Size = -1 }, "its size is -1"},
+		{"two sizes", func(m *ocispec.Manifest) {
+			m.Layers = append(m.Layers, m.Layers[0])
+			m.Layers[0].Size++
+		}, "is described with"},
+		{"two sizes, of a config", func(m *ocispec.Manifest) {
+			m.Layers[0].Digest = m.Config.Digest
+		}, "is described with"},
 		{"schema version", func(m *ocispec.Manifest) { m.SchemaVersion = 1 }, "schema version 1"},
 		{"calls itself another", func(m *ocispec.Manifest) { m.MediaType = fake.MediaTypeManifest }, `it calls itself "` + fake.MediaTypeManifest},
 	}

@@ -264,9 +264,14 @@ func TestPullOverDamage(t *testing.T) {
 	b.mustPull(t)
 }
 
+// path is the file of what the store keeps.
+func (b *bench) path(data []byte) string {
+	return filepath.Join(b.dir, "blobs", "sha256", digest.FromBytes(data).Encoded())
+}
+
 func (b *bench) damage(t *testing.T, data []byte) {
 	t.Helper()
-	path := filepath.Join(b.dir, "blobs", "sha256", digest.FromBytes(data).Encoded())
+	path := b.path(data)
 	assert.NilError(t, os.Chmod(path, 0o600))
 	assert.NilError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), len(data)), 0o600))
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
 // Pushed is what a push left in the registry.
@@ -39,7 +41,7 @@ func (c *Client) Push(ctx context.Context, request Request, manifest digest.Dige
 }
 
 func (s *session) push(ctx context.Context, manifest digest.Digest, sources []reference.Named) (Pushed, error) {
-	target, blobs, err := s.inventory(ctx, manifest)
+	target, contents, err := s.inventory(ctx, manifest)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -47,10 +49,10 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 	if err != nil {
 		return Pushed{}, err
 	}
-	for i := range blobs {
-		blobs[i].Annotations = s.mountable(sources)
+	for i := range contents {
+		contents[i].Annotations = s.mountable(sources)
 	}
-	if err := s.sendAll(ctx, pusher, blobs); err != nil {
+	if err := s.sendAll(ctx, pusher, contents); err != nil {
 		return Pushed{}, err
 	}
 	// Nobody is shown the manifest's way; the last message names it.
@@ -82,7 +84,7 @@ func (s *session) inventory(ctx context.Context, manifest digest.Digest) (ocispe
 	if err := d.checkPlugin(); err != nil {
 		return ocispec.Descriptor{}, nil, err
 	}
-	var blobs []ocispec.Descriptor
+	var all []ocispec.Descriptor
 	known := map[digest.Digest]bool{}
 	for _, blob := range append(d.Layers, *d.Config) {
 		if known[blob.Digest] {
@@ -90,13 +92,25 @@ func (s *session) inventory(ctx context.Context, manifest digest.Digest) (ocispe
 		}
 		known[blob.Digest] = true
 		s.request.Pin.Add(blob.Digest)
-		if _, err := store.Size(ctx, blob.Digest); err != nil {
-			return ocispec.Descriptor{}, nil, missing("blob", blob.Digest, err)
+		if err := s.checkStored(ctx, blob); err != nil {
+			return ocispec.Descriptor{}, nil, err
 		}
-		blobs = append(blobs, bare(blob))
+		all = append(all, bare(blob))
 		progress.Update(s.request.Progress, short(blob), "Preparing")
 	}
-	return ocispec.Descriptor{MediaType: d.MediaType, Digest: manifest, Size: int64(len(data))}, blobs, nil
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: manifest, Size: int64(len(data))}, all, nil
+}
+
+// checkStored refuses to send what is not here, or only in part.
+func (s *session) checkStored(ctx context.Context, d ocispec.Descriptor) error {
+	size, err := s.client.options.Blobs.Size(ctx, d.Digest)
+	if err != nil {
+		return missing("blob", d.Digest, err)
+	}
+	if size != d.Size {
+		return &blobs.DescriptorError{Described: blobs.Blob{Digest: d.Digest, Size: d.Size}, Size: size}
+	}
+	return nil
 }
 
 func missing(what string, id digest.Digest, err error) error {
@@ -121,16 +135,16 @@ func (s *session) mountable(sources []reference.Named) map[string]string {
 }
 
 // sendAll sends several blobs at once. The first error ends the others.
-func (s *session) sendAll(ctx context.Context, pusher remotes.Pusher, blobs []ocispec.Descriptor) error {
+func (s *session) sendAll(ctx context.Context, pusher remotes.Pusher, contents []ocispec.Descriptor) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	queue := make(chan ocispec.Descriptor, len(blobs))
-	for _, blob := range blobs {
+	queue := make(chan ocispec.Descriptor, len(contents))
+	for _, blob := range contents {
 		queue <- blob
 	}
 	close(queue)
 	var workers sync.WaitGroup
-	for range min(len(blobs), s.client.options.Transfers) {
+	for range min(len(contents), s.client.options.Transfers) {
 		workers.Go(func() {
 			for blob := range queue {
 				if err := s.send(ctx, pusher, blob, s.request.Progress); err != nil {

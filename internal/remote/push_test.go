@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -180,7 +181,12 @@ func TestPushOfWhatIsNotHere(t *testing.T) {
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
 	assert.Check(t, is.ErrorContains(err, "manifest "+b.target.Digest.String()+" is not kept here"))
 	b.mustPull(t)
-	assert.NilError(t, b.store.Discard(digest.FromBytes(b.packed[1])))
+	path := b.path(b.packed[1])
+	assert.NilError(t, os.Chmod(path, 0o600))
+	assert.NilError(t, os.Truncate(path, 7))
+	_, err = b.push(t.Context(), b.request(t))
+	assert.Check(t, is.ErrorContains(err, "its content has 7"))
+	assert.NilError(t, os.Remove(path))
 	_, err = b.push(t.Context(), b.request(t))
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
 	assert.Check(t, is.ErrorContains(err, "blob "+digest.FromBytes(b.packed[1]).String()+" is not kept here"))

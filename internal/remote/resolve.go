@@ -123,19 +123,22 @@ func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) (
 	if d.Size > small.max {
 		return nil, &TooLargeError{What: small.what, Limit: small.limit, Max: small.max}
 	}
-	for {
-		// People are shown layers; this is too small to wait for.
-		if err := s.fetch(ctx, d, progress.DiscardOutput(), func(*blobs.Incoming) {}); err != nil {
-			return nil, fmt.Errorf("fetch %s: %w", small.what, err)
-		}
-		data, err := s.client.options.Blobs.ReadAll(ctx, d.Digest, small.max)
-		var corrupt *blobs.CorruptError
-		if !errors.As(err, &corrupt) {
-			return data, err
-		}
-		// It was here, but damaged; what is fetched is verified.
-		if err := s.client.options.Blobs.Discard(d.Digest); err != nil {
-			return nil, &StoreError{Err: err}
-		}
+	data, err := s.loadOnce(ctx, small, d)
+	var corrupt *blobs.CorruptError
+	if !errors.As(err, &corrupt) {
+		return data, err
 	}
+	// It was here, but damaged; what is fetched is verified.
+	if err := s.client.options.Blobs.DiscardCorrupt(ctx, d.Digest); err != nil {
+		return nil, &StoreError{Err: err}
+	}
+	return s.loadOnce(ctx, small, d)
+}
+
+func (s *session) loadOnce(ctx context.Context, small small, d ocispec.Descriptor) ([]byte, error) {
+	// People are shown layers; this is too small to wait for.
+	if err := s.fetch(ctx, d, progress.DiscardOutput(), func(*blobs.Incoming) {}); err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", small.what, err)
+	}
+	return s.client.options.Blobs.ReadAll(ctx, d.Digest, small.max)
 }
