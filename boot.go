@@ -55,20 +55,19 @@ func (pm *Manager) boot() error {
 
 // load fills the store. A record that can't be read hides no other one.
 func (pm *Manager) load(found []layout.Found) {
-	loaded := make(map[string]*v2.Plugin)
+	sound, broken := make(map[string]*v2.Plugin), make(map[string]error)
 	for _, one := range found {
 		p, err := pm.decode(one)
 		if err != nil {
 			pm.logger().WithError(err).WithField("plugin", one.ID).Error("read plugin record")
-			newBrokenUnit(pm, one.ID, err)
+			broken[one.ID] = err
+			pm.register(newBrokenUnit(pm, one.ID, err))
 			continue
 		}
-		loaded[one.ID] = p
-	}
-	pm.config.Store.SetAll(loaded)
-	for _, p := range loaded {
+		sound[one.ID] = p
 		pm.register(newUnit(pm, p, nil))
 	}
+	pm.config.Store.fill(sound, broken)
 }
 
 func (pm *Manager) decode(found layout.Found) (*v2.Plugin, error) {

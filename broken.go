@@ -1,42 +1,21 @@
 package plugin
 
 import (
-	"strings"
-
 	"github.com/docker/docker/api/types"
 
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// newBrokenUnit keeps a plugin whose record can't be read: not in the Store,
-// so that nobody uses it, but among the units, so that it can be removed.
-func newBrokenUnit(pm *Manager, id string, reason error) {
-	pm.register(newUnit(pm, &v2.Plugin{
+// newBrokenUnit makes the unit of a plugin whose record can't be read. The
+// Store knows only its id, so that nothing uses it and everything can name it.
+func newBrokenUnit(pm *Manager, id string, reason error) *unit {
+	return newUnit(pm, &v2.Plugin{
 		PluginObj: types.Plugin{
 			ID:     id,
 			Name:   id,
 			Config: types.PluginConfig{Description: "broken: " + reason.Error()},
 		},
-	}, reason))
-}
-
-// brokenUnit finds a broken plugin by its id or a prefix that no other plugin
-// shares; notFound is why the reference names no other plugin.
-func (pm *Manager) brokenUnit(ref string, notFound error) (*unit, error) {
-	var found *unit
-	for _, u := range pm.brokenUnits() {
-		if ref == "" || !strings.HasPrefix(u.plugin.GetID(), ref) {
-			continue
-		}
-		if found != nil {
-			return nil, &AmbiguousError{Ref: ref}
-		}
-		found = u
-	}
-	if found == nil {
-		return nil, notFound
-	}
-	return found, nil
+	}, reason)
 }
 
 func (pm *Manager) brokenUnits() []*unit {

@@ -242,13 +242,13 @@ func (pm *Manager) writable() error {
 
 // unit returns the unit that a reference names.
 func (pm *Manager) unit(refOrID string) (*unit, error) {
-	p, err := pm.config.Store.GetV2Plugin(refOrID)
+	id, err := pm.config.Store.resolve(refOrID)
 	if err != nil {
-		return pm.brokenUnit(refOrID, err)
+		return nil, err
 	}
 	pm.mu.RLock()
 	defer pm.mu.RUnlock()
-	u, ok := pm.units[p.GetID()]
+	u, ok := pm.units[id]
 	if !ok {
 		return nil, &NotFoundError{Ref: refOrID}
 	}

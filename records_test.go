@@ -116,3 +116,48 @@ func TestBrokenRecordIsKeptAndListed(t *testing.T) {
 		})
 	}
 }
+
+// TestSharedPrefixIsAmbiguous gives sound and broken plugins ids that begin
+// alike. No verb may choose among them.
+func TestSharedPrefixIsAmbiguous(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		broken []string // what follows the first two digits of the sound plugin's id
+	}{
+		{"a sound and a broken one", []string{"0"}},
+		{"a sound and two broken ones", []string{"0", "1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t).start()
+			sound := w.create("sound")
+			w.Shutdown()
+			prefix := sound[:2]
+			for _, next := range tt.broken {
+				id := prefix + strings.Repeat(next, len(sound)-len(prefix))
+				assert.NilError(t, os.Mkdir(filepath.Join(w.config.Root, id), 0o700))
+				assert.NilError(t, os.WriteFile(filepath.Join(w.config.Root, id, "config.json"), []byte("{"), 0o600))
+			}
+			w.start()
+			before := w.tree()
+			for name, verb := range map[string]func() error{
+				"remove":          func() error { return w.Remove(prefix, nil) },
+				"remove by force": func() error { return w.Remove(prefix, forced) },
+				"enable":          func() error { return w.Enable(prefix, nil) },
+				"disable":         func() error { return w.Disable(prefix, nil) },
+				"set":             func() error { return w.Set(prefix, []string{"A=1"}) },
+				"inspect":         func() error { _, err := w.Inspect(prefix); return err },
+				"status":          func() error { _, err := w.Status(prefix); return err },
+				"logs":            func() error { _, err := w.Logs(t.Context(), prefix, plugin.LogOptions{}); return err },
+				"store":           func() error { _, err := w.config.Store.GetV2Plugin(prefix); return err },
+				"get":             func() error { _, err := w.config.Store.Get(prefix, "volumedriver", 0); return err },
+			} {
+				assert.Check(t, is.ErrorType(verb(), &plugin.AmbiguousError{}), name)
+			}
+			assert.DeepEqual(t, w.tree(), before)
+			for _, next := range tt.broken {
+				assert.NilError(t, w.Remove(prefix+strings.Repeat(next, 61), nil), "a longer prefix names one")
+			}
+			assert.NilError(t, w.Remove(prefix, nil), "one is left")
+		})
+	}
+}

@@ -243,44 +243,71 @@ func TestHandlersAndSpecOptsRunWithoutLocks(t *testing.T) {
 	assert.Equal(t, spec.Hostname, "first second")
 }
 
+// TestStoreAgainstModel compares look-ups with a search through a list of all
+// plugins, sound and broken.
 func TestStoreAgainstModel(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	ps := NewStore()
 	model := map[string]*v2.Plugin{}
-	for range 2000 {
+	broken := map[string]error{}
+	for step := range 3000 {
 		id := fmt.Sprintf("%064x", random.IntN(64)<<(4*random.IntN(60)))
-		if p, ok := model[id]; ok {
+		switch p, sound := model[id]; {
+		case sound:
 			ps.Remove(p)
 			delete(model, id)
-		} else {
+		case broken[id] != nil:
+			assert.Assert(t, is.ErrorType(ps.Add(stored(id, "x:latest", true)), &ExistsError{}))
+			ps.Remove(stored(id, id, false))
+			delete(broken, id)
+		case step%50 == 0:
+			broken[id] = errors.New("cut off")
+			ps.fill(model, broken)
+		default:
 			p := stored(id, "p"+id+":latest", true, fmt.Sprint("cap", random.IntN(3)))
 			assert.NilError(t, ps.Add(p))
 			model[id] = p
 		}
-		prefix := id[:1+random.IntN(64)]
-		matches := 0
-		for have := range model {
-			if strings.HasPrefix(have, prefix) {
-				matches++
-			}
-		}
-		p, err := ps.GetV2Plugin(prefix)
-		switch matches {
-		case 0:
-			assert.Assert(t, is.ErrorType(err, &NotFoundError{}))
-		case 1:
-			assert.NilError(t, err)
-			assert.Assert(t, model[p.GetID()] == p)
-		default:
-			assert.Assert(t, is.ErrorType(err, &AmbiguousError{}))
-		}
+		checkPrefix(t, ps, model, broken, id[:1+random.IntN(64)])
 		total := 0
 		for i := range 3 {
 			total += len(ps.GetAllManagedPluginsByCap(fmt.Sprint("cap", i)))
 		}
 		assert.Equal(t, total, len(model))
+		assert.Equal(t, len(ps.all()), len(model))
+	}
+	for _, p := range model {
+		ps.Remove(p)
+	}
+	assert.Check(t, len(ps.capabilities) == 0 && len(ps.digests) == 0 && len(ps.names) == 0, "the index keeps keys of plugins that are gone")
+}
+
+func checkPrefix(t *testing.T, ps *Store, model map[string]*v2.Plugin, broken map[string]error, prefix string) {
+	t.Helper()
+	var matches []string
+	for id := range model {
+		if strings.HasPrefix(id, prefix) {
+			matches = append(matches, id)
+		}
+	}
+	for id := range broken {
+		if strings.HasPrefix(id, prefix) {
+			matches = append(matches, id)
+		}
+	}
+	p, err := ps.GetV2Plugin(prefix)
+	switch {
+	case len(matches) == 0:
+		assert.Assert(t, is.ErrorType(err, &NotFoundError{}))
+	case len(matches) > 1:
+		assert.Assert(t, is.ErrorType(err, &AmbiguousError{}))
+	case broken[matches[0]] != nil:
+		assert.Assert(t, is.ErrorType(err, &BrokenError{}))
+	default:
+		assert.NilError(t, err)
+		assert.Assert(t, model[matches[0]] == p)
 	}
 }
 
