@@ -270,7 +270,7 @@ func (u *unit) tolerateLeftover(err error) error {
 func (pm *Manager) forget(u *unit) {
 	pm.config.Store.Remove(u.plugin)
 	pm.mu.Lock()
-	defer pm.mu.Unlock()
 	delete(pm.units, u.plugin.GetID())
-	u.closeLogbook()
+	pm.mu.Unlock()
+	u.closeLogbook() // it may take as long as the disk does
 }

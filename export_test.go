@@ -23,3 +23,13 @@ type awaited func(ctx context.Context, dir, name string) error
 func (a awaited) Await(ctx context.Context, dir, name string) error { return a(ctx, dir, name) }
 
 func (awaited) Close() error { return nil }
+
+// HoldLogbook keeps what a plugin writes from being written, and its logbook
+// from being closed, as a disk that hangs does.
+func (pm *Manager) HoldLogbook(id string) (release func()) {
+	pm.mu.RLock()
+	defer pm.mu.RUnlock()
+	l := pm.units[id].logbook
+	l.mu.Lock()
+	return l.mu.Unlock
+}

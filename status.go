@@ -59,7 +59,17 @@ type history struct {
 	nextRetry time.Time
 }
 
+// status asks the executor with no lock held: it may be about to report an
+// exit under a lock of its own.
 func (u *unit) status() Status {
+	status := u.remembered()
+	if reporter, ok := u.manager.executor.(PidReporter); ok {
+		status.Pid, _ = reporter.Pid(status.ID)
+	}
+	return status
+}
+
+func (u *unit) remembered() Status {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	status := Status{
@@ -77,9 +87,6 @@ func (u *unit) status() Status {
 	if u.state == lifecycle.Backoff {
 		next := u.history.nextRetry
 		status.NextRetry = &next
-	}
-	if reporter, ok := u.manager.executor.(PidReporter); ok {
-		status.Pid, _ = reporter.Pid(status.ID)
 	}
 	return status
 }

@@ -154,7 +154,7 @@ func (u *unit) changed(event lifecycle.Event, err error, wait time.Duration) {
 	logger := u.logger()
 	switch event {
 	case lifecycle.Exit:
-		exit := u.status().LastExit
+		exit := u.remembered().LastExit
 		logger.WithField("exitCode", exit.Code).WithField("oomKilled", exit.OOMKilled).Warnf("plugin exited, starting it again in %s", wait.Round(time.Millisecond))
 		u.manager.events.publish(EventExited{Plugin: u.plugin.Snapshot(), Exit: *exit})
 	case lifecycle.Defer:
