@@ -2,19 +2,34 @@ package plugin
 
 import (
 	"slices"
-	"sync"
 
 	"github.com/docker/docker/api/types"
 )
 
-// Event tells what happened to a plugin. The types of this file are all there
-// are; docker has the first four. A value of one also serves as a filter for [Manager.SubscribeEvents];
-// the zero value of each matches every event of its kind.
+// Event is what happened to a plugin. This file has all types of events;
+// docker has the first four.
+//
+// A value also serves as a filter for [Manager.SubscribeEvents]. The zero value
+// of a type matches every event of that type; a filter with a plugin id
+// matches events of that plugin only. [EventCreate] filters by capability
+// instead.
 type Event interface {
 	matches(Event) bool
 }
 
-// EventCreate tells that a plugin was installed, by a pull or from a build
+// about is an event that a filter can select by plugin.
+type about interface {
+	Event
+	subject() types.Plugin
+}
+
+// sameKindAndPlugin is how events that are about a plugin match.
+func sameKindAndPlugin[E about](filter E, observed Event) bool {
+	seen, ok := observed.(E)
+	return ok && (filter.subject().ID == "" || filter.subject().ID == seen.subject().ID)
+}
+
+// EventCreate reports that a plugin was installed, by a pull or from a build
 // context.
 type EventCreate struct {
 	// Interfaces, in a filter, is the capabilities of which the plugin must
@@ -34,88 +49,68 @@ func (e EventCreate) matches(observed Event) bool {
 	})
 }
 
-// EventRemove tells that a plugin was removed. A filter with a plugin id
-// matches that plugin only.
+// EventRemove reports that a plugin was removed.
 type EventRemove struct {
 	Plugin types.Plugin
 }
 
-func (e EventRemove) matches(observed Event) bool {
-	removed, ok := observed.(EventRemove)
-	return ok && sameID(e.Plugin, removed.Plugin)
-}
+func (e EventRemove) subject() types.Plugin       { return e.Plugin }
+func (e EventRemove) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventDisable tells that a plugin was disabled. A filter with a plugin id
-// matches that plugin only.
+// EventDisable reports that a plugin was disabled.
 type EventDisable struct {
 	Plugin types.Plugin
 }
 
-func (e EventDisable) matches(observed Event) bool {
-	disabled, ok := observed.(EventDisable)
-	return ok && sameID(e.Plugin, disabled.Plugin)
-}
+func (e EventDisable) subject() types.Plugin       { return e.Plugin }
+func (e EventDisable) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventEnable tells that a plugin was enabled. A filter with a plugin id
-// matches that plugin only.
+// EventEnable reports that a plugin was enabled.
 type EventEnable struct {
 	Plugin types.Plugin
 }
 
-func (e EventEnable) matches(observed Event) bool {
-	enabled, ok := observed.(EventEnable)
-	return ok && sameID(e.Plugin, enabled.Plugin)
-}
+func (e EventEnable) subject() types.Plugin       { return e.Plugin }
+func (e EventEnable) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventStartFailed tells that a plugin did not start: when a user enabled it,
-// when the manager started, or after an exit. Err is a [StartError]. A filter
-// with a plugin id matches that plugin only.
+// EventStartFailed reports that a plugin did not start: when a user enabled it,
+// when the manager started, or after an exit. Err is a [StartError].
 type EventStartFailed struct {
 	Plugin types.Plugin
 	Err    error
 }
 
-func (e EventStartFailed) matches(observed Event) bool {
-	failed, ok := observed.(EventStartFailed)
-	return ok && sameID(e.Plugin, failed.Plugin)
-}
+func (e EventStartFailed) subject() types.Plugin       { return e.Plugin }
+func (e EventStartFailed) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventExited tells that the process of an enabled plugin ended by itself. It
-// is started again. A filter with a plugin id matches that plugin only.
+// EventExited reports that the process of an enabled plugin ended by itself.
+// The manager starts it again.
 type EventExited struct {
 	Plugin types.Plugin
 	Exit   Exit
 }
 
-func (e EventExited) matches(observed Event) bool {
-	exited, ok := observed.(EventExited)
-	return ok && sameID(e.Plugin, exited.Plugin)
-}
+func (e EventExited) subject() types.Plugin       { return e.Plugin }
+func (e EventExited) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventRestarted tells that a plugin is ready again after it ended by itself
-// or did not start. A filter with a plugin id matches that plugin only.
+// EventRestarted reports that a plugin is ready again after it ended by itself
+// or did not start.
 type EventRestarted struct {
 	Plugin types.Plugin
 }
 
-func (e EventRestarted) matches(observed Event) bool {
-	restarted, ok := observed.(EventRestarted)
-	return ok && sameID(e.Plugin, restarted.Plugin)
-}
+func (e EventRestarted) subject() types.Plugin       { return e.Plugin }
+func (e EventRestarted) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventSet tells that settings of a plugin were changed. A filter with a
-// plugin id matches that plugin only.
+// EventSet reports that settings of a plugin were changed.
 type EventSet struct {
 	Plugin types.Plugin
 }
 
-func (e EventSet) matches(observed Event) bool {
-	set, ok := observed.(EventSet)
-	return ok && sameID(e.Plugin, set.Plugin)
-}
+func (e EventSet) subject() types.Plugin       { return e.Plugin }
+func (e EventSet) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
-// EventUpgraded tells that a plugin is another version of itself. A filter
-// with a plugin id matches that plugin only.
+// EventUpgraded reports that a plugin is another version of itself.
 type EventUpgraded struct {
 	Plugin types.Plugin
 	// Added is what the new version may do to its host and the old one could
@@ -123,10 +118,8 @@ type EventUpgraded struct {
 	Added, Dropped types.PluginPrivileges
 }
 
-func (e EventUpgraded) matches(observed Event) bool {
-	upgraded, ok := observed.(EventUpgraded)
-	return ok && sameID(e.Plugin, upgraded.Plugin)
-}
+func (e EventUpgraded) subject() types.Plugin       { return e.Plugin }
+func (e EventUpgraded) matches(observed Event) bool { return sameKindAndPlugin(e, observed) }
 
 // EventsDropped stands in a subscription for Count events that were not
 // delivered because the subscriber did not keep up. It passes every filter.
@@ -137,84 +130,4 @@ type EventsDropped struct {
 func (EventsDropped) matches(observed Event) bool {
 	_, ok := observed.(EventsDropped)
 	return ok
-}
-
-func sameID(filter, observed types.Plugin) bool {
-	return filter.ID == "" || filter.ID == observed.ID
-}
-
-// SubscribeEvents returns a channel of the events that match one of the
-// filters, or of all events if there are none, in the order in which they
-// happened. The manager never waits for a subscriber: when buffer events, but
-// at least one, wait to be received, newer ones are dropped, and an
-// [EventsDropped] precedes the next one for which there is room.
-//
-// The caller must call cancel when done, which closes the channel; calling it
-// again does nothing.
-func (pm *Manager) SubscribeEvents(buffer int, watchEvents ...Event) (eventCh <-chan interface{}, cancel func()) {
-	return pm.events.subscribe(buffer, watchEvents)
-}
-
-// broadcaster hands each event to every subscriber. The zero value is ready.
-type broadcaster struct {
-	mu          sync.Mutex
-	subscribers []*subscriber
-}
-
-type subscriber struct {
-	events  chan interface{}
-	buffer  int
-	filters []Event
-	dropped int
-}
-
-func (b *broadcaster) subscribe(buffer int, filters []Event) (<-chan interface{}, func()) {
-	buffer = max(buffer, 1)
-	s := &subscriber{
-		events:  make(chan interface{}, buffer+1), // one more, for the marker
-		buffer:  buffer,
-		filters: slices.Clone(filters),
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.subscribers = append(b.subscribers, s)
-	return s.events, func() { b.cancel(s) }
-}
-
-func (b *broadcaster) cancel(s *subscriber) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i := slices.Index(b.subscribers, s); i >= 0 {
-		b.subscribers = slices.Delete(b.subscribers, i, i+1)
-		close(s.events)
-	}
-}
-
-func (b *broadcaster) publish(e Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range b.subscribers {
-		if s.wants(e) {
-			s.deliver(e)
-		}
-	}
-}
-
-func (s *subscriber) wants(e Event) bool {
-	return len(s.filters) == 0 || slices.ContainsFunc(s.filters, func(filter Event) bool {
-		return filter != nil && filter.matches(e)
-	})
-}
-
-// deliver never blocks: nobody else sends, so there is room where there was.
-func (s *subscriber) deliver(e Event) {
-	if len(s.events) >= s.buffer {
-		s.dropped++
-		return
-	}
-	if s.dropped > 0 {
-		s.events <- EventsDropped{Count: s.dropped}
-		s.dropped = 0
-	}
-	s.events <- e
 }

@@ -1,11 +1,15 @@
 package plugin
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 )
 
 func created(id string, capabilities ...string) EventCreate {
@@ -57,21 +61,103 @@ func TestEventFilters(t *testing.T) {
 	}
 }
 
-func TestSlowSubscriberBlocksNobody(t *testing.T) {
-	var b broadcaster
-	slow, cancelSlow := b.subscribe(0, nil)
-	defer cancelSlow()
-	quick, cancelQuick := b.subscribe(10, nil)
-	defer cancelQuick()
-	for _, id := range []string{"1", "2", "3", "4"} {
-		b.publish(EventEnable{Plugin: types.Plugin{ID: id}})
+// TestEventsOfAPluginMatchByKindAndPlugin compares every kind with every other.
+func TestEventsOfAPluginMatchByKindAndPlugin(t *testing.T) {
+	kinds := func(id string) []Event {
+		p := types.Plugin{ID: id}
+		return []Event{
+			EventRemove{Plugin: p}, EventDisable{Plugin: p}, EventEnable{Plugin: p}, EventStartFailed{Plugin: p},
+			EventExited{Plugin: p}, EventRestarted{Plugin: p}, EventSet{Plugin: p}, EventUpgraded{Plugin: p},
+		}
 	}
-	assert.Equal(t, len(quick), 4)
-	assert.Equal(t, (<-slow).(EventEnable).Plugin.ID, "1")
-	b.publish(EventDisable{})
-	assert.DeepEqual(t, <-slow, EventsDropped{Count: 3})
-	assert.DeepEqual(t, <-slow, EventDisable{})
-	assert.Equal(t, len(slow), 0)
+	for i, any := range kinds("") {
+		for j, a := range kinds("a") {
+			assert.Check(t, is.Equal(any.matches(a), i == j), "%T of %T", any, a)
+			assert.Check(t, is.Equal(kinds("a")[i].matches(a), i == j), "%T of %T", any, a)
+			assert.Check(t, !kinds("b")[i].matches(a), "%T of %T", any, a)
+		}
+	}
+}
+
+// TestDropsAreReportedWhenThereIsRoom expects the report although no event
+// follows.
+func TestDropsAreReportedWhenThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b broadcaster
+		slow, cancelSlow := b.subscribe(0, nil)
+		defer cancelSlow()
+		quick, cancelQuick := b.subscribe(10, nil)
+		defer cancelQuick()
+		for _, id := range []string{"1", "2", "3", "4"} {
+			b.publish(EventEnable{Plugin: types.Plugin{ID: id}})
+		}
+		assert.Equal(t, len(quick), 4, "a slow subscriber is in the way of others")
+		synctest.Wait()
+		assert.Equal(t, (<-slow).(EventEnable).Plugin.ID, "1")
+		assert.DeepEqual(t, <-slow, EventsDropped{Count: 3})
+		synctest.Wait()
+		b.publish(EventDisable{})
+		assert.DeepEqual(t, <-slow, EventDisable{})
+		synctest.Wait()
+		assert.Equal(t, len(slow), 0)
+	})
+}
+
+// TestEveryEventIsDeliveredOrCounted reads at random moments.
+func TestEveryEventIsDeliveredOrCounted(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var b broadcaster
+	events, cancel := b.subscribe(3, nil)
+	defer cancel()
+	const all = 5000
+	seen := 0
+	receive := func(e any) {
+		switch e := e.(type) {
+		case EventsDropped:
+			assert.Assert(t, e.Count > 0)
+			seen += e.Count
+		case EventSet:
+			assert.Equal(t, e.Plugin.ID, fmt.Sprint(seen), "the event before was neither delivered nor counted")
+			seen++
+		}
+	}
+	for i := range all {
+		b.publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
+		for random.IntN(4) == 0 && len(events) > 0 {
+			receive(<-events)
+		}
+	}
+	for seen < all {
+		receive(<-events)
+	}
+	assert.Equal(t, seen, all)
+}
+
+// TestSubscriptionEndsWithDropsToReport cancels, or closes, while the report
+// waits for room.
+func TestSubscriptionEndsWithDropsToReport(t *testing.T) {
+	for name, end := range map[string]func(b *broadcaster, cancel func()){
+		"cancelled":     func(_ *broadcaster, cancel func()) { cancel() },
+		"then closed":   func(b *broadcaster, cancel func()) { cancel(); b.close() },
+		"closed before": func(b *broadcaster, cancel func()) { b.close(); cancel() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var b broadcaster
+				events, cancel := b.subscribe(1, nil)
+				b.publish(EventSet{})
+				b.publish(EventSet{})
+				end(&b, cancel)
+				cancel()
+				b.publish(EventSet{})
+				assert.DeepEqual(t, <-events, EventSet{})
+				_, open := <-events
+				assert.Check(t, !open)
+			})
+		})
+	}
 }
 
 func TestSubscribersComeAndGo(t *testing.T) {

@@ -143,6 +143,7 @@ func (pm *Manager) open() (err error) {
 func (pm *Manager) close() error {
 	pm.cancel()
 	pm.background.Wait()
+	pm.events.close()
 	var problems []error
 	if closer, ok := pm.executor.(io.Closer); ok {
 		problems = append(problems, closer.Close())
