@@ -64,6 +64,13 @@ func (b bundle) create(spec specs.Spec) error {
 	return nil
 }
 
+// isOurs reports whether create made the directory. One that is empty counts:
+// a crash may have left it before it had a record.
+func (b bundle) isOurs() bool {
+	entries, err := os.ReadDir(string(b))
+	return err == nil && len(entries) == 0 || exists(b.record())
+}
+
 // remove deletes the bundle and nothing that is not ours: a directory without
 // our record, or with somebody else's files in it, stays. One that is empty
 // goes; a crash may have left it before it had a record.

@@ -1,6 +1,7 @@
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,41 +16,45 @@ import (
 //
 // What a crashed daemon left of id is replaced, also if it lives; a run that
 // this executor knows to live is an error of class conflict. If the runtime
-// refuses, the error is a [RuntimeError]. A failed Create leaves nothing
-// behind. It blocks as long as the runtime takes; Close ends the wait.
+// refuses, the error is a [RuntimeError].
+//
+// Create blocks as long as the runtime takes, but no longer than a minute, see
+// [WithCreateTimeout], and ten seconds for undoing a start that took longer.
+// Close ends it at once. Both errors are of class unavailable. A failed Create
+// leaves nothing behind. The exception is a runtime that also hangs when it is
+// called to clean up: no process is left then, and the next Create or Restore
+// of id, or New, tries again.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
-	leave, err := e.enter(id)
-	if err == nil {
-		defer leave()
-		var r *run
-		if r, err = e.create(id, spec); err == nil {
-			r.begin(stdout, stderr)
-			return nil
-		}
+	_, err := e.perform(id, e.limits.create, stdout, stderr, func(ctx context.Context) (*run, error) {
+		return e.create(ctx, id, spec)
+	})
+	if err != nil {
+		return fmt.Errorf("start plugin %s: %w", id, err)
 	}
-	stdout.Close()
-	stderr.Close()
-	return fmt.Errorf("start plugin %s: %w", id, err)
+	return nil
 }
 
 // create returns a run that has started.
-func (e *Executor) create(id string, spec specs.Spec) (*run, error) {
-	if err := e.clear(id); err != nil {
+func (e *Executor) create(ctx context.Context, id string, spec specs.Spec) (*run, error) {
+	if err := e.clear(ctx, id); err != nil {
 		return nil, err
 	}
 	r := e.newRun(id)
-	if err := r.bundle.create(spec); err != nil {
-		return nil, errors.Join(err, e.clear(id))
+	err := r.bundle.create(spec)
+	if err == nil {
+		err = r.start(ctx)
 	}
-	if err := r.start(); err != nil {
-		return nil, errors.Join(err, e.clear(id))
+	if err != nil {
+		ctx, cancel := e.cleaning()
+		defer cancel()
+		return nil, errors.Join(err, e.clear(ctx, id))
 	}
 	return r, nil
 }
 
 // start runs the runtime until its container has started. If it fails, the
 // runtime's process is gone.
-func (r *run) start() (err error) {
+func (r *run) start(ctx context.Context) (err error) {
 	if err := r.openReaders(); err != nil {
 		return err
 	}
@@ -58,15 +63,12 @@ func (r *run) start() (err error) {
 			r.abandon()
 		}
 	}()
-	started, forget, err := r.e.starts.expect(r.bundle)
-	if err != nil {
-		return err
-	}
+	started, forget := r.e.starts.expect(r.bundle)
 	defer forget()
 	if err := r.launch(); err != nil {
 		return err
 	}
-	if err := r.awaitStart(started); err != nil {
+	if err := r.awaitStart(ctx, started); err != nil {
 		return err
 	}
 	return r.commit()
@@ -84,14 +86,17 @@ func (r *run) launch() error {
 		return err
 	}
 	defer stderr.Close()
-	r.foreground = r.e.runForeground(r.id, r.bundle, stdout, stderr)
+	r.foreground, err = r.e.runForeground(r.id, r.bundle, stdout, stderr)
+	if err != nil {
+		return err
+	}
 	r.runtime, err = openDescendant(r.foreground.pid, os.Getpid())
 	return err
 }
 
 // awaitStart waits until the container has started. A runtime that ended
 // meanwhile has either failed, or seen the container's end already.
-func (r *run) awaitStart(started <-chan int) error {
+func (r *run) awaitStart(ctx context.Context, started <-chan int) error {
 	select {
 	case r.pid = <-started:
 		return nil
@@ -102,8 +107,8 @@ func (r *run) awaitStart(started <-chan int) error {
 			return nil
 		}
 		return r.failure(end)
-	case <-r.e.closing:
-		return unavailableError{errors.New("executor was closed meanwhile")}
+	case <-ctx.Done():
+		return unavailableError{fmt.Errorf("%s has not started it and was ended: %w", r.e.runtime, context.Cause(ctx))}
 	}
 }
 
@@ -116,17 +121,41 @@ func (r *run) commit() (err error) {
 	if r.init, err = openDescendant(r.pid, r.foreground.pid); err != nil {
 		return err
 	}
-	return r.bundle.save(r.record())
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	return r.bundle.save(r.record(boot))
 }
 
 // abandon undoes start, as far as processes and files of ours go.
 func (r *run) abandon() {
 	if r.foreground != nil && r.outcome == nil {
-		r.foreground.kill()
-		<-r.foreground.ended
+		r.endForeground()
 	}
 	r.closeHandles()
 	for _, reader := range r.readers {
 		reader.Close()
+	}
+}
+
+// endForeground ends the runtime with what it has begun to make.
+func (r *run) endForeground() {
+	groups := cgroupsOf(r.id, descendants(r.foreground.pid)...)
+	r.foreground.kill()
+	r.awaitForeground(r.e.limits.cleanup)
+	if err := removeCgroups(groups); err != nil {
+		r.warn(err, "cgroups of a start that was cut short were not removed")
+	}
+}
+
+// undo ends a run that has started, but that its caller gave up.
+func (r *run) undo() {
+	ctx, cancel := r.e.cleaning()
+	defer cancel()
+	err := r.e.clear(ctx, r.id)
+	r.abandon()
+	if err != nil {
+		r.warn(err, "a start that took too long was not undone")
 	}
 }

@@ -41,8 +41,22 @@
 //	<root>/runtime/<id>/  the runtime's own state
 //
 // The directory may be volatile, and is best below /run. One executor at a
-// time uses it. What an earlier daemon left of runs that are dead, or that had
-// not fully started, is removed by New, or by Create and Restore of their id.
+// time uses it, which flock(2) on the directory ensures. What an earlier daemon
+// left of runs that are dead, or that had not fully started, is removed by New,
+// or by Create and Restore of their id.
+//
+// # When a runtime hangs
+//
+// Every method returns within a bound, whatever the runtime does:
+//
+//	Create             one minute, see [WithCreateTimeout], and 10 s to undo the start
+//	Restore            10 s, and as long again if what it removes hangs
+//	New                10 s
+//	Close              5 s, and usually at once; it ends what waits in Create and Restore
+//	Signal, IsRunning  they call no runtime and wait for nothing
+//
+// A runtime that exceeds its bound is killed, with all processes that it has
+// started, and cgroups that it made are removed.
 //
 // The executor needs Linux 5.10, and the privileges that its runtime needs.
 package runc

@@ -21,6 +21,21 @@ func (e *RuntimeError) Error() string { return fmt.Sprintf("%s: %s", e.Runtime, 
 // System marks the class of the error.
 func (*RuntimeError) System() {}
 
+// LockedError refuses a directory that an executor of another process uses.
+// It is of class Conflict.
+type LockedError struct {
+	// Directory is the root that was given to [New].
+	Directory string
+}
+
+// Error names the directory and says what to do.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("runc executor's directory %s is used by another process: stop it, or use another directory", e.Directory)
+}
+
+// Conflict marks the class of the error.
+func (*LockedError) Conflict() {}
+
 type notFoundError struct{ error }
 
 func (notFoundError) NotFound() {}

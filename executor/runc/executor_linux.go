@@ -1,12 +1,14 @@
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -22,36 +24,49 @@ type Executor struct {
 	exits  ExitHandler
 	starts *starts
 
-	// closing ends what would otherwise wait for a runtime.
-	closing chan struct{}
-	// calls are those of Create and Restore that are under way.
-	calls sync.WaitGroup
+	lock *lock
+	// ctx ends as Close is called, with the cause errClosed.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// shut ends the executor; it is called once.
+	shut func() error
 
-	mu     sync.Mutex
-	closed bool
-	runs   map[string]*run
-	ended  map[string]ending
+	mu sync.Mutex
+	// closed says that no call and no run begins any more, and silent that no
+	// end is reported any more.
+	closed, silent bool
+	calls          map[string]*call
+	runs           map[string]*run
+	ended          map[string]ending
+	// watched are the runs whose goroutine has not ended. It includes those
+	// whose end is being reported.
+	watched map[*run]struct{}
 }
 
 // New returns an executor that keeps its state below root, a directory that
-// is made if absent and that no other executor may use at the same time. It
-// tells exits the end of every run.
+// is made if absent. It tells exits the end of every run.
+//
+// One executor at a time uses root. If another process does, the error is a
+// [LockedError]. An older executor of this process is closed, as if its daemon
+// had ended.
 //
 // New removes what an earlier executor left there of runs that are dead;
 // living ones wait for Restore. It fails if the runtime is not installed or
-// the directory can't be used, and blocks while leftovers are removed.
+// the directory can't be used. It blocks while leftovers are removed, for ten
+// seconds at most: what remains is removed by Create or Restore of its id.
 func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, err
 	}
 	e := &Executor{
-		settings: settings{runtime: defaultRuntime},
+		settings: defaults(),
 		root:     root,
 		exits:    exits,
-		closing:  make(chan struct{}),
+		calls:    make(map[string]*call),
 		runs:     make(map[string]*run),
 		ended:    make(map[string]ending),
+		watched:  make(map[*run]struct{}),
 	}
 	for _, opt := range opts {
 		opt(&e.settings)
@@ -64,9 +79,12 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 			return nil, err
 		}
 	}
-	if e.starts, err = newStarts(); err != nil {
+	e.ctx, e.cancel = context.WithCancelCause(context.Background())
+	e.shut = sync.OnceValue(e.close)
+	if e.lock, err = take(root, e); err != nil {
 		return nil, err
 	}
+	e.starts = newStarts()
 	e.sweep()
 	return e, nil
 }
@@ -79,12 +97,13 @@ func (e *Executor) bundle(id string) bundle { return bundle(filepath.Join(e.bund
 // IsRunning reports whether the main process of plugin id lives. That
 // includes one that an earlier executor over the same directory left and that
 // was not restored yet. A run is over once its end can be told: when LastExit
-// knows about it and its output was delivered.
+// knows about it and its output was delivered. An error means that nothing is
+// known, for example because no file can be opened. It waits for nothing.
 func (e *Executor) IsRunning(id string) (bool, error) {
 	if !validID(id) || e.run(id) != nil {
 		return e.run(id) != nil, nil
 	}
-	p, err := findProcess(e.bundle(id).load().Init)
+	p, err := e.bundle(id).findInit()
 	if errors.Is(err, errGone) {
 		return false, nil
 	}
@@ -96,7 +115,8 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 }
 
 // Signal sends signal to the main process of plugin id. The error is of class
-// not found if that does not run.
+// not found if that does not run, and unavailable once a newer executor of this
+// process has taken the directory over. It waits for nothing.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	err := e.signal(id, signal)
 	if errors.Is(err, errGone) {
@@ -109,13 +129,16 @@ func (e *Executor) Signal(id string, signal syscall.Signal) error {
 }
 
 func (e *Executor) signal(id string, signal syscall.Signal) error {
+	if !e.lock.heldBy(e) {
+		return unavailableError{errTakenOver}
+	}
 	if r := e.run(id); r != nil {
 		return r.signal(signal)
 	}
 	if !validID(id) {
 		return errGone
 	}
-	p, err := findProcess(e.bundle(id).load().Init)
+	p, err := e.bundle(id).findInit()
 	if err != nil {
 		return err
 	}
@@ -146,63 +169,65 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 
 // Close stops watching all runs, without ending any: what they write is kept
 // for the executor that restores them, their streams are closed, and no end is
-// reported once Close has returned. A Create that is under way fails. What
-// remains of a living run that this executor started are the goroutines that
-// reap its runtime when that ends. Close may be called more than once.
-func (e *Executor) Close() error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return nil
-	}
-	e.closed = true
-	close(e.closing)
-	e.mu.Unlock()
-	e.calls.Wait()
+// reported once Close has returned. A Create or Restore in progress fails, and
+// later ones fail at once. What remains of a living run that this executor
+// started are the goroutines that reap its runtime when that ends.
+//
+// Close waits five seconds at most, for example for an exit handler that does
+// not return; the error then names the plugins that it gave up on. Close may be
+// called more than once, and returns the same each time.
+func (e *Executor) Close() error { return e.shut() }
 
+func (e *Executor) close() error {
 	e.mu.Lock()
-	var runs []*run
-	for _, r := range e.runs {
-		runs = append(runs, r)
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel(errClosed)
+	limit, cancel := context.WithTimeout(context.Background(), e.limits.close)
+	defer cancel()
+
+	problems := []error{e.awaitCalls(limit), e.awaitRuns(limit)}
+	e.mu.Lock()
+	e.silent = true
+	e.mu.Unlock()
+	e.starts.close()
+	e.lock.release(e)
+	return errors.Join(problems...)
+}
+
+// awaitCalls waits until no Create and no Restore is in progress.
+func (e *Executor) awaitCalls(limit context.Context) error {
+	e.mu.Lock()
+	calls := slices.Collect(maps.Values(e.calls))
+	e.mu.Unlock()
+	var problems []error
+	for _, c := range calls {
+		select {
+		case <-c.done:
+		case <-limit.Done():
+			problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", c.id)})
+		}
 	}
+	return errors.Join(problems...)
+}
+
+// awaitRuns lets go of all runs.
+func (e *Executor) awaitRuns(limit context.Context) error {
+	e.mu.Lock()
+	runs := slices.Collect(maps.Keys(e.watched))
 	e.mu.Unlock()
 	for _, r := range runs {
 		r.letGo()
 	}
+	var problems []error
 	for _, r := range runs {
-		<-r.watched
-	}
-	e.starts.close()
-	return nil
-}
-
-// enter begins a call of Create or Restore, once id has no run that is ending;
-// leave ends it. A run that lives is a conflict.
-func (e *Executor) enter(id string) (leave func(), err error) {
-	if !validID(id) {
-		return nil, invalidParameterError{fmt.Errorf("id %q is no file name", id)}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for e.runs[id] != nil {
-		r := e.runs[id]
-		if r.alive() {
-			return nil, conflictError{errors.New("it is running already")}
+		select {
+		case <-r.watched:
+		case <-limit.Done():
+			problems = append(problems, unavailableError{fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)})
 		}
-		e.mu.Unlock()
-		<-r.over
-		e.mu.Lock()
 	}
-	if e.closed {
-		return nil, unavailableError{errors.New("executor is closed")}
-	}
-	e.calls.Add(1)
-	return e.calls.Done, nil
-}
-
-// validID reports whether id names a directory of its own.
-func validID(id string) bool {
-	return id != "" && id != "." && id != ".." && !strings.ContainsRune(id, filepath.Separator)
+	return errors.Join(problems...)
 }
 
 func (e *Executor) run(id string) *run {
@@ -213,6 +238,12 @@ func (e *Executor) run(id string) *run {
 
 // report tells the handler of the end of id.
 func (e *Executor) report(id string) {
+	e.mu.Lock()
+	silent := e.silent
+	e.mu.Unlock()
+	if silent {
+		return
+	}
 	if err := e.exits.HandleExitEvent(id); err != nil {
 		log.L.WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
 	}

@@ -1,8 +1,6 @@
 package runc
 
 import (
-	"bufio"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,26 +51,17 @@ func (w *oomWatch) killed() bool { return w.counted || killedSays(kmsg, w.pid, w
 
 // oomFile finds the file that counts for process pid, empty if there is none.
 func oomFile(pid int) string {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
+	groups := membership(pid)
+	for controllers, path := range groups {
+		if slices.Contains(strings.Split(controllers, ","), "memory") {
+			return memoryMounts().v1.file(path, "memory.oom_control")
+		}
+	}
+	path, ok := groups[""]
+	if !ok {
 		return ""
 	}
-	defer file.Close()
-	found := ""
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		// hierarchy-ID:controller-list:path, see cgroups(7).
-		fields := strings.SplitN(lines.Text(), ":", 3)
-		if len(fields) != 3 {
-			continue
-		}
-		if slices.Contains(strings.Split(fields[1], ","), "memory") {
-			return memoryMounts().v1.file(fields[2], "memory.oom_control")
-		}
-		if fields[0] == "0" {
-			found = memoryMounts().v2.file(fields[2], "memory.events")
-		}
-	}
-	return found
+	return memoryMounts().v2.file(path, "memory.events")
 }
 
 // cgroupMount is where a hierarchy is mounted, and which part of it.

@@ -2,6 +2,7 @@ package runc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -137,18 +138,23 @@ func readable(fd uintptr) bool {
 	}
 }
 
-// await waits until the process has ended. It fails with
-// os.ErrDeadlineExceeded at the limit, if that is not zero, and as soon as the
-// handle is closed.
-func (p *process) await(limit time.Time) error {
-	if err := p.file.SetReadDeadline(limit); err != nil {
+// await waits until the process has ended. It fails when ctx ends before, and
+// as soon as the handle is closed.
+func (p *process) await(ctx context.Context) error {
+	if err := p.file.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
+	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
 	connection, err := p.file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	return connection.Read(readable)
+	err = connection.Read(readable)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // signal sends signal to the process, or returns errGone.
@@ -165,13 +171,13 @@ func (p *process) signal(signal syscall.Signal) error {
 	return sent
 }
 
-// kill ends the process and waits for that, at most until limit.
-func (p *process) kill(limit time.Time) error {
+// kill ends the process and waits for that.
+func (p *process) kill(ctx context.Context) error {
 	if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, errGone) {
 		return fmt.Errorf("kill process %d: %w", p.PID, err)
 	}
-	if err := p.await(limit); err != nil {
-		return fmt.Errorf("wait for process %d: %w", p.PID, err)
+	if err := p.await(ctx); err != nil {
+		return unavailableError{fmt.Errorf("process %d %w: %w", p.PID, errStillLives, err)}
 	}
 	return nil
 }

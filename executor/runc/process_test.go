@@ -3,6 +3,7 @@
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,11 +41,13 @@ func TestProcessLives(t *testing.T) {
 	assert.Assert(t, p.alive())
 	assert.Equal(t, p.PID, command.Process.Pid)
 	assert.Equal(t, p.parent, os.Getpid())
-	err = p.await(time.Now().Add(time.Millisecond))
-	assert.Assert(t, errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
+	soon, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	err = p.await(soon)
+	assert.Assert(t, errors.Is(err, context.DeadlineExceeded), "%v", err)
 
 	stdin.Close()
-	assert.NilError(t, p.await(time.Time{}))
+	assert.NilError(t, p.await(t.Context()))
 	assert.Assert(t, !p.alive())
 	_, known := p.exitCode()
 	assert.Assert(t, !known, "a zombie has no exit code yet")
@@ -62,14 +65,14 @@ func TestProcessKill(t *testing.T) {
 	p, err := openProcess(command.Process.Pid)
 	assert.NilError(t, err)
 	defer p.close()
-	assert.NilError(t, p.kill(time.Now().Add(20*time.Second)))
+	assert.NilError(t, p.kill(t.Context()))
 	var exit *exec.ExitError
 	assert.Assert(t, errors.As(command.Wait(), &exit))
 	assert.Equal(t, exit.Sys().(syscall.WaitStatus).Signal(), syscall.SIGKILL)
 	if code, known := p.exitCode(); known {
 		assert.Equal(t, code, 128+9)
 	}
-	assert.NilError(t, p.kill(time.Now().Add(20*time.Second)), "killing the dead")
+	assert.NilError(t, p.kill(t.Context()), "killing the dead")
 }
 
 func TestCloseEndsAnAwait(t *testing.T) {
@@ -77,10 +80,10 @@ func TestCloseEndsAnAwait(t *testing.T) {
 	p, err := openProcess(command.Process.Pid)
 	assert.NilError(t, err)
 	awaited := make(chan error, 1)
-	go func() { awaited <- p.await(time.Time{}) }()
+	go func() { awaited <- p.await(t.Context()) }()
 	p.close()
 	err = <-awaited
-	assert.Assert(t, err != nil && !errors.Is(err, os.ErrDeadlineExceeded), "%v", err)
+	assert.Assert(t, err != nil && !errors.Is(err, context.Canceled), "%v", err)
 	assert.Assert(t, !p.alive(), "a closed handle knows nothing")
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 )
 
 // newSuffix names a file that is being written, before it replaces another.
@@ -35,24 +34,38 @@ func (b bundle) save(r record) error {
 	return os.Rename(b.record()+newSuffix, b.record())
 }
 
-// load returns what is recorded about this boot. What can't be read says
-// nothing about any process, like a record that is absent.
-func (b bundle) load() record {
+// load returns what is recorded about this boot. A record that is absent, or
+// that is none of ours, says nothing about any process. One that can't be read
+// now is an error: it may speak of a process that lives.
+func (b bundle) load() (record, error) {
 	content, err := os.ReadFile(b.record())
 	if err != nil {
-		return record{}
+		return record{}, ignoreMissing(err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		return record{}, err
 	}
 	var r record
-	if err := json.Unmarshal(content, &r); err != nil || r.Boot != bootID() {
-		return record{}
+	if err := json.Unmarshal(content, &r); err != nil || r.Boot != boot {
+		return record{}, nil
 	}
-	return r
+	return r, nil
 }
 
-var bootID = sync.OnceValue(func() string {
+// findInit returns a handle on the recorded main process, or errGone.
+func (b bundle) findInit() (*process, error) {
+	r, err := b.load()
+	if err != nil {
+		return nil, err
+	}
+	return findProcess(r.Init)
+}
+
+func bootID() (string, error) {
 	content, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "unknown"
+		return "", fmt.Errorf("read boot id: %w", err)
 	}
-	return strings.TrimSpace(string(content))
-})
+	return strings.TrimSpace(string(content)), nil
+}

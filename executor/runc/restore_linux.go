@@ -1,10 +1,12 @@
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
@@ -16,32 +18,31 @@ import (
 // as those of Create, or at once if the run is dead, unknown or can't be taken
 // over. What is left of a dead run is removed.
 //
-// A run that this executor attends already is an error of class conflict.
+// An error says that it is not known whether the run lives, or that what is
+// left of it can't be removed; the run goes on then, and the call may be made
+// again. A run that this executor attends already is an error of class
+// conflict. Restore takes ten seconds at most, and as long again if what it
+// removes hangs; Close ends it at once.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error) {
-	leave, err := e.enter(id)
-	if err == nil {
-		defer leave()
-		var r *run
-		if r, err = e.restore(id); r != nil {
-			r.begin(stdout, stderr)
-			return true, nil
-		}
-	}
-	stdout.Close()
-	stderr.Close()
+	alive, err = e.perform(id, e.limits.cleanup, stdout, stderr, func(ctx context.Context) (*run, error) {
+		return e.restore(ctx, id)
+	})
 	if err != nil {
 		return false, fmt.Errorf("restore plugin %s: %w", id, err)
 	}
-	return false, nil
+	return alive, nil
 }
 
 // restore returns the run of id, nil if there is none that lives.
-func (e *Executor) restore(id string) (*run, error) {
+func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	r := e.newRun(id)
-	written := r.bundle.load()
+	written, err := r.bundle.load()
+	if err != nil {
+		return nil, err
+	}
 	init, err := findProcess(written.Init)
 	if errors.Is(err, errGone) {
-		return nil, e.clear(id)
+		return nil, e.clear(ctx, id)
 	}
 	if err != nil {
 		return nil, err
@@ -57,40 +58,71 @@ func (e *Executor) restore(id string) (*run, error) {
 	return r, nil
 }
 
-// sweep clears what an earlier executor left, but for runs that live. What
+// Runs returns the ids of the runs that this executor, or an earlier one over
+// the same directory, made and that still exist: living ones, and dead ones of
+// which something is left.
+func (e *Executor) Runs() ([]string, error) {
+	ids, err := e.leftovers()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id := range e.runs {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, err
+}
+
+// sweep clears what an earlier executor left, except runs that live. What
 // can't be removed now is tried again by Create and Restore.
 func (e *Executor) sweep() {
+	ctx, cancel := e.cleaning()
+	defer cancel()
+	ids, err := e.leftovers()
+	if err != nil {
+		log.L.WithError(err).Warn("what an earlier daemon left was not looked for")
+	}
 	var group errgroup.Group
 	group.SetLimit(8)
-	for _, id := range e.leftovers() {
+	for _, id := range ids {
 		group.Go(func() error {
-			p, err := findProcess(e.bundle(id).load().Init)
-			if err == nil {
-				p.close()
-				return nil
-			}
-			if err := e.clear(id); err != nil {
-				log.L.WithError(err).WithField("plugin", id).Warn("what an earlier daemon left was not removed")
-			}
+			e.sweepOne(ctx, id)
 			return nil
 		})
 	}
 	_ = group.Wait()
 }
 
-// leftovers returns the ids of which anything is there.
-func (e *Executor) leftovers() []string {
-	var ids []string
-	for _, directory := range []string{e.bundles(), e.runtimeRoot()} {
-		entries, _ := os.ReadDir(directory)
-		for _, entry := range entries {
-			known := directory != e.bundles() && exists(string(e.bundle(entry.Name())))
-			if entry.IsDir() && !known {
-				ids = append(ids, entry.Name())
-			}
+func (e *Executor) sweepOne(ctx context.Context, id string) {
+	p, err := e.bundle(id).findInit()
+	if err == nil {
+		p.close()
+		return
+	}
+	if errors.Is(err, errGone) {
+		err = e.clear(ctx, id)
+	}
+	if err != nil {
+		log.L.WithError(err).WithField("plugin", id).Warn("what an earlier daemon left was not removed")
+	}
+}
+
+// leftovers returns the ids of which a bundle of ours or a state of the
+// runtime is there.
+func (e *Executor) leftovers() (ids []string, err error) {
+	bundles, err := os.ReadDir(e.bundles())
+	states, stateErr := os.ReadDir(e.runtimeRoot())
+	for _, entry := range bundles {
+		if entry.IsDir() && e.bundle(entry.Name()).isOurs() {
+			ids = append(ids, entry.Name())
 		}
 	}
-	return ids
+	for _, entry := range states {
+		if entry.IsDir() && !slices.Contains(ids, entry.Name()) {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, errors.Join(err, stateErr)
 }
 
 func exists(path string) bool {

@@ -75,8 +75,8 @@ func (r *run) openReaders() error {
 	return nil
 }
 
-func (r *run) record() record {
-	written := record{Boot: bootID()}
+func (r *run) record(boot string) record {
+	written := record{Boot: boot}
 	if r.runtime != nil {
 		written.Runtime = r.runtime.identity
 	}
@@ -86,15 +86,21 @@ func (r *run) record() record {
 	return written
 }
 
-// begin makes the run known and starts to watch it.
+// begin makes the run known and starts to watch it. An executor that was
+// closed just now lets go of it.
 func (r *run) begin(stdout, stderr io.WriteCloser) {
 	for i, to := range []io.WriteCloser{stdout, stderr} {
 		r.streams = append(r.streams, newStream(r.readers[i], to))
 	}
 	r.e.mu.Lock()
 	r.e.runs[r.id] = r
+	r.e.watched[r] = struct{}{}
+	closed := r.e.closed
 	r.e.mu.Unlock()
 	go r.watch()
+	if closed {
+		r.letGo()
+	}
 }
 
 func (r *run) alive() bool { return r.init != nil && r.init.alive() }
@@ -118,10 +124,10 @@ func (r *run) letGo() {
 
 // watch is the goroutine of a run.
 func (r *run) watch() {
-	defer close(r.watched)
+	defer r.unwatch()
 	memory := watchOOM(r.pid)
 	if r.init != nil {
-		if err := r.init.await(time.Time{}); err != nil {
+		if err := r.init.await(context.Background()); err != nil {
 			r.leave()
 			return
 		}
@@ -133,15 +139,35 @@ func (r *run) watch() {
 	r.e.report(r.id)
 }
 
+// unwatch is the end of watch.
+func (r *run) unwatch() {
+	r.e.mu.Lock()
+	delete(r.e.watched, r)
+	r.e.mu.Unlock()
+	close(r.watched)
+}
+
 // leave lets go of a living run.
 func (r *run) leave() {
 	for _, s := range r.streams {
 		s.leave()
 	}
-	for _, s := range r.streams {
-		<-s.done
-	}
+	r.awaitStreams()
 	r.closeHandles()
+}
+
+// awaitStreams waits until the streams have delivered all, but not for a
+// writer that blocks.
+func (r *run) awaitStreams() {
+	limit := time.NewTimer(handover)
+	defer limit.Stop()
+	for _, s := range r.streams {
+		select {
+		case <-s.done:
+		case <-limit.C:
+			return
+		}
+	}
 }
 
 // finish delivers the last output of a run that has ended, and removes what
@@ -151,20 +177,19 @@ func (r *run) finish() ending {
 	for _, s := range r.streams {
 		s.finish()
 	}
-	limit, cancel := context.WithTimeout(context.Background(), handover)
-	defer cancel()
-	for _, s := range r.streams {
-		select {
-		case <-s.done:
-		case <-limit.Done():
-		}
-	}
+	r.awaitStreams()
 	end := r.ending()
 	r.closeHandles()
-	if err := r.e.clear(r.id); err != nil {
-		log.L.WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed")
+	ctx, cancel := r.e.cleaning()
+	defer cancel()
+	if err := r.e.clear(ctx, r.id); err != nil {
+		r.warn(err, "what a plugin left was not removed")
 	}
 	return end
+}
+
+func (r *run) warn(err error, message string) {
+	log.L.WithError(err).WithField("plugin", r.id).Warn(message)
 }
 
 // awaitRuntime waits until the runtime has seen the end of the run, has
@@ -173,12 +198,14 @@ func (r *run) awaitRuntime() {
 	switch {
 	case r.outcome != nil:
 	case r.foreground != nil:
-		limit := time.AfterFunc(handover, r.foreground.kill)
-		defer limit.Stop()
-		end := <-r.foreground.ended
-		r.outcome = &end
+		if !r.awaitForeground(handover) {
+			r.foreground.kill()
+			r.awaitForeground(r.e.limits.cleanup)
+		}
 	case r.runtime != nil:
-		if r.runtime.await(time.Now().Add(handover)) != nil {
+		soon, cancel := context.WithTimeout(context.Background(), handover)
+		defer cancel()
+		if r.runtime.await(soon) != nil {
 			_ = r.runtime.signal(syscall.SIGKILL)
 		}
 	}

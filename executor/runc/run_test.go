@@ -273,7 +273,7 @@ func TestOddRuntimes(t *testing.T) {
 		{"one that speaks on stderr", "echo no such flag: --bundle >&2; exit 7", "no such flag: --bundle"},
 		{"one that says nothing", "exit 7", "exit status 7"},
 		{"one that does nothing", "exit 0", "ended with code 0 before the plugin started"},
-		{"one that dies", "kill -9 $$", "did not terminate successfully"},
+		{"one that dies", "kill -9 $$", "signal: killed"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,22 +1,19 @@
 package runc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	gorunc "github.com/containerd/go-runc"
 )
-
-// cleanupTimeout bounds what should take milliseconds: a kill, or a call of
-// the runtime that removes what it left.
-const cleanupTimeout = 10 * time.Second
 
 // outcome is how a foreground runtime ended: with the exit code of the
 // plugin's main process, if that was started.
@@ -25,47 +22,78 @@ type outcome struct {
 	err  error
 }
 
+// byItself reports whether the runtime was not killed, so that its code is
+// that of the container.
+func (o outcome) byItself() bool { return o.code >= 0 }
+
 // foreground is a runtime process that runs one container and stays with it.
 type foreground struct {
 	pid int
-	// ended gets the outcome, once. What waits for it is a goroutine that
-	// lasts as long as the process, for somebody must reap that.
+	// ended gets the outcome, once. The goroutine that sends it reaps the
+	// process and lasts as long.
 	ended <-chan outcome
-	// kill ends the process, though not the container.
-	kill context.CancelFunc
 }
 
 // runForeground starts the runtime on b. That it started says nothing about
 // the plugin.
-func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) *foreground {
-	ctx, kill := context.WithCancel(context.Background())
-	started, ended := make(chan int, 1), make(chan outcome, 1)
+func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) (*foreground, error) {
+	command := e.command("--log", b.log(), "--log-format", "json",
+		"run", "--bundle", string(b), "--pid-file", b.pidFile(), id)
+	command.Stdout, command.Stderr = stdout, stderr
+	if err := command.Start(); err != nil {
+		return nil, &RuntimeError{Runtime: e.runtime, Message: err.Error()}
+	}
+	ended := make(chan outcome, 1)
 	go func() {
-		client := e.client()
-		client.Log, client.LogFormat = b.log(), gorunc.JSON
-		code, err := client.Run(ctx, id, string(b), &gorunc.CreateOpts{
-			PidFile: b.pidFile(),
-			IO:      stdio{stdout, stderr},
-			Started: started,
-		})
-		kill()
-		ended <- outcome{code, err}
+		err := command.Wait()
+		ended <- outcome{command.ProcessState.ExitCode(), err}
 	}()
-	return &foreground{pid: <-started, ended: ended, kill: kill}
+	return &foreground{pid: command.Process.Pid, ended: ended}, nil
 }
+
+// kill ends the runtime with all that it has started.
+func (f *foreground) kill() { killTree(f.pid, os.Getpid()) }
 
 // delete makes the runtime forget id, ending what lives of it.
-func (e *Executor) delete(id string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
-	defer cancel()
-	if err := e.client().Delete(ctx, id, &gorunc.DeleteOpts{Force: true}); err != nil {
-		return &RuntimeError{Runtime: e.runtime, Message: err.Error()}
-	}
-	return nil
+func (e *Executor) delete(ctx context.Context, id string) error {
+	return e.call(ctx, "delete", "--force", id)
 }
 
-func (e *Executor) client() *gorunc.Runc {
-	return &gorunc.Runc{Command: e.runtime, Root: e.runtimeRoot(), ExtraArgs: e.runtimeArgs}
+// call runs a command of the runtime to its end. One that has not ended when
+// ctx has is killed. The pipe that a child of it may still hold open is waited
+// for no longer than handover.
+func (e *Executor) call(ctx context.Context, arguments ...string) error {
+	command := e.command(arguments...)
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	command.WaitDelay = handover
+	if err := command.Start(); err != nil {
+		return &RuntimeError{Runtime: e.runtime, Message: err.Error()}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	select {
+	case err := <-ended:
+		if command.ProcessState.Success() {
+			return nil
+		}
+		return &RuntimeError{Runtime: e.runtime, Message: cmp.Or(strings.TrimSpace(said.String()), err.Error())}
+	case <-ctx.Done():
+		killTree(command.Process.Pid, os.Getpid())
+		return unavailableError{fmt.Errorf("%s %s hangs and was killed: %w", e.runtime, strings.Join(arguments, " "), context.Cause(ctx))}
+	}
+}
+
+// command is a call of the runtime in a session of its own, so that neither a
+// terminal's hangup nor its signals reach it.
+func (e *Executor) command(arguments ...string) *exec.Cmd {
+	command := exec.Command(e.runtime, slices.Concat([]string{"--root", e.runtimeRoot()}, e.runtimeArgs, arguments)...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// With it runc would speak to the daemon's service manager in its place.
+	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "NOTIFY_SOCKET=")
+	})
+	return command
 }
 
 // failure is the error of a runtime that ended before its container started.
@@ -87,23 +115,18 @@ func (r *run) failure(end outcome) error {
 	return &RuntimeError{Runtime: r.e.runtime, Message: strings.TrimPrefix(message, "runc run failed: ")}
 }
 
-// byItself reports whether the runtime was not killed, so that its code is
-// that of the container.
-func (o outcome) byItself() bool {
-	var exit *gorunc.ExitError
-	return o.code >= 0 && (o.err == nil || errors.As(o.err, &exit))
+// awaitForeground waits until the runtime is reaped; ok is false if it is not
+// by the limit, for example because the kernel does not let go of it.
+func (r *run) awaitForeground(limit time.Duration) (ok bool) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case end := <-r.foreground.ended:
+		r.outcome = &end
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
-// stdio gives the runtime its streams, and a session of its own, so that
-// neither a terminal's hangup nor its signals reach it.
-type stdio struct{ stdout, stderr *os.File }
-
-func (s stdio) Set(command *exec.Cmd) {
-	command.Stdout, command.Stderr = s.stdout, s.stderr
-	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-}
-
-func (stdio) Stdin() io.WriteCloser { return nil }
-func (stdio) Stdout() io.ReadCloser { return nil }
-func (stdio) Stderr() io.ReadCloser { return nil }
-func (stdio) Close() error          { return nil }
+var errStillLives = errors.New("still lives after SIGKILL")

@@ -1,57 +1,81 @@
 package runc
 
 import (
-	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
+	"github.com/containerd/log"
 	"github.com/fsnotify/fsnotify"
 )
 
-// starts tells of pid files as they appear: a runtime writes its container's
-// when that has started. One watcher serves all runs, for inotify instances
-// are few.
+// starts waits for pid files: a runtime writes its container's when that has
+// started. One watcher serves all runs, because inotify instances are few. A
+// host that has no more of them, or no more watches, is looked at instead.
 type starts struct {
-	watcher *fsnotify.Watcher
+	watcher *fsnotify.Watcher // nil if there is none
 	done    chan struct{}
 
 	mu      sync.Mutex
 	waiting map[bundle]chan int
 }
 
-func newStarts() (*starts, error) {
+// lookEvery is how often a bundle that can't be watched is looked at.
+const lookEvery = 10 * time.Millisecond
+
+func newStarts() *starts {
+	s := &starts{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("watch for started plugins: %w", err)
+		log.L.WithError(err).Warn("starts of plugins can't be watched; looking for them instead: raise fs.inotify.max_user_instances")
+		close(s.done)
+		return s
 	}
-	s := &starts{watcher: watcher, done: make(chan struct{}), waiting: make(map[bundle]chan int)}
+	s.watcher = watcher
 	go s.run()
-	return s, nil
+	return s
 }
 
 // expect returns a channel that gets the pid as soon as b has one, and a
 // function that ends the expectation and must be called.
-func (s *starts) expect(b bundle) (started <-chan int, forget func(), err error) {
-	arrived := make(chan int, 1)
+func (s *starts) expect(b bundle) (started <-chan int, forget func()) {
+	arrived, forgotten := make(chan int, 1), make(chan struct{})
 	s.mu.Lock()
 	s.waiting[b] = arrived
 	s.mu.Unlock()
-	forget = func() {
+	if s.watcher == nil || s.watcher.Add(string(b)) != nil {
+		go s.look(b, forgotten)
+	}
+	return arrived, func() {
+		close(forgotten)
 		s.mu.Lock()
 		delete(s.waiting, b)
 		s.mu.Unlock()
-		// It fails if the directory is gone, and the watch with it.
-		_ = s.watcher.Remove(string(b))
+		if s.watcher != nil {
+			// It fails if the directory is gone, and the watch with it.
+			_ = s.watcher.Remove(string(b))
+		}
 	}
-	if err := s.watcher.Add(string(b)); err != nil {
-		forget()
-		return nil, nil, fmt.Errorf("watch %s: %w", b, err)
+}
+
+// look looks at b until it is forgotten.
+func (s *starts) look(b bundle, forgotten <-chan struct{}) {
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for {
+		s.check(b)
+		select {
+		case <-again.C:
+		case <-forgotten:
+			return
+		}
 	}
-	return arrived, forget, nil
 }
 
 func (s *starts) close() {
-	s.watcher.Close()
+	if s.watcher != nil {
+		s.watcher.Close()
+	}
 	<-s.done
 }
 
