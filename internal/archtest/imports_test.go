@@ -31,13 +31,14 @@ var mayImport = map[string][]string{
 	"test/crash/history": {},
 	"internal/archtest":  {},
 	"internal/blobs":     {"internal/durable"},
-	"internal/durable":   {},
-	"internal/layout":    {"internal/durable"},
+	"internal/durable":   {"internal/trees"},
+	"internal/layout":    {"internal/durable", "internal/trees"},
 	"internal/lifecycle": {},
 	"internal/privilege": {},
 	"internal/remote":    {"internal/blobs"},
-	"internal/rootfs":    {},
+	"internal/rootfs":    {"internal/trees"},
 	"internal/supervise": {"internal/lifecycle"},
+	"internal/trees":     {},
 }
 
 // testsMayImport is what any room's tests may import beyond that.

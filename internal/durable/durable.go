@@ -6,11 +6,14 @@
 package durable
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dovetailhq/plugin/internal/trees"
 )
 
 // FS changes files durably. A nil FS and the zero value work without faults.
@@ -40,10 +43,15 @@ type Step struct {
 }
 
 func (f *FS) step(op, path string, do func() error) error {
+	return f.faulty(op, path, func() error { return f.guarded(op, path, do) })
+}
+
+// faulty is a step of which do asks the guard itself.
+func (f *FS) faulty(op, path string, do func() error) error {
 	if err := f.fault(Step{Op: op, Path: path}); err != nil {
 		return err
 	}
-	if err := f.guarded(op, path, do); err != nil {
+	if err := do(); err != nil {
 		return err
 	}
 	return f.fault(Step{Op: op, Path: path, Done: true})
@@ -165,16 +173,25 @@ func (f *FS) Unlink(path string) error {
 
 // RemoveAll deletes the tree at path and syncs its parent. It follows no
 // symbolic link, and it refuses with [MountedError], having deleted nothing,
-// when anything is mounted at or below path.
-func (f *FS) RemoveAll(path string) error {
-	if err := f.Discard(path); err != nil {
+// when anything is mounted at or below path. The time is linear in the number of
+// names, however deep they are nested.
+func (f *FS) RemoveAll(path string) error { return f.RemoveWithin(context.Background(), path) }
+
+// RemoveWithin is RemoveAll that ends with ctx, whose error it returns then.
+// What is left can be removed later.
+func (f *FS) RemoveWithin(ctx context.Context, path string) error {
+	if err := f.DiscardWithin(ctx, path); err != nil {
 		return err
 	}
 	return f.SyncDir(filepath.Dir(path))
 }
 
 // Discard is RemoveAll for what need not stay removed after a power cut.
-func (f *FS) Discard(path string) error {
+func (f *FS) Discard(path string) error { return f.DiscardWithin(context.Background(), path) }
+
+// DiscardWithin is RemoveWithin for what need not stay removed after a power
+// cut.
+func (f *FS) DiscardWithin(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -185,7 +202,41 @@ func (f *FS) Discard(path string) error {
 	if len(mounts) > 0 {
 		return &MountedError{Path: path, Mounts: mounts}
 	}
-	return f.step("remove", path, func() error { return os.RemoveAll(path) })
+	return f.faulty("remove", path, func() error { return f.removeTree(ctx, path) })
+}
+
+// removedAtOnce is how many names are deleted in one guarded step, some
+// milliseconds. In between the guard can be taken away.
+const removedAtOnce = 1000
+
+func (f *FS) removeTree(ctx context.Context, path string) error {
+	removal, err := trees.Remove(path)
+	if err != nil {
+		return err
+	}
+	defer removal.Close()
+	for done := false; !done; {
+		err := f.guarded("remove", path, func() (err error) {
+			done, err = removal.Run(ctx, removedAtOnce)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("remove %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// PutAway makes path free: it deletes the tree there, for as long as ctx lasts,
+// and renames what is left to aside, which must be free and on the same file
+// system. It reports whether there is something there. Neither need survive a
+// power cut.
+func (f *FS) PutAway(ctx context.Context, path, aside string) (left bool, err error) {
+	err = f.DiscardWithin(ctx, path)
+	if err == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return false, err
+	}
+	return true, f.step("rename", aside, func() error { return os.Rename(path, aside) })
 }
 
 // MountsBelow returns where something is mounted at or below path.
