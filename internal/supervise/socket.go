@@ -3,10 +3,10 @@ package supervise
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -161,21 +161,50 @@ func leadsInside(dir, name string) bool {
 	return err == nil && strings.HasPrefix(socket, within+string(filepath.Separator))
 }
 
-// names lists what the process made, to tell a wrong name from a missing one.
+const (
+	// enoughNames are named in an error, of those that a process made.
+	enoughNames = 10
+	// mostLooked bounds how much is looked at for them, and maxNameDepth how deep:
+	// a process can make as many files as it likes.
+	mostLooked   = 100
+	maxNameDepth = 4
+)
+
+// names lists some of what the process made, to tell a wrong name from a missing
+// one. It looks at nothing outside dir.
 func names(dir string) []string {
-	var found []string
-	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		const enough = 10
-		if err == nil && !entry.IsDir() && len(found) < enough {
-			relative, _ := filepath.Rel(dir, path)
-			if target, err := os.Readlink(path); err == nil {
-				relative += " -> " + target
-			}
-			found = append(found, relative)
-		}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
 		return nil
-	})
+	}
+	defer root.Close()
+	looked := mostLooked
+	var found []string
+	addNames(root, ".", &looked, &found)
+	slices.Sort(found)
 	return found
+}
+
+func addNames(root *os.Root, dir string, looked *int, found *[]string) {
+	opened, err := root.Open(dir)
+	if err != nil {
+		return
+	}
+	entries, _ := opened.ReadDir(*looked) // those that could be read
+	_ = opened.Close()
+	*looked -= len(entries)
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		switch {
+		case entry.IsDir() && *looked > 0 && strings.Count(name, "/") < maxNameDepth:
+			addNames(root, name, looked, found)
+		case !entry.IsDir() && len(*found) < enoughNames:
+			if target, err := root.Readlink(name); err == nil {
+				name += " -> " + target
+			}
+			*found = append(*found, name)
+		}
+	}
 }
 
 // NoSocketError reports that nothing accepted connections in time.

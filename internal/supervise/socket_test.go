@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -142,4 +143,24 @@ func TestAwaitManySockets(t *testing.T) {
 	sockets.mu.Lock()
 	defer sockets.mu.Unlock()
 	assert.Equal(t, len(sockets.waiting), 0)
+}
+
+// A process can make as many files as it likes, and links to where it likes.
+func TestNamesAreFew(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	assert.NilError(t, os.WriteFile(filepath.Join(outside, "secret"), nil, 0o600))
+	assert.NilError(t, os.Symlink(outside, filepath.Join(dir, "out")))
+	assert.DeepEqual(t, names(dir), []string{"out -> " + outside})
+	deep := dir
+	for range 3 * maxNameDepth {
+		deep = filepath.Join(deep, "d")
+		assert.NilError(t, os.Mkdir(deep, 0o700))
+	}
+	assert.NilError(t, os.WriteFile(filepath.Join(deep, "file"), nil, 0o600))
+	assert.Equal(t, len(names(dir)), 1)
+	for i := range 10 * mostLooked {
+		assert.NilError(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600))
+	}
+	assert.Equal(t, len(names(dir)), enoughNames)
+	assert.Equal(t, len(names(filepath.Join(dir, "missing"))), 0)
 }
