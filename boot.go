@@ -27,10 +27,7 @@ func (pm *Manager) boot() error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(pm.root.Sweep(), pm.blobs.SweepCrashed()); err != nil {
-		// What can't be swept is in nobody's way.
-		pm.logger().WithError(err).Warn("clean up plugin root")
-	}
+	pm.sweepAtBoot()
 	pm.load(found)
 	settled := make(chan struct{})
 	pm.background.Go(func() {
@@ -51,6 +48,19 @@ func (pm *Manager) boot() error {
 		pm.logger().Warnf("plugins are still starting after %s", pm.config.BootWait)
 	}
 	return nil
+}
+
+// sweepAtBoot deletes what the last manager left. What takes long is left to the
+// collector; what can't be deleted is in no verb's way.
+func (pm *Manager) sweepAtBoot() {
+	ctx, cancel := pm.files.Patient(pm.ctx)
+	defer cancel()
+	err := errors.Join(pm.root.Sweep(ctx), pm.blobs.SweepCrashed(), pm.sweepSockets(ctx))
+	if ctx.Err() != nil {
+		pm.requestGC()
+	} else if err != nil {
+		pm.logger().WithError(err).Warn("clean up plugin root")
+	}
 }
 
 // load fills the store. A record that can't be read hides no other one.

@@ -29,6 +29,9 @@ type Footprint struct {
 	Rootfs int64 // its root file system
 	Data   int64 // what it keeps below its propagated mount
 	Output int64 // its output, as far as it is kept
+	// Err is why some of it could not be measured, for example because the
+	// plugin nested directories more than 131,072 levels deep; nil as a rule.
+	Err error
 }
 
 // Usage is a number of things and the bytes they take together.
@@ -57,18 +60,15 @@ func (g Garbage) Bytes() int64 {
 
 // DiskUsage adds up what is below Root. It walks all plugins' directories,
 // which may take seconds, and waits for no verb; what comes and goes meanwhile
-// may be missed. Errors: class System, and that of ctx.
+// may be missed. What can't be measured of one plugin is that plugin's Err.
+// Errors: class System, and that of ctx.
 func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
 	usage := &DiskUsage{}
 	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		one, err := pm.pluginUsage(p)
-		if err != nil {
-			return nil, &StorageError{Op: "measure", Name: p.Name(), Err: err}
-		}
-		usage.Plugins = append(usage.Plugins, one)
+		usage.Plugins = append(usage.Plugins, pm.pluginUsage(ctx, p))
 	}
 	slices.SortFunc(usage.Plugins, func(a, b Footprint) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
@@ -82,20 +82,24 @@ func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
 	return usage, err
 }
 
-func (pm *Manager) pluginUsage(p *v2.Plugin) (Footprint, error) {
-	taken, err := pm.root.Usage(p.GetID())
+func (pm *Manager) pluginUsage(ctx context.Context, p *v2.Plugin) Footprint {
+	taken, err := pm.root.Usage(ctx, p.GetID())
+	if err != nil {
+		err = &StorageError{Op: "measure", Name: p.Name(), Err: err}
+	}
 	return Footprint{
 		ID:     p.GetID(),
 		Name:   p.Name(),
 		Rootfs: taken.Rootfs,
 		Data:   taken.Data,
 		Output: taken.Output,
-	}, err
+		Err:    err,
+	}
 }
 
 func (pm *Manager) garbageNow(ctx context.Context) (Garbage, error) {
 	var found Garbage
-	count, bytes, leftoverErr := pm.root.Garbage()
+	count, bytes, leftoverErr := pm.root.Garbage(ctx)
 	found.Leftovers = Usage{Count: count, Bytes: bytes}
 	downloads, downloadErr := pm.blobs.Abandoned()
 	found.Downloads = Usage{Count: downloads.Blobs, Bytes: downloads.Bytes}

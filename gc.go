@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opencontainers/go-digest"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // GC deletes the blobs that no plugin refers to and no verb under way uses,
-// and what earlier installs and removals could not delete, for example because
-// it was mounted. It returns when that is done. Neither does it wait for a
+// and what earlier installs, removals and runs could not delete, for example
+// because it was mounted or would have taken long. It returns when that is done. Neither does it wait for a
 // pull nor a pull for it. Errors are logged: what stays is deleted by the next
 // one.
 func (pm *Manager) GC() {
@@ -18,15 +19,17 @@ func (pm *Manager) GC() {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
 		return
 	}
-	if err := pm.root.SweepGarbage(); err != nil {
-		pm.logger().WithError(err).Warn("delete what installs and removals left")
-	}
 	swept, err := pm.sweepBlobs(pm.ctx)
 	if err != nil {
 		pm.logger().WithError(err).Warn("collect unreferenced blobs")
 	}
 	if swept.Blobs > 0 {
 		pm.logger().WithField("blobs", swept.Blobs).WithField("bytes", swept.Bytes).Debug("collected unreferenced blobs")
+	}
+	// What plugins left may take long.
+	err = errors.Join(pm.root.SweepGarbage(pm.ctx), pm.sweepSockets(pm.ctx))
+	if err != nil && pm.ctx.Err() == nil {
+		pm.logger().WithError(err).Warn("delete what installs, removals and runs left")
 	}
 }
 

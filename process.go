@@ -63,7 +63,7 @@ func (p *process) Start() error {
 		return &phaseError{PhasePrepare, err}
 	}
 	// A socket that a crash left would be taken for a plugin that is slow.
-	if err := pm.files.Discard(p.execDir()); err != nil {
+	if err := p.clearSockets(); err != nil {
 		return &phaseError{PhasePrepare, err}
 	}
 	if err := p.sharePropagatedMount(); err != nil {
@@ -146,7 +146,7 @@ func (p *process) Signal(signal syscall.Signal) error {
 
 // Ended removes the sockets, which nobody listens on any more.
 func (p *process) Ended() {
-	if err := p.unit.manager.files.Discard(p.execDir()); err != nil {
+	if err := p.clearSockets(); err != nil {
 		p.unit.logger().WithError(err).Warn("remove plugin sockets")
 	}
 }

@@ -30,13 +30,13 @@ func (pm *Manager) Prune(ctx context.Context) (Garbage, error) {
 	return deleted, nil
 }
 
-func (pm *Manager) pruneLeftovers(_ context.Context, deleted *Garbage) error {
-	count, bytes, err := pm.root.Garbage()
+func (pm *Manager) pruneLeftovers(ctx context.Context, deleted *Garbage) error {
+	count, bytes, err := pm.root.Garbage(ctx)
 	if err != nil {
 		return err
 	}
-	sweepErr := pm.root.SweepGarbage()
-	countLeft, bytesLeft, err := pm.root.Garbage()
+	sweepErr := pm.root.SweepGarbage(ctx)
+	countLeft, bytesLeft, err := pm.root.Garbage(context.WithoutCancel(ctx))
 	deleted.Leftovers = Usage{Count: max(0, count-countLeft), Bytes: max(0, bytes-bytesLeft)}
 	return errors.Join(sweepErr, err)
 }

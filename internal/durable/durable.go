@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/dovetailhq/plugin/internal/trees"
 )
@@ -26,6 +27,9 @@ type FS struct {
 	// it, with Done true. An error stands for a step that did not happen and
 	// for one that happened while its reply was lost.
 	Fault func(Step) error
+	// Patience is how long a verb waits for files to be deleted that are garbage
+	// already. Zero means half a second, and less than zero not at all.
+	Patience time.Duration
 	// SkipSync, when set, makes the syncs of some paths lie. It is for
 	// harnesses that prove that they notice.
 	SkipSync func(path string) bool
@@ -77,6 +81,15 @@ func (f *FS) fault(s Step) error {
 		return fmt.Errorf("%s %s: %w", s.Op, s.Path, err)
 	}
 	return nil
+}
+
+// Patient returns a context that ends after Patience.
+func (f *FS) Patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	patience := 500 * time.Millisecond
+	if f != nil && f.Patience != 0 {
+		patience = f.Patience
+	}
+	return context.WithTimeout(ctx, patience)
 }
 
 // Temporary returns the sibling of path that a crash of WriteFile may leave.
@@ -227,13 +240,26 @@ func (f *FS) removeTree(ctx context.Context, path string) error {
 	return nil
 }
 
-// PutAway makes path free: it deletes the tree there, for as long as ctx lasts,
-// and renames what is left to aside, which must be free and on the same file
-// system. It reports whether there is something there. Neither need survive a
-// power cut.
-func (f *FS) PutAway(ctx context.Context, path, aside string) (left bool, err error) {
+// Tidy is RemoveAll of what a sweep would delete later: it deletes as much as it
+// can within Patience.
+func (f *FS) Tidy(path string) error {
+	ctx, cancel := f.Patient(context.Background())
+	defer cancel()
+	err := f.RemoveWithin(ctx, path)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// PutAway makes path free: it deletes the tree there within Patience, and
+// renames what is left to aside, which must be free and on the same file system.
+// It reports whether there is something there. Neither need survive a power cut.
+func (f *FS) PutAway(path, aside string) (left bool, err error) {
+	ctx, cancel := f.Patient(context.Background())
+	defer cancel()
 	err = f.DiscardWithin(ctx, path)
-	if err == nil || ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		return false, err
 	}
 	return true, f.step("rename", aside, func() error { return os.Rename(path, aside) })
@@ -277,7 +303,11 @@ type MountedError struct {
 }
 
 func (e *MountedError) Error() string {
-	return fmt.Sprintf("%s is not deleted: %q is mounted below it", e.Path, e.Mounts)
+	const enough = 3
+	if more := len(e.Mounts) - enough; more > 0 {
+		return fmt.Sprintf("%s is not deleted: %.300q and %d more are mounted below it", e.Path, e.Mounts[:enough], more)
+	}
+	return fmt.Sprintf("%s is not deleted: %.300q is mounted below it", e.Path, e.Mounts)
 }
 
 // Conflict marks the error's class.

@@ -95,7 +95,7 @@ func TestLeftoverOfUpgradeIsNotTakenForItsSuccessors(t *testing.T) {
 	assert.Assert(t, errors.As(upgrade(r, "second"), &leftover))
 	assert.Equal(t, leftover.Path, r.journal(id))
 	assert.Check(t, is.ErrorIs(upgrade(r, "third"), errDisk), "the leftover is in the way")
-	count, _, err := r.Garbage()
+	count, _, err := r.Garbage(t.Context())
 	assert.NilError(t, err)
 	assert.Equal(t, count, 1, "the leftover is garbage")
 
@@ -120,13 +120,13 @@ func TestSweepBesideRemoval(t *testing.T) {
 	assert.NilError(t, os.MkdirAll(filepath.Join(r.journal(id), "rest"), 0o700))
 	removed := false
 	files.Fault = func(s durable.Step) error {
-		if s.Op == "remove" && s.Path == r.journal(id) && s.Done && !removed {
+		if s.Op == "rename" && filepath.Dir(s.Path) == r.tmp() && !s.Done && !removed {
 			removed = true
 			return r.Remove(id)
 		}
 		return nil
 	}
-	assert.NilError(t, r.SweepGarbage())
+	assert.NilError(t, r.SweepGarbage(t.Context()))
 	assert.Check(t, removed)
 	assert.Equal(t, recovered(t, dir), "")
 }
@@ -150,7 +150,7 @@ func TestInterruptedUpgradeIsCompletedBeforeAnythingElse(t *testing.T) {
 	files.Fault = nil
 	assert.Assert(t, errors.As(r.SaveRecord(id, []byte("lost at the next start")), &interrupted))
 	assert.Assert(t, errors.As(upgrade(r, "newer"), &interrupted))
-	assert.NilError(t, r.SweepGarbage(), "what is needed to complete it is no garbage")
+	assert.NilError(t, r.SweepGarbage(t.Context()), "what is needed to complete it is no garbage")
 
 	// A start that can't complete it does not take the plugin for whole.
 	files.Fault = func(durable.Step) error { return errDisk }
@@ -168,7 +168,7 @@ func TestRecoverThatCannotListKnowsNothing(t *testing.T) {
 	assert.NilError(t, os.RemoveAll(dir))
 	_, err := r.Recover()
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
-	assert.Check(t, is.ErrorIs(r.Sweep(), os.ErrNotExist))
+	assert.Check(t, is.ErrorIs(r.Sweep(t.Context()), os.ErrNotExist))
 }
 
 func TestSweepDeletesRecordThatWasNotPutIntoPlace(t *testing.T) {

@@ -20,12 +20,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"sync"
 
 	"github.com/dovetailhq/plugin/internal/durable"
 )
@@ -50,7 +47,7 @@ type Root struct {
 	lock *lock
 
 	stages   stages
-	sweeping sync.Mutex // held by the one look at garbage that is under way
+	sweeping chan struct{} // holds one while a sweep of garbage is under way
 }
 
 // Open makes the directory where it is missing and locks it: against other
@@ -73,7 +70,7 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 		return nil, err
 	}
 	files.Guard = held.enter
-	r := &Root{dir: dir, fs: files, lock: held}
+	r := &Root{dir: dir, fs: files, lock: held, sweeping: make(chan struct{}, 1)}
 	for _, sub := range []string{r.Storage(), r.tmp()} {
 		if err := files.MkdirAll(sub, 0o700); err != nil {
 			return nil, errors.Join(err, r.Close())
@@ -155,8 +152,8 @@ func (r *Root) putBack(id string, record []byte) error {
 }
 
 // Remove deletes an installed plugin. Once its directory is renamed it is
-// gone; what can't be deleted then is deleted by the next Sweep, and reported
-// as [LeftoverError]. After another error the plugin is still there; or its
+// gone; what takes long to delete is left to the next sweep, and what can't be
+// deleted as well, and reported as [LeftoverError]. After another error the plugin is still there; or its
 // directory was to be put back and could not: then Remove can be called again.
 func (r *Root) Remove(id string) error {
 	if err := r.Check(); err != nil {
@@ -167,7 +164,7 @@ func (r *Root) Remove(id string) error {
 		return err
 	}
 	// The commit point is passed: a crash here leaves trash.
-	if err := r.fs.RemoveAll(trash); err != nil {
+	if err := r.fs.Tidy(trash); err != nil {
 		return &LeftoverError{Path: trash, Err: err}
 	}
 	return nil
@@ -231,94 +228,4 @@ func (r *Root) find(id string) Found {
 	}
 	record, err := os.ReadFile(r.record(id))
 	return Found{ID: id, Record: record, Err: err}
-}
-
-// Sweep deletes what crashes left of the plugins themselves, and what
-// [Root.SweepGarbage] does; it is for when nothing is under way. What it can't
-// delete is in nobody's way.
-func (r *Root) Sweep() error {
-	entries, err := os.ReadDir(r.dir)
-	problems := []error{err}
-	for _, entry := range entries {
-		if id := entry.Name(); validID.MatchString(id) && entry.IsDir() {
-			problems = append(problems, r.sweepPlugin(id))
-		}
-	}
-	return errors.Join(append(problems, r.SweepGarbage())...)
-}
-
-// sweepPlugin deletes a record that was never put into its place.
-func (r *Root) sweepPlugin(id string) error {
-	temporary := durable.Temporary(r.record(id))
-	if !exists(temporary) {
-		return nil
-	}
-	return r.fs.Unlink(temporary)
-}
-
-// SweepGarbage deletes what installs, upgrades and removals left that have
-// ended, but for what is still mounted.
-func (r *Root) SweepGarbage() error {
-	if err := r.Check(); err != nil {
-		return err
-	}
-	return r.eachGarbage(func(path string) error {
-		err := r.fs.RemoveAll(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // what it was left in was removed meanwhile
-		}
-		return err
-	})
-}
-
-// eachGarbage calls do for each directory that is garbage, none of which comes
-// into use meanwhile.
-func (r *Root) eachGarbage(do func(path string) error) error {
-	r.sweeping.Lock()
-	defer r.sweeping.Unlock()
-	all, err := r.garbage()
-	problems := []error{err}
-	for _, one := range all {
-		if r.stages.begin(one.stage, true) != nil {
-			continue // it is being worked on
-		}
-		if one.path != r.journal(one.stage) || r.uninterrupted(one.stage) == nil {
-			problems = append(problems, do(one.path))
-		}
-		r.stages.end(one.stage)
-	}
-	return errors.Join(problems...)
-}
-
-// garbage is a directory that nobody needs, unless it belongs to a stage that
-// has not ended.
-type garbage struct {
-	path  string
-	stage string
-}
-
-func (r *Root) garbage() ([]garbage, error) {
-	stages, err := os.ReadDir(r.tmp())
-	if err != nil {
-		return nil, err
-	}
-	entries, err := os.ReadDir(r.dir)
-	if err != nil {
-		return nil, err
-	}
-	var all []garbage
-	for _, stage := range stages {
-		all = append(all, garbage{filepath.Join(r.tmp(), stage.Name()), stage.Name()})
-	}
-	for _, entry := range entries {
-		name := entry.Name()
-		id, removing := strings.CutSuffix(name, removingSuffix)
-		switch {
-		case removing && validID.MatchString(id):
-			all = append(all, garbage{filepath.Join(r.dir, name), name})
-		case validID.MatchString(name) && exists(r.journal(name)) && r.uninterrupted(name) == nil:
-			all = append(all, garbage{r.journal(name), name})
-		}
-	}
-	return all, nil
 }

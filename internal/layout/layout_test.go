@@ -64,7 +64,7 @@ func recovered(t *testing.T, dir string) string {
 	r := open(t, dir, nil)
 	found, err := r.Recover()
 	assert.NilError(t, err)
-	assert.NilError(t, r.Sweep())
+	assert.NilError(t, r.Sweep(t.Context()))
 	leftovers, err := os.ReadDir(filepath.Join(dir, tmpName))
 	assert.NilError(t, err)
 	assert.Equal(t, len(leftovers), 0)
@@ -148,7 +148,7 @@ func TestRecoverTouchesNothingForeign(t *testing.T) {
 	found, err := r.Recover()
 	assert.NilError(t, err)
 	assert.Equal(t, len(found), 0)
-	assert.NilError(t, r.Sweep())
+	assert.NilError(t, r.Sweep(t.Context()))
 	for _, name := range foreign {
 		_, err := os.Stat(filepath.Join(dir, name))
 		assert.NilError(t, err, "a name that is not ours is gone")

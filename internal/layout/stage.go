@@ -35,7 +35,7 @@ func (r *Root) Stage(id string) (*Stage, error) {
 
 func (s *Stage) make() error {
 	// An Abort that failed may have left it.
-	if err := s.root.fs.Discard(s.dir); err != nil {
+	if _, err := s.root.fs.PutAway(s.dir, s.root.aside(s.id)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
@@ -80,13 +80,13 @@ func (s *Stage) seal(record []byte) error {
 }
 
 // Abort deletes the stage, and does nothing to one that was committed. What
-// can't be deleted is swept later.
+// can't be deleted, or takes long, is left to a sweep.
 func (s *Stage) Abort() error {
 	if s.ended {
 		return nil
 	}
 	defer s.end()
-	return s.root.fs.RemoveAll(s.dir)
+	return s.root.fs.Tidy(s.dir)
 }
 
 // TakeBack deletes the stage even if a Commit put it into its place and could
@@ -137,6 +137,14 @@ func (s *stages) tryBegin(id string, sweep bool) (other claim, taken bool) {
 	}
 	s.active[id] = claim{swept: sweep, ended: make(chan struct{})}
 	return claim{}, false
+}
+
+// isActive reports whether a stage of id has not ended.
+func (s *stages) isActive(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	other, taken := s.active[id]
+	return taken && !other.swept
 }
 
 func (s *stages) end(id string) {

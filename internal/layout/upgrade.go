@@ -37,7 +37,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		return err
 	}
 	// What an earlier upgrade left must not be taken for the old rootfs of this.
-	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
+	if _, err := r.fs.PutAway(r.journal(s.id), r.aside(s.id)); err != nil {
 		return err
 	}
 	err := r.fs.Rename(s.dir, r.journal(s.id))
@@ -53,7 +53,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 	defer s.end()
 	// The upgrade is complete; a journal that can't be deleted holds nothing
 	// but the old rootfs, and is garbage.
-	if err := r.fs.RemoveAll(r.journal(s.id)); err != nil {
+	if err := r.fs.Tidy(r.journal(s.id)); err != nil {
 		return &LeftoverError{Path: r.journal(s.id), Err: err}
 	}
 	return nil

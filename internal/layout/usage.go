@@ -1,11 +1,10 @@
 package layout
 
 import (
+	"context"
 	"errors"
-	"io/fs"
-	"path/filepath"
 
-	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/trees"
 )
 
 // Usage is what an installed plugin takes of the disk, in bytes, without what
@@ -17,72 +16,32 @@ type Usage struct {
 }
 
 // Usage adds up what a plugin takes. What comes and goes meanwhile may be
-// missed.
-func (r *Root) Usage(id string) (Usage, error) {
-	rootfs, rootfsErr := occupied(r.Rootfs(id), "")
-	shared := r.PropagatedMount(id)
-	data, dataErr := occupied(shared, shared)
-	output, outputErr := occupied(r.Output(id), "")
-	older, olderErr := occupied(r.Output(id)+OlderSuffix, "")
+// missed. Beside an error, [trees.ErrTooDeep] among them, the figures are what
+// was found until then.
+func (r *Root) Usage(ctx context.Context, id string) (Usage, error) {
+	rootfs, rootfsErr := trees.Usage(ctx, r.Rootfs(id), false)
+	// What a plugin keeps shows through a mount of the directory on itself.
+	data, dataErr := trees.Usage(ctx, r.PropagatedMount(id), true)
+	output, outputErr := trees.Usage(ctx, r.Output(id), false)
+	older, olderErr := trees.Usage(ctx, r.Output(id)+OlderSuffix, false)
 	return Usage{Rootfs: rootfs, Data: data, Output: output + older}, errors.Join(rootfsErr, dataErr, outputErr, olderErr)
 }
 
 // Garbage returns how much there is for SweepGarbage to delete, and what it
-// takes of the disk, in bytes.
-func (r *Root) Garbage() (count int, bytes int64, err error) {
-	err = r.eachGarbage(func(path string) error {
-		size, err := occupied(path, "")
+// takes of the disk, in bytes. It waits for no sweep. Of directories that are
+// nested too deep to be walked it counts what it reaches.
+func (r *Root) Garbage(ctx context.Context) (count int, bytes int64, err error) {
+	all, err := r.garbage()
+	problems := []error{err}
+	for _, one := range all {
+		if r.stages.isActive(one.stage) {
+			continue
+		}
+		size, err := trees.Usage(ctx, one.path, false)
 		count, bytes = count+1, bytes+size
-		return err
-	})
-	return count, bytes, err
-}
-
-// occupied returns what the tree at path takes of its disk; nothing if it is
-// not there. It asks nothing of what is mounted below, where an answer may
-// never come, but for the mount at own, which shows the tree itself.
-func occupied(path, own string) (int64, error) {
-	mounts, err := durable.MountsBelow(path)
-	if err != nil {
-		return 0, err
-	}
-	foreign := make(map[string]bool, len(mounts))
-	for _, mount := range mounts {
-		foreign[mount] = mount != own
-	}
-	var total int64
-	counted := map[inode]bool{}
-	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
-		switch {
-		case foreign[name] && entry != nil && entry.IsDir():
-			return fs.SkipDir
-		case foreign[name]:
-			return nil
-		case err == nil:
-			total += bytesOf(entry, counted)
+		if !errors.Is(err, trees.ErrTooDeep) {
+			problems = append(problems, err)
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
-	return total, err
-}
-
-// bytesOf counts a file once, whatever names it has. One that is gone counts
-// nothing.
-func bytesOf(entry fs.DirEntry, counted map[inode]bool) int64 {
-	info, err := entry.Info()
-	if err != nil {
-		return 0
 	}
-	bytes, file, linked := allocated(info)
-	if !linked {
-		return bytes
-	}
-	if counted[file] {
-		return 0
-	}
-	counted[file] = true
-	return bytes
+	return count, bytes, errors.Join(problems...)
 }

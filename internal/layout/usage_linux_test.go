@@ -34,11 +34,11 @@ func TestUsage(t *testing.T) {
 	fill(t, r.PropagatedMount(id), "volume", "data")
 	fill(t, r.Output(id))
 	fill(t, r.Output(id)+OlderSuffix)
-	usage, err := r.Usage(id)
+	usage, err := r.Usage(t.Context(), id)
 	assert.NilError(t, err)
 	assert.DeepEqual(t, []int64{blocks(usage.Rootfs), blocks(usage.Data), blocks(usage.Output)}, []int64{2, 1, 2})
 
-	usage, err = r.Usage(strings.Repeat("0", 64))
+	usage, err = r.Usage(t.Context(), strings.Repeat("0", 64))
 	assert.NilError(t, err)
 	assert.Equal(t, usage, Usage{})
 }
@@ -58,7 +58,7 @@ func TestUsageDoesNotCountWhatIsMounted(t *testing.T) {
 	assert.NilError(t, unix.Mount("none", remote, "tmpfs", 0, ""))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(remote, unix.MNT_DETACH)) })
 	fill(t, remote, "of the server")
-	usage, err := r.Usage(id)
+	usage, err := r.Usage(t.Context(), id)
 	assert.NilError(t, err)
 	assert.Equal(t, blocks(usage.Data), int64(1))
 }
@@ -71,13 +71,13 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	fill(t, active.Rootfs(), "file")
 	fill(t, dir, tmpName, "abandoned", "file")
 	fill(t, dir, strings.Repeat("0", 64)+removingSuffix, "file")
-	count, bytes, err := r.Garbage()
+	count, bytes, err := r.Garbage(t.Context())
 	assert.NilError(t, err)
 	assert.Equal(t, count, 2)
 	assert.Equal(t, blocks(bytes), int64(2))
 
-	assert.NilError(t, r.SweepGarbage())
-	count, bytes, err = r.Garbage()
+	assert.NilError(t, r.SweepGarbage(t.Context()))
+	count, bytes, err = r.Garbage(t.Context())
 	assert.NilError(t, err)
 	assert.Equal(t, count, 0)
 	assert.Equal(t, bytes, int64(0))
@@ -85,9 +85,9 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	assert.Check(t, exists(r.Plugin(id)))
 
 	assert.NilError(t, os.RemoveAll(dir))
-	_, _, err = r.Garbage()
+	_, _, err = r.Garbage(t.Context())
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
-	assert.Check(t, is.ErrorIs(r.SweepGarbage(), os.ErrNotExist))
+	assert.Check(t, is.ErrorIs(r.SweepGarbage(t.Context()), os.ErrNotExist))
 }
 
 func TestStageReplacesWhatAnAbortLeft(t *testing.T) {
@@ -108,20 +108,20 @@ func TestStageWaitsForSweepOfItsName(t *testing.T) {
 	fill(t, r.journal(id), oldRootfsName, "file")
 	sweeping, goOn := make(chan struct{}), make(chan struct{})
 	files.Fault = func(s durable.Step) error {
-		if s.Path == r.journal(id) && !s.Done {
+		if s.Op == "rename" && filepath.Dir(s.Path) == r.tmp() && !s.Done {
 			close(sweeping)
 			<-goOn
 		}
 		return nil
 	}
 	swept := make(chan error)
-	go func() { swept <- r.SweepGarbage() }()
+	go func() { swept <- r.SweepGarbage(t.Context()) }()
 	<-sweeping
 	files.Fault = nil
 	upgraded := make(chan error)
 	go func() { upgraded <- upgrade(r, "new") }()
 	again := make(chan error)
-	go func() { again <- r.SweepGarbage() }()
+	go func() { again <- r.SweepGarbage(t.Context()) }()
 	select {
 	case err := <-upgraded:
 		t.Errorf("an upgrade came to its end while what the earlier one left was swept: %v", err)
@@ -137,4 +137,42 @@ func TestStageWaitsForSweepOfItsName(t *testing.T) {
 	assert.NilError(t, <-again)
 	assert.NilError(t, <-upgraded)
 	assert.Equal(t, recovered(t, dir), "new")
+}
+
+// deepTree makes a tree in dir that no path can name to its end.
+func deepTree(t *testing.T, dir string) {
+	t.Helper()
+	assert.NilError(t, os.MkdirAll(dir, 0o700))
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	assert.NilError(t, err)
+	for range unix.PathMax {
+		assert.NilError(t, unix.Mkdirat(fd, "d", 0o700))
+		below, err := unix.Openat(fd, "d", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		assert.NilError(t, err)
+		assert.NilError(t, unix.Close(fd))
+		fd = below
+	}
+	assert.NilError(t, unix.Close(fd))
+}
+
+func TestDeepTreesAreMeasuredAndDeleted(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, nil)
+	assert.NilError(t, install(r, "record"))
+	for _, path := range []string{r.Rootfs(id), r.PropagatedMount(id), filepath.Join(dir, tmpName, "abandoned")} {
+		deepTree(t, path)
+	}
+	usage, err := r.Usage(t.Context(), id)
+	assert.NilError(t, err)
+	assert.Check(t, usage.Rootfs >= unix.PathMax && usage.Data >= unix.PathMax, "%+v", usage)
+	count, bytes, err := r.Garbage(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, count, 1)
+	assert.Check(t, bytes >= unix.PathMax)
+	assert.NilError(t, upgrade(r, "new"))
+	assert.NilError(t, r.Remove(id))
+	assert.NilError(t, r.SweepGarbage(t.Context()))
+	left, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+	assert.NilError(t, err)
+	assert.Equal(t, len(left), 0, "%q", left)
 }
