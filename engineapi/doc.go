@@ -21,11 +21,15 @@
 //
 // # Slow and excessive clients
 //
-// [NewServer] bounds headers. The handlers bound the bodies: 2 MiB each, but
-// for build contexts, which the backend limits. A client that sends nothing
-// for a minute while it is waited for is given up, and one that does not read
-// progress for a minute altogether counts as gone, which cancels what it asked
-// for. A large upload that moves, however slowly, is taken to its end.
+// [NewServer] bounds headers, and [NewMux] what follows them, on all its
+// routes. A body ends at 2 MiB, unless its route is [Streaming]; it has a
+// minute to arrive, altogether, and the handler begins when it is there. A
+// streaming body, such as a build context, has no bound here: its client is
+// given up once it sends nothing for a minute, or, beyond a first minute of
+// waiting, less than 1 KiB a second on average. The same goes for clients that
+// read their answers. A client that leaves progress unread for a minute
+// altogether counts as gone, which cancels what it asked for. Whatever a client
+// does, its connection is closed two minutes after the handler has returned.
 //
 // # Answers
 //

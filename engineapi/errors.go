@@ -10,3 +10,11 @@ func (e invalidError) Unwrap() error { return e.error }
 
 // InvalidParameter marks the class.
 func (invalidError) InvalidParameter() {}
+
+// busyError is a request that finds no room. Its class is Unavailable.
+type busyError struct{ error }
+
+func (e busyError) Unwrap() error { return e.error }
+
+// Unavailable marks the class.
+func (busyError) Unavailable() {}

@@ -19,6 +19,9 @@ import (
 // unknown path with 404 and an unknown method with 405 and Allow. Where two
 // routes match, the first one is served.
 //
+// The body of a request ends at 2 MiB, unless its route is [Streaming], and
+// slow clients are given up, see the package documentation.
+//
 // version is that of the daemon, for the Server header; it may be empty. A
 // handler that panics is answered with 500 and logged.
 func NewMux(version string, routers ...router.Router) http.Handler {
@@ -27,13 +30,13 @@ func NewMux(version string, routers ...router.Router) http.Handler {
 		// Both are constants of one docker release, which agrees with itself.
 		panic("engineapi: " + err.Error())
 	}
-	m := &mux{}
+	m, large := &mux{}, newPlaces()
 	for _, from := range routers {
 		for _, route := range from.Routes() {
-			m.routes = append(m.routes, compile(route, checked.WrapHandler))
+			m.routes = append(m.routes, compile(route, checked.WrapHandler, large))
 		}
 	}
-	return recovering(m)
+	return paced(recovering(m))
 }
 
 type mux struct {
@@ -52,7 +55,7 @@ func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if err := route.handler(r.Context(), w, r, vars); err != nil {
-			writeError(w, r, vars["version"], err)
+			answerError(w, r, vars["version"], err)
 		}
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/docker/docker/pkg/streamformatter"
 )
@@ -17,18 +16,17 @@ import (
 // The verb waits for a client that does not read, perhaps with a plugin's lock
 // held: for as long as patience altogether, then the client counts as gone.
 type progressStream struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-
 	mu       sync.Mutex
-	left     time.Duration // of the patience
+	answer   *answer
 	started  bool
 	finished bool
 	broken   error
 }
 
 func newProgressStream(w http.ResponseWriter) *progressStream {
-	return &progressStream{w: w, control: http.NewResponseController(w), left: patience}
+	a := answerOf(w)
+	a.pace.altogether = true
+	return &progressStream{answer: a}
 }
 
 // Write sends message. After finish it is an error: the response is gone.
@@ -47,16 +45,11 @@ func (s *progressStream) writeLocked(message []byte) (n int, err error) {
 	}
 	if !s.started {
 		s.started = true
-		s.w.Header().Set("Content-Type", "application/json")
+		s.answer.Header().Set("Content-Type", "application/json")
 	}
-	began := time.Now()
-	// Servers that have no deadlines have their own way with such clients.
-	_ = s.control.SetWriteDeadline(began.Add(s.left))
-	if n, err = s.w.Write(message); err == nil {
-		err = s.control.Flush()
+	if n, err = s.answer.Write(message); err == nil {
+		err = s.answer.FlushError()
 	}
-	_ = s.control.SetWriteDeadline(time.Time{})
-	s.left -= time.Since(began)
 	s.broken = err
 	return n, err
 }
@@ -70,7 +63,7 @@ func (s *progressStream) finish(status int, err error) error {
 	s.finished = true
 	switch {
 	case !s.started && err == nil:
-		s.w.WriteHeader(status)
+		s.answer.WriteHeader(status)
 		return nil
 	case !s.started:
 		return err

@@ -14,12 +14,16 @@ import (
 	"github.com/docker/docker/api/types/versions"
 )
 
-// writeError answers err with the status of its class. Clients older than
+// answerError answers err with the status of its class. An answer that has
+// begun is cut off, which no client takes for a whole one. Clients older than
 // every supported version show the body as it is, so they get plain text.
-func writeError(w http.ResponseWriter, r *http.Request, version string, err error) {
+func answerError(w http.ResponseWriter, r *http.Request, version string, err error) {
 	status := httpstatus.FromError(err)
 	if status >= http.StatusInternalServerError {
 		log.G(r.Context()).WithError(err).WithFields(log.Fields{"method": r.Method, "path": r.URL.Path}).Error("request was not served")
+	}
+	if answerOf(w).begun {
+		panic(http.ErrAbortHandler)
 	}
 	if version != "" && versions.LessThan(version, api.MinSupportedAPIVersion) {
 		http.Error(w, err.Error(), status)
@@ -33,7 +37,7 @@ func writeError(w http.ResponseWriter, r *http.Request, version string, err erro
 // begun is cut off, which no client takes for a whole one.
 func recovering(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		watched := &watchedWriter{ResponseWriter: w}
+		a := answerOf(w)
 		defer func() {
 			reason := recover()
 			if reason == nil {
@@ -45,36 +49,11 @@ func recovering(handler http.Handler) http.Handler {
 			log.G(r.Context()).WithFields(log.Fields{
 				"method": r.Method, "path": r.URL.Path, "panic": fmt.Sprint(reason), "stack": string(debug.Stack()),
 			}).Error("handler panicked")
-			if watched.begun {
+			if a.begun {
 				panic(http.ErrAbortHandler)
 			}
-			_ = httputils.WriteJSON(w, http.StatusInternalServerError, types.ErrorResponse{Message: "internal error: see the daemon's log"})
+			_ = httputils.WriteJSON(a, http.StatusInternalServerError, types.ErrorResponse{Message: "internal error: see the daemon's log"})
 		}()
-		handler.ServeHTTP(watched, r)
+		handler.ServeHTTP(a, r)
 	})
 }
-
-// watchedWriter knows whether the answer has begun.
-type watchedWriter struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (w *watchedWriter) WriteHeader(status int) {
-	w.begun = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *watchedWriter) Write(b []byte) (int, error) {
-	w.begun = true
-	return w.ResponseWriter.Write(b)
-}
-
-// Flush is for handlers that ask for an http.Flusher by type.
-func (w *watchedWriter) Flush() {
-	w.begun = true
-	_ = http.NewResponseController(w.ResponseWriter).Flush()
-}
-
-// Unwrap is how http.ResponseController reaches the rest.
-func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

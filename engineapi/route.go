@@ -15,11 +15,15 @@ type compiledRoute struct {
 	handler apiFunc
 }
 
-func compile(route router.Route, wrap func(apiFunc) apiFunc) compiledRoute {
+func compile(route router.Route, wrap func(apiFunc) apiFunc, large places) compiledRoute {
+	read := large.held
+	if _, ok := route.(streaming); ok {
+		read = moving
+	}
 	return compiledRoute{
 		method:  route.Method(),
 		path:    compilePath(route.Path()),
-		handler: wrap(route.Handler()),
+		handler: read(wrap(route.Handler())),
 	}
 }
 

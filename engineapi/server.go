@@ -14,21 +14,17 @@ const (
 	// maxHeaderBytes bounds a request's headers, among which are credentials
 	// for registries, tokens of some KiB at most.
 	maxHeaderBytes = 128 << 10
-	// patience is how long a client may be silent while it sends a body, and
-	// how long altogether it may leave what it is sent of progress unread. How
-	// long a request takes as a whole has no bound: a build context may be
-	// large, and a start slow.
-	patience = time.Minute
 )
 
 // NewServer returns a server of handler, to be given a listener, that no slow
-// or excessive client ties up: it bounds the time and size of headers and the
-// time between requests. Bodies are bounded by the handlers themselves, see
-// the package documentation, because how long those may take differs.
+// or excessive client ties up. It bounds the time and size of headers, the
+// time between requests, and how long an answer may wait for its reader.
+// Bodies of requests are bounded by [NewMux], see the package documentation.
 func NewServer(handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           handler,
+		Handler:           paced(handler),
 		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      patience, // for what the server answers by itself
 		IdleTimeout:       keepAliveTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 	}

@@ -75,7 +75,8 @@ const (
 	setHead    = "POST /plugins/foo/set HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-// TestMovingUploadLives sends a little just before patience ends, for an hour.
+// TestMovingUploadLives sends as little as it may, just before patience ends,
+// for an hour.
 func TestMovingUploadLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := &recorder{}
@@ -84,13 +85,13 @@ func TestMovingUploadLives(t *testing.T) {
 		send(t, client, createHead)
 		for range 60 {
 			time.Sleep(patience - time.Millisecond)
-			send(t, client, chunk("0123456789"))
+			send(t, client, chunk(strings.Repeat("x", leastRate*60)))
 		}
 		send(t, client, "0\r\n\r\n")
 		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 		assert.NilError(t, err)
 		assert.Equal(t, answer.StatusCode, http.StatusNoContent)
-		assert.DeepEqual(t, backend.recorded(), []string{"create foo from 600 bytes"})
+		assert.DeepEqual(t, backend.recorded(), []string{fmt.Sprintf("create foo from %d bytes", leastRate*60*60)})
 	})
 }
 
@@ -103,8 +104,12 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 		answer string
 	}{
 		{"in the headers", "GET /plugins HTTP/1.1\r\nHost", headerTimeout, "400 Bad Request"},
+		{"before a body of a length", "POST /plugins/foo/set HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n", patience + lingerTimeout, "read request: the client sent nothing for 1m0s"},
+		{"in a body of a length", "POST /plugins/foo/set HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n[", patience + lingerTimeout, "read request: the client sent nothing for 1m0s"},
+		{"in a body that nothing serves", "POST /plugins HTTP/1.1\r\nHost: d\r\nContent-Length: 100\r\n\r\n[", lingerTimeout, "method POST not allowed"},
+		{"in a build context of a length", "POST /plugins/create?name=foo HTTP/1.1\r\nHost: d\r\nContent-Length: 100000\r\n\r\nbegins", patience + lingerTimeout, "read request: the client sent nothing for 1m0s"},
 		{"in a build context", createHead + chunk("begins"), patience, "read request: the client sent nothing for 1m0s"},
-		{"in settings", setHead + chunk(`["A=`), patience, "invalid JSON: read request: the client sent nothing for 1m0s"},
+		{"in settings", setHead + chunk(`["A=`), patience, "read request: the client sent nothing for 1m0s"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,7 +121,7 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 				reader := bufio.NewReader(client)
 				answer, err := http.ReadResponse(reader, nil)
 				assert.NilError(t, err)
-				assert.Check(t, is.Equal(answer.StatusCode, http.StatusBadRequest))
+				assert.Check(t, answer.StatusCode >= http.StatusBadRequest)
 				assert.Check(t, is.Contains(bodyOf(t, answer), tc.answer))
 				_, err = reader.ReadByte()
 				assert.Check(t, is.ErrorIs(err, io.EOF), "the connection is still there")

@@ -18,21 +18,13 @@ func (p *plugins) create(ctx context.Context, w http.ResponseWriter, r *http.Req
 	options := &types.PluginCreateOptions{RepoName: r.URL.Query().Get("name")}
 	err := p.backend.CreateFromContext(ctx, io.NopCloser(r.Body), options)
 	if err != nil {
-		discard(r.Body)
+		if body, ok := r.Body.(*pacedBody); ok {
+			body.discard()
+		}
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// discardLimit is how much of a refused build context is still taken. More
-// costs the client more than the complaint it is spared.
-const discardLimit = 256 << 20
-
-// discard takes what is left of a body that was refused: a client that is cut
-// off while it sends complains about that, beside the answer.
-func discard(body io.Reader) {
-	_, _ = io.CopyN(io.Discard, body, discardLimit) // a client that is gone is no matter
 }
 
 func (p *plugins) pull(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {

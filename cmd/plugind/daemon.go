@@ -101,14 +101,16 @@ func (d *daemon) newManager() (*plugin.Manager, error) {
 }
 
 // handler serves docker's endpoints and our own.
-func (d *daemon) handler() http.Handler {
-	return engineapi.NewMux(version(),
+func (d *daemon) handler() http.Handler { return engineapi.NewMux(version(), d.routers()...) }
+
+func (d *daemon) routers() []router.Router {
+	return []router.Router{
 		engineapi.NewRouter(d.manager),
 		d.mounts.router(),
 		volumerouter.NewRouter(d.volumes, noSwarm{}),
 		d.journal.router(),
 		newSystemRouter(d),
-	)
+	}
 }
 
 // close ends what newDaemon started, as far as it got.
