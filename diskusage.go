@@ -43,7 +43,8 @@ type Usage struct {
 // Garbage is what nobody needs.
 type Garbage struct {
 	// Blobs are those that no plugin refers to and no verb under way uses;
-	// none as long as a plugin is broken, whose blobs are not known.
+	// none while it is not known which blobs some plugin needs, because its
+	// record or its manifest can't be read.
 	Blobs Usage
 	// Downloads are transfers that were cut off, which the next pull of the
 	// same plugin would resume.
@@ -103,10 +104,10 @@ func (pm *Manager) garbageNow(ctx context.Context) (Garbage, error) {
 	found.Leftovers = Usage{Count: count, Bytes: bytes}
 	downloads, downloadErr := pm.blobs.Abandoned()
 	found.Downloads = Usage{Count: downloads.Blobs, Bytes: downloads.Bytes}
-	var blobErr error
-	if len(pm.brokenPlugins()) == 0 {
-		blobs, err := pm.blobs.Garbage(ctx, pm.referenced)
-		found.Blobs, blobErr = Usage{Count: blobs.Blobs, Bytes: blobs.Bytes}, err
+	blobs, blobErr := pm.blobs.Garbage(ctx, pm.referenced)
+	found.Blobs = Usage{Count: blobs.Blobs, Bytes: blobs.Bytes}
+	if isUnknownContent(blobErr) {
+		blobErr = nil
 	}
 	if err := errors.Join(leftoverErr, downloadErr, blobErr); err != nil {
 		return Garbage{}, &StorageError{Op: "measure", Name: "garbage", Err: err}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/privilege"
+	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
 )
 
@@ -197,6 +198,13 @@ type ArchiveError = rootfs.FormatError
 // BuildContextError refuses a build context that is a sound archive and no
 // plugin. Its field Reason says why. Class InvalidParameter.
 type BuildContextError = rootfs.ContextError
+
+// MissingBlobError refuses to push a plugin of which the store lacks something:
+// a manifest, config or layer that an earlier manager deleted or did not record.
+// An upgrade to the version that is installed fetches it again. Its fields What
+// and Digest name it; Digest is empty when the record does not know it. Class
+// NotFound.
+type MissingBlobError = remote.MissingError
 
 // BrokenError refuses a plugin whose record can't be read. It is listed, its
 // files and blobs are kept, and it can be removed by its id. Class System.

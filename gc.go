@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/opencontainers/go-digest"
-
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
@@ -33,26 +31,14 @@ func (pm *Manager) GC() {
 	}
 }
 
-// sweepBlobs deletes no blob that a record may refer to.
+// sweepBlobs deletes no blob that a plugin may need.
 func (pm *Manager) sweepBlobs(ctx context.Context) (blobs.Swept, error) {
-	if broken := pm.brokenPlugins(); len(broken) > 0 {
-		pm.logger().WithField("plugin", broken[0].GetID()).Warn("keep all blobs: what a broken plugin refers to is not known")
-		return blobs.Swept{}, nil
+	swept, err := pm.blobs.Sweep(ctx, pm.referenced)
+	if isUnknownContent(err) {
+		pm.logger().WithError(err).Warn("keep all blobs")
+		return swept, nil
 	}
-	return pm.blobs.Sweep(ctx, pm.referenced)
-}
-
-// referenced returns what the records need.
-func (pm *Manager) referenced() (map[digest.Digest]struct{}, error) {
-	marked := make(map[digest.Digest]struct{})
-	for _, p := range pm.config.Store.GetAll() {
-		marked[p.Config] = struct{}{}
-		marked[p.Manifest] = struct{}{}
-		for _, layer := range p.Blobsums {
-			marked[layer] = struct{}{}
-		}
-	}
-	return marked, nil
+	return swept, err
 }
 
 // collect sweeps when asked, many requests at once, until the manager ends.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/errdefs"
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/registry"
@@ -29,7 +30,8 @@ import (
 //
 // Errors: those of every reference; of the registry as with
 // [Manager.Privileges]; class InvalidParameter for a name that is not one of a
-// repository, and NotFound for a blob that is missing here.
+// repository; and [MissingBlobError], before anything is sent, for a plugin
+// whose content is not here whole.
 func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header, authConfig *registry.AuthConfig, outStream io.Writer) error {
 	if err := pm.writable(); err != nil {
 		return err
@@ -72,16 +74,53 @@ func sources(p *v2.Plugin) []reference.Named {
 	return []reference.Named{origin}
 }
 
-// manifestOf returns the plugin's manifest, held by pin. docker's own
-// collection deletes manifests, so one of a plugin that docker kept may have
-// to be made again.
+// manifestOf returns the plugin's manifest, held by pin. Docker's own
+// collection deletes manifests, so that of a plugin that docker kept is made
+// again if the record names all that it needs.
 func (pm *Manager) manifestOf(ctx context.Context, pin *blobs.Pin, p *v2.Plugin) (digest.Digest, error) {
 	pin.Add(p.Manifest, p.Config)
 	pin.Add(p.Blobsums...)
-	_, err := pm.blobs.Size(ctx, p.Manifest)
-	if err == nil || !errdefs.IsNotFound(err) && p.Manifest.Validate() == nil {
-		return p.Manifest, err
+	if p.Manifest.Validate() == nil {
+		_, err := pm.blobs.Size(ctx, p.Manifest)
+		if !cerrdefs.IsNotFound(err) {
+			return p.Manifest, err
+		}
 	}
+	if err := pm.checkComplete(ctx, p); err != nil {
+		return "", err
+	}
+	return pm.makeManifest(ctx, pin, p)
+}
+
+// checkComplete refuses a record that does not name the content of its plugin
+// whole. Docker records no layers of what it pulled, and the config and layers
+// of the old version for what it upgraded.
+func (pm *Manager) checkComplete(ctx context.Context, p *v2.Plugin) error {
+	data, err := pm.blobs.ReadAll(ctx, p.Config, mostConfigBytes)
+	if err != nil {
+		return missing("config", p.Config, err)
+	}
+	config, err := v2.ParseConfig(data)
+	if err != nil {
+		return err
+	}
+	ids := diffIDs(config)
+	countDiffers := len(ids) > 0 && len(ids) != len(p.Blobsums)
+	if len(p.Blobsums) == 0 || countDiffers || !slices.Equal(ids, diffIDs(p.PluginObj.Config)) {
+		return &MissingBlobError{What: "manifest", Digest: p.Manifest}
+	}
+	return nil
+}
+
+func missing(what string, dgst digest.Digest, err error) error {
+	if cerrdefs.IsNotFound(err) || dgst.Validate() != nil {
+		return &MissingBlobError{What: what, Digest: dgst}
+	}
+	return err
+}
+
+// makeManifest makes a manifest of what the record names.
+func (pm *Manager) makeManifest(ctx context.Context, pin *blobs.Pin, p *v2.Plugin) (_ digest.Digest, err error) {
 	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: mediaTypeManifest}
 	if manifest.Config, err = pm.describeBlob(ctx, mediaTypeConfig, p.Config); err != nil {
 		return "", err
@@ -89,7 +128,7 @@ func (pm *Manager) manifestOf(ctx context.Context, pin *blobs.Pin, p *v2.Plugin)
 	for _, layer := range p.Blobsums {
 		mediaType, err := pm.layerType(ctx, layer)
 		if err != nil {
-			return "", err
+			return "", missing("layer", layer, err)
 		}
 		described, err := pm.describeBlob(ctx, mediaType, layer)
 		if err != nil {
@@ -106,7 +145,10 @@ func (pm *Manager) manifestOf(ctx context.Context, pin *blobs.Pin, p *v2.Plugin)
 
 func (pm *Manager) describeBlob(ctx context.Context, mediaType string, dgst digest.Digest) (ocispec.Descriptor, error) {
 	size, err := pm.blobs.Size(ctx, dgst)
-	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: size}, err
+	if err != nil {
+		return ocispec.Descriptor{}, missing("blob", dgst, err)
+	}
+	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: size}, nil
 }
 
 // layerType finds out from its bytes what a layer has to be called.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
@@ -104,11 +105,17 @@ func checkGrants(old, config types.PluginConfig, granted types.PluginPrivileges)
 }
 
 // ownConfig is the config as its author wrote it. Docker writes what is set into
-// that of its records, which then can't tell any more what was.
+// that of its records, which then can't tell any more what was; and the record
+// of what docker upgraded names the config of the version before.
 func (u *unit) ownConfig(ctx context.Context) types.PluginConfig {
 	p := u.plugin.Clone()
-	if data, err := u.manager.blobs.ReadAll(ctx, p.Config, mostConfigBytes); err == nil {
-		if config, err := v2.ParseConfig(data); err == nil {
+	config := p.Config
+	if manifest, err := u.manager.blobs.Manifest(ctx, p.Manifest); err == nil && manifest.Config.Digest != "" {
+		config = manifest.Config.Digest
+	}
+	if data, err := u.manager.blobs.ReadAll(ctx, config, mostConfigBytes); err == nil {
+		config, err := v2.ParseConfig(data)
+		if err == nil && slices.Equal(diffIDs(config), diffIDs(p.PluginObj.Config)) {
 			return config
 		}
 	}

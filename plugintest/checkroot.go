@@ -35,6 +35,9 @@ type RootCheck struct {
 	// SelfModifying says that plugins have written to their own rootfs, which
 	// then is not compared with the layers it was made of.
 	SelfModifying bool
+	// DockerRecords says that docker wrote records, which name no layers of
+	// what it pulled. Their manifests do.
+	DockerRecords bool
 }
 
 // RootError lists what CheckRoot found.

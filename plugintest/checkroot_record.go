@@ -38,7 +38,25 @@ func (c *rootChecker) checkPlugin(id string) {
 	}
 	c.plugins[id], c.raw[id] = p, data
 	c.checkRecord(id, p)
-	c.checkRootfs(id, p.Blobsums)
+	c.checkRootfs(id, c.layers(p))
+}
+
+// layers are those that the record names, or those of the manifest where
+// docker wrote a record without.
+func (c *rootChecker) layers(p *v2.Plugin) []digest.Digest {
+	var manifest ocispec.Manifest
+	if !c.DockerRecords || len(p.Blobsums) > 0 || json.Unmarshal(c.read(p.Manifest), &manifest) != nil {
+		return p.Blobsums
+	}
+	return digests(manifest.Layers)
+}
+
+func digests(descriptors []ocispec.Descriptor) []digest.Digest {
+	all := make([]digest.Digest, len(descriptors))
+	for i, descriptor := range descriptors {
+		all[i] = descriptor.Digest
+	}
+	return all
 }
 
 // checkRecord looks whether a record is complete, and of one version.
@@ -58,7 +76,7 @@ func (c *rootChecker) checkRecord(id string, p *v2.Plugin) {
 			c.problem("plugin %s: the record has no %s digest", id, what)
 		}
 	}
-	for _, dgst := range append([]digest.Digest{p.Config, p.Manifest}, p.Blobsums...) {
+	for _, dgst := range append([]digest.Digest{p.Config, p.Manifest}, c.layers(p)...) {
 		c.need(id, dgst)
 	}
 	if data := c.read(p.Manifest); data != nil {
@@ -76,11 +94,7 @@ func (c *rootChecker) checkManifest(id string, p *v2.Plugin, data []byte) {
 		c.problem("plugin %s: read manifest %s: %v", id, p.Manifest, err)
 		return
 	}
-	layers := make([]digest.Digest, len(manifest.Layers))
-	for i, layer := range manifest.Layers {
-		layers[i] = layer.Digest
-	}
-	if manifest.Config.Digest != p.Config || !slices.Equal(layers, p.Blobsums) {
+	if manifest.Config.Digest != p.Config || !slices.Equal(digests(manifest.Layers), c.layers(p)) {
 		c.problem("plugin %s: the record and manifest %s are of two versions", id, p.Manifest)
 	}
 }

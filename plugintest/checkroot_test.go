@@ -124,6 +124,9 @@ func TestCheckRootFindsNothingWrong(t *testing.T) {
 	h.write("a log", h.on, "rootfs", "made by the plugin")
 	assert.NilError(t, plugintest.CheckRoot(h.root, h.check))
 
+	h.rewrite(h.off, func(m map[string]any) { delete(m, "Blobsums") })
+	assert.NilError(t, plugintest.CheckRoot(h.root, plugintest.RootCheck{DockerRecords: true, Collected: true}))
+
 	assert.ErrorIs(t, plugintest.CheckRoot(h.path("absent"), h.check), os.ErrNotExist)
 }
 

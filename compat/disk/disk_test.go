@@ -67,7 +67,7 @@ func (h *host) under(start subject.Start, do func(subject.Subject)) {
 	if manager, ok := s.(plugintest.Inventory); ok {
 		s.GC() // what a removal asked for may not be done yet
 		// Docker's manager makes files in the rootfs of what it starts.
-		check := plugintest.RootCheck{Manager: manager, ExecRoot: h.config.ExecRoot, Executor: h.executor, SelfModifying: true}
+		check := plugintest.RootCheck{Manager: manager, ExecRoot: h.config.ExecRoot, Executor: h.executor, SelfModifying: true, DockerRecords: true}
 		assert.NilError(h.t, plugintest.CheckRoot(h.config.Root, check))
 	}
 }

@@ -99,12 +99,12 @@ func (s *Store) abandon(chosen func(unfinished) bool) (Swept, error) {
 }
 
 // Garbage returns what a sweep would delete now.
-func (s *Store) Garbage(ctx context.Context, mark func() (map[digest.Digest]struct{}, error)) (Swept, error) {
+func (s *Store) Garbage(ctx context.Context, mark Mark) (Swept, error) {
 	blobs, err := s.list()
 	if err != nil {
 		return Swept{}, err
 	}
-	marked, err := mark()
+	marked, err := mark(ctx)
 	if err != nil {
 		return Swept{}, fmt.Errorf("find references to blobs: %w", err)
 	}

@@ -169,7 +169,9 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	pin.Release()
 	holder := s.NewPin()
 	put(t, s, holder, "pinned")
-	mark := func() (map[digest.Digest]struct{}, error) { return map[digest.Digest]struct{}{marked: {}}, nil }
+	mark := func(context.Context) (map[digest.Digest]struct{}, error) {
+		return map[digest.Digest]struct{}{marked: {}}, nil
+	}
 	garbage, err := s.Garbage(t.Context(), mark)
 	assert.NilError(t, err)
 	assert.Equal(t, garbage, Swept{Blobs: 1, Bytes: 7})
@@ -177,7 +179,7 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, swept, garbage)
 	unknown := errors.New("unreadable record")
-	_, err = s.Garbage(t.Context(), func() (map[digest.Digest]struct{}, error) { return nil, unknown })
+	_, err = s.Garbage(t.Context(), func(context.Context) (map[digest.Digest]struct{}, error) { return nil, unknown })
 	assert.Check(t, is.ErrorIs(err, unknown))
 }
 

@@ -38,7 +38,7 @@ func (s *Store) has(dgst digest.Digest) bool {
 	return err == nil
 }
 
-func nothing() (map[digest.Digest]struct{}, error) { return nil, nil }
+func nothing(context.Context) (map[digest.Digest]struct{}, error) { return nil, nil }
 
 func TestPutAndRead(t *testing.T) {
 	s := open(t, nil)
@@ -159,7 +159,7 @@ func TestSweep(t *testing.T) {
 	pin.Release()
 	holder := s.NewPin()
 	holder.Add(pinned, pinned)
-	swept, err := s.Sweep(t.Context(), func() (map[digest.Digest]struct{}, error) {
+	swept, err := s.Sweep(t.Context(), func(context.Context) (map[digest.Digest]struct{}, error) {
 		return map[digest.Digest]struct{}{marked: {}}, nil
 	})
 	assert.NilError(t, err)
@@ -223,7 +223,7 @@ func TestSweepThatCannotMarkDeletesNothing(t *testing.T) {
 	s := open(t, nil)
 	dgst := put(t, s, s.NewPin(), "x")
 	unknown := errors.New("unreadable record")
-	_, err := s.Sweep(t.Context(), func() (map[digest.Digest]struct{}, error) { return nil, unknown })
+	_, err := s.Sweep(t.Context(), func(context.Context) (map[digest.Digest]struct{}, error) { return nil, unknown })
 	assert.Check(t, is.ErrorIs(err, unknown))
 	assert.Check(t, s.has(dgst))
 }
@@ -235,7 +235,7 @@ func TestPinDuringSweep(t *testing.T) {
 	pin := s.NewPin()
 	old := put(t, s, pin, "old, and about to be used again")
 	pin.Release()
-	_, err := s.Sweep(t.Context(), func() (map[digest.Digest]struct{}, error) {
+	_, err := s.Sweep(t.Context(), func(context.Context) (map[digest.Digest]struct{}, error) {
 		quick := s.NewPin()
 		quick.Add(old)
 		put(t, s, quick, "new")
@@ -255,7 +255,7 @@ func TestSweepAgainstModel(t *testing.T) {
 	s := open(t, nil)
 	var mu sync.Mutex
 	published := map[digest.Digest]int{}
-	mark := func() (map[digest.Digest]struct{}, error) {
+	mark := func(context.Context) (map[digest.Digest]struct{}, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		marked := map[digest.Digest]struct{}{}
@@ -307,7 +307,7 @@ func TestSweepAgainstModel(t *testing.T) {
 	workers.Wait()
 	_, err := s.Sweep(t.Context(), mark)
 	assert.NilError(t, err)
-	want, _ := mark()
+	want, _ := mark(t.Context())
 	have, err := os.ReadDir(filepath.Join(s.dir, "blobs", "sha256"))
 	assert.NilError(t, err)
 	assert.Equal(t, len(have), len(want))

@@ -16,13 +16,13 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-func named(text string) Blob {
+func blobOf(text string) Blob {
 	return Blob{Digest: digest.FromString(text), Size: int64(len(text))}
 }
 
 func incoming(t *testing.T, s *Store, text string) *Incoming {
 	t.Helper()
-	in, err := s.Incoming(t.Context(), s.NewPin(), named(text))
+	in, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text))
 	assert.NilError(t, err)
 	return in
 }
@@ -66,8 +66,8 @@ func TestIncomingIsReadWhileItComes(t *testing.T) {
 			assert.Check(t, bytes.Equal(<-results, []byte(text)))
 		}
 	})
-	assert.Check(t, s.has(named(text).Digest))
-	_, err := s.Incoming(t.Context(), s.NewPin(), named(text))
+	assert.Check(t, s.has(blobOf(text).Digest))
+	_, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text))
 	assert.Check(t, errdefs.IsAlreadyExists(err), "%v", err)
 }
 
@@ -89,7 +89,7 @@ func TestIncomingIsResumed(t *testing.T) {
 	send(t, in, "two")
 	assert.Equal(t, in.Arrived(), int64(7))
 	assert.NilError(t, in.Commit(t.Context()))
-	data, err := s.ReadAll(t.Context(), named("one two").Digest, 100)
+	data, err := s.ReadAll(t.Context(), blobOf("one two").Digest, 100)
 	assert.NilError(t, err)
 	assert.Equal(t, string(data), "one two")
 }
@@ -97,7 +97,7 @@ func TestIncomingIsResumed(t *testing.T) {
 // What is forgotten begins anew, unless somebody is bringing it.
 func TestIncomingIsForgotten(t *testing.T) {
 	s := open(t, nil)
-	blob := named("one two")
+	blob := blobOf("one two")
 	assert.NilError(t, s.Forget(blob.Digest))
 	in := incoming(t, s, "one two")
 	send(t, in, "one ")

@@ -14,6 +14,10 @@ type Swept struct {
 	Bytes int64
 }
 
+// Mark returns the digests of all blobs that are needed. One that is missing
+// from the result is deleted, so an error is right when anything is unknown.
+type Mark func(ctx context.Context) (map[digest.Digest]struct{}, error)
+
 // Sweep deletes the blobs that mark does not return and no pin holds. One
 // sweep runs at a time; nobody else waits for it longer than it takes to
 // delete one blob.
@@ -22,7 +26,7 @@ type Swept struct {
 // listed until the end, and mark is called after that. Who held a blob before
 // has published by then what refers to it, which mark sees; who held it since
 // is noted.
-func (s *Store) Sweep(ctx context.Context, mark func() (map[digest.Digest]struct{}, error)) (Swept, error) {
+func (s *Store) Sweep(ctx context.Context, mark Mark) (Swept, error) {
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
 	s.pins.beginSweep()
@@ -31,7 +35,7 @@ func (s *Store) Sweep(ctx context.Context, mark func() (map[digest.Digest]struct
 	if err != nil {
 		return Swept{}, err
 	}
-	marked, err := mark()
+	marked, err := mark(ctx)
 	if err != nil {
 		return Swept{}, fmt.Errorf("find references to blobs: %w", err)
 	}

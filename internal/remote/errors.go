@@ -116,6 +116,9 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
+	if e.Digest == "" {
+		return e.What + " is not kept here"
+	}
 	return fmt.Sprintf("%s %s is not kept here", e.What, e.Digest)
 }
 

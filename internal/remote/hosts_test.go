@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
@@ -202,4 +203,4 @@ func TestStalledPullDelaysNobody(t *testing.T) {
 	assert.NilError(t, <-done)
 }
 
-func nothing() (map[digest.Digest]struct{}, error) { return nil, nil }
+func nothing(context.Context) (map[digest.Digest]struct{}, error) { return nil, nil }

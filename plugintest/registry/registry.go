@@ -140,3 +140,10 @@ func (r *Registry) manifestLocked(name, reference string) (manifest, digest.Dige
 	}
 	return repository.manifests[id], id
 }
+
+// Delete forgets a repository, as its owner may.
+func (r *Registry) Delete(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.repositories, name)
+}
