@@ -42,7 +42,7 @@ func newSentinel(t *testing.T) sentinel {
 	assert.NilError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 	assert.NilError(t, unix.Mount("", dir, "", unix.MS_SHARED, ""))
-	for _, name := range []string{"etc", "dev/net", "run", "proc", "sys/firmware", "data/deep"} {
+	for _, name := range []string{"etc", "dev/net", "run/docker/plugins", "proc", "sys/firmware", "data/deep"} {
 		assert.NilError(t, os.MkdirAll(filepath.Join(dir, name), 0o750))
 	}
 	for _, name := range []string{"etc/hosts", "dev/ptmx", "data/precious", "data/deep/file"} {

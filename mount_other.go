@@ -8,4 +8,6 @@ func shareMounts(string) error {
 
 func unmountAll(string) error { return nil }
 
+func detachInside(string) error { return nil }
+
 func detachDead(string) error { return nil }

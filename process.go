@@ -66,6 +66,9 @@ func (p *process) Start() error {
 	if err := p.clearSockets(); err != nil {
 		return &phaseError{PhasePrepare, err}
 	}
+	if err := p.detachEarlierMounts(); err != nil {
+		return &phaseError{PhasePrepare, err}
+	}
 	if err := p.sharePropagatedMount(); err != nil {
 		return &phaseError{PhasePrepare, err}
 	}
@@ -97,6 +100,17 @@ func (p *process) connect() error {
 	}
 	plugin.SetPClient(client)
 	return nil
+}
+
+// detachEarlierMounts detaches what an earlier run mounted in the propagated
+// mount because its config says so. The next run mounts it there again: on top
+// of it, that mount would be made in the source as well.
+func (p *process) detachEarlierMounts() error {
+	var problems []error
+	for _, place := range p.unit.plugin.MountsInPropagatedMount() {
+		problems = append(problems, detachInside(place))
+	}
+	return errors.Join(problems...)
 }
 
 func (p *process) sharePropagatedMount() error {

@@ -26,6 +26,18 @@
 //
 // The zero Plugin and composite literals made elsewhere are ready to use.
 //
+// # The host's files
+//
+// Runtimes make what a spec needs and the rootfs lacks: mount points, device
+// nodes, the working directory. They stay in the rootfs, unless a directory of
+// the host is mounted there: then the host gets them. What is mounted in a
+// directory of the host appears on the host as well if the rootfs is shared, as
+// a propagated mount needs it. Where /dev is a link, runc 1.1.5 removes and
+// makes files wherever that leads; see
+// https://github.com/opencontainers/runc/security/advisories for how that was
+// used. [Plugin.InitSpec] therefore follows what a runtime will do, through
+// every link, and refuses a spec with which the host's files would change.
+//
 // # Identity with docker
 //
 // Names, signatures and JSON keys are those of docker 28's package of the same

@@ -11,189 +11,246 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 )
 
-// Runtimes make what a spec needs and the rootfs lacks: mount points, device
-// nodes, the working directory. That stays in the rootfs, unless a directory
-// of the host is mounted there: then the host gets it. And what is mounted in
-// a directory of the host appears on the host, too, if the rootfs is shared,
-// as a propagated mount needs it. Where /dev is a link, runc 1.1.5 removes and
-// makes files wherever that leads.
-
 // spareHostFiles refuses a spec with which a runtime would change the host's
-// files. It is about the moment: the host may change its directories later.
-func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) error {
-	f := newFootprint(view.Rootfs, strings.HasSuffix(spec.Linux.RootfsPropagation, "shared"))
-	err := f.standardPlaces()
-	for i := 0; i < len(spec.Mounts) && err == nil; i++ {
-		err = f.mount(spec.Mounts[i], ownDirectories(view, execRoot))
-	}
-	if err == nil {
-		err = f.devices(spec)
-	}
-	if err == nil {
-		err = f.workDir(spec.Process.Cwd)
-	}
-	if err != nil {
-		return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: err.Error()}
+// files; see the package's section on them. It returns the directories for
+// sockets that the host lacks and the runtime needs. It is about the moment:
+// the host may change its directories later.
+func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) (missing []string, err error) {
+	f := newFootprint(spec, view, execRoot)
+	if err := f.follow(spec); err != nil {
+		return nil, ErrInvalidSpec{Name: view.PluginObj.Name, Reason: err.Error()}
 	}
 	f.unmask(spec.Linux)
-	return nil
+	return f.missing, nil
 }
 
 // footprint follows what a runtime does to files, step by step.
 type footprint struct {
-	seen   tree
-	shared bool // what is mounted in the host's directories is mounted on the host
-	astray bool // the last name led where what is there can't be followed
+	seen    tree
+	own     []string // directories of the host that are the plugin's
+	shared  bool     // what is mounted in the host's directories is mounted on the host
+	missing []string // directories for sockets that are to be made on the host
 }
 
-func newFootprint(rootfs string, shared bool) *footprint {
-	f := &footprint{shared: shared}
-	f.seen = tree{rootfs: rootfs, onLink: func(link string) {
-		var info unix.Statfs_t
-		err := unix.Statfs(filepath.Dir(link), &info)
-		f.astray = f.astray || err != nil || info.Type == unix.PROC_SUPER_MAGIC
-	}}
-	f.seen.onUp = func(inside string) {
-		_, in := f.seen.locate(inside)
-		f.astray = f.astray || in.source == "" && inside != in.point && in.point != "/"
+// maxSpecLookBytes bounds what the kernel is asked for while one spec is made.
+const maxSpecLookBytes = 4 << 20
+
+func newFootprint(spec *specs.Spec, view *Plugin, execRoot string) *footprint {
+	budget := maxSpecLookBytes
+	f := &footprint{
+		seen:   tree{rootfs: view.Rootfs, budget: &budget},
+		shared: strings.HasSuffix(spec.Linux.RootfsPropagation, "shared"),
+	}
+	for _, own := range []string{socketDir(execRoot, view), propagatedMount(view.Rootfs)} {
+		if resolved, err := f.onHost(own); err == nil {
+			f.own = append(f.own, resolved)
+		}
 	}
 	return f
 }
 
-// standardPlaces are where the runtime works without looking for links.
-func (f *footprint) standardPlaces() error {
+// follow takes the runtime's steps in the runtime's order.
+func (f *footprint) follow(spec *specs.Spec) error {
 	for _, place := range []string{"/dev", "/proc", "/sys"} {
-		if at := f.seen.resolve(place); at != place {
-			return fmt.Errorf("%s is a link in its rootfs, to %s: have a directory there", place, at)
-		}
-	}
-	return nil
-}
-
-func (f *footprint) mount(mount specs.Mount, own []string) error {
-	destination := mount.Destination
-	point, onHost, err := f.find(destination)
-	switch {
-	case slices.Contains(mount.Options, "remount"):
-		return fmt.Errorf("its mount at %s is a remount, which the host's mounts of the same file system would follow", destination)
-	case slices.Contains(mount.Options, "tmpcopyup"):
-		return fmt.Errorf("its mount at %s has the option tmpcopyup, for which the runtime uses the host's /tmp", destination)
-	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
-		return fmt.Errorf("its mount at %s has the source %q, which is below the runtime's own files: give an absolute path", destination, mount.Source)
-	case err != nil:
-		return fmt.Errorf("its mount at %s %w", destination, err)
-	case onHost == "":
-	case f.shared:
-		return fmt.Errorf("its mount at %s would be mounted on the host at %s: mount it elsewhere, or do without the propagated mount", destination, onHost)
-	case !present(onHost):
-		return fmt.Errorf("its mount at %s needs %s, which the host does not have: make it, or mount elsewhere", destination, onHost)
-	}
-	if point == "/dev" && path.Clean(destination) != "/dev" {
-		return fmt.Errorf("its mount at %s covers /dev: mount it there", destination)
-	}
-	f.seen.cover(mount, point, own)
-	return nil
-}
-
-// devices looks at the nodes that the runtime makes, unless the plugin brings
-// a /dev with its own.
-func (f *footprint) devices(spec *specs.Spec) error {
-	bringsOwn := func(m specs.Mount) bool { return path.Clean(m.Destination) == "/dev" && isBind(m.Type, m.Options) }
-	if slices.ContainsFunc(spec.Mounts, bringsOwn) {
-		return nil
-	}
-	for _, device := range spec.Linux.Devices {
-		if err := f.made("its device at", device.Path); err != nil {
+		if err := f.standardPlace(place); err != nil {
 			return err
 		}
 	}
+	for _, mount := range spec.Mounts {
+		if err := f.mount(mount); err != nil {
+			return fmt.Errorf("its mount at %s %w", mount.Destination, err)
+		}
+	}
+	if !bringsDevices(spec) {
+		for _, device := range spec.Linux.Devices {
+			if err := f.made(device.Path); err != nil {
+				return fmt.Errorf("its device at %s %w", device.Path, err)
+			}
+		}
+	}
+	if err := f.workDir(spec.Process.Cwd); err != nil {
+		return fmt.Errorf("its working directory %s %w", path.Clean(spec.Process.Cwd), err)
+	}
 	return nil
 }
 
+// standardPlace refuses links where the runtime works without looking for them.
+func (f *footprint) standardPlace(place string) error {
+	at, err := f.seen.resolve(place)
+	if err != nil {
+		return fmt.Errorf("%s %w", place, err)
+	}
+	if at != place {
+		return fmt.Errorf("%s is a link in its rootfs, to %s: have a directory there", place, at)
+	}
+	return nil
+}
+
+// mount refuses a mount that changes the host's files, and covers its place
+// with what is mounted.
+func (f *footprint) mount(mount specs.Mount) error {
+	if err := f.checkKind(mount); err != nil {
+		return err
+	}
+	at, err := f.find(mount.Destination)
+	if err != nil {
+		return err
+	}
+	clean := path.Clean(mount.Destination)
+	if at.inside == "/dev" && clean != "/dev" {
+		return errors.New("covers /dev: mount it there")
+	}
+	if at.ofHost() {
+		if err := f.mountOnHost(mount, at); err != nil {
+			return err
+		}
+	}
+	f.cover(mount, at.inside)
+	return nil
+}
+
+// checkKind refuses mounts that reach out wherever they are.
+func (f *footprint) checkKind(mount specs.Mount) error {
+	switch {
+	case slices.Contains(mount.Options, "remount"):
+		return errors.New("is a remount, which the host's mounts of the same file system would follow")
+	case slices.Contains(mount.Options, "tmpcopyup"):
+		return errors.New("has the option tmpcopyup, for which the runtime uses the host's /tmp")
+	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
+		return fmt.Errorf("has the source %q, which is below the runtime's own files: give an absolute path", mount.Source)
+	}
+	return nil
+}
+
+// mountOnHost refuses what would show on the host. The runtime makes mount
+// points that are missing; here only the directory for sockets is made.
+func (f *footprint) mountOnHost(mount specs.Mount, at place) error {
+	switch {
+	case f.shared:
+		return fmt.Errorf("would be mounted on the host at %s: mount it elsewhere, or do without the propagated mount", at.onHost)
+	case present(at.onHost):
+		return nil
+	case mount.Destination == pluginSockets:
+		f.missing = append(f.missing, at.onHost)
+		return nil
+	}
+	return fmt.Errorf("needs %s, which the host does not have: make it, or mount elsewhere", at.onHost)
+}
+
+// bringsDevices reports whether the plugin mounts a /dev with nodes of its own,
+// to which the runtime adds none.
+func bringsDevices(spec *specs.Spec) bool {
+	return slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
+		return path.Clean(m.Destination) == "/dev" && isBind(m.Type, m.Options)
+	})
+}
+
+// workDir refuses a directory that is made on the host, or that is a file of
+// the runtime's own.
 func (f *footprint) workDir(directory string) error {
 	if dir := path.Clean(directory); strings.HasPrefix(dir, "/dev/fd/") {
-		return fmt.Errorf("its working directory %s is a link that leads anywhere", dir)
+		return errors.New("is a link that leads anywhere")
 	}
-	return f.made("its working directory", directory)
+	return f.made(directory)
 }
 
 // made refuses what would have to be made on the host.
-func (f *footprint) made(what, name string) error {
-	_, onHost, err := f.find(name)
+func (f *footprint) made(name string) error {
+	at, err := f.find(name)
 	if err != nil {
-		return fmt.Errorf("%s %s %w", what, name, err)
+		return err
 	}
-	if onHost != "" && !present(onHost) {
-		return fmt.Errorf("%s %s needs %s, which the host does not have: make it, or use another", what, name, onHost)
+	if at.ofHost() && !present(at.onHost) {
+		return fmt.Errorf("needs %s, which the host does not have: make it, or use another", at.onHost)
 	}
 	return nil
 }
 
 // unmask takes out of spec what the runtime would hide, or make read-only, on
-// the host, too. A plugin that mounts the host's /proc or /sys could mount it
-// where nothing is hidden, as well.
+// the host as well. A plugin that mounts the host's /proc or /sys could mount
+// it where nothing is hidden, anyway.
 func (f *footprint) unmask(linux *specs.Linux) {
 	onHost := func(name string) bool {
-		_, in := f.seen.locate(f.seen.resolve(name))
+		inside, _ := f.seen.resolve(name)
+		_, in := f.seen.locate(inside)
 		return f.shared && in.kind == hostFiles
 	}
 	linux.MaskedPaths = slices.DeleteFunc(linux.MaskedPaths, onHost)
 	linux.ReadonlyPaths = slices.DeleteFunc(slices.Clone(linux.ReadonlyPaths), onHost)
 }
 
+// place is where a name of the plugin's leads.
+type place struct {
+	inside string
+	onHost string // empty where the files are not the host's
+}
+
+func (p place) ofHost() bool { return p.onHost != "" }
+
 // magicLinks are the entries of /proc below which are links that the kernel
 // follows, and names that each process sees differently.
 var magicLinks = regexp.MustCompile(`^/(self|thread-self|[0-9]+)(/|$)`)
 
-// find returns where name leads, and its place on the host if that is in a
-// directory of the host.
-func (f *footprint) find(name string) (point, onHost string, err error) {
-	f.astray = false
-	point = f.seen.resolve(name)
-	at, in := f.seen.locate(point)
-	rest, _ := below(point, in.point)
-	switch {
-	case f.astray, in.kind == processes && magicLinks.MatchString(rest):
-		return "", "", errors.New("leads through links of the kernel to nobody knows where")
-	case in.kind == unknown && rest != "":
-		return "", "", fmt.Errorf("is in a file system, at %s, that can't be looked at", in.point)
-	case in.kind == hostFiles:
-		return point, at, nil
+// find returns where name leads, and refuses what can't be followed.
+func (f *footprint) find(name string) (place, error) {
+	inside, err := f.seen.resolve(name)
+	if err != nil {
+		return place{}, err
 	}
-	return point, "", nil
+	onHost, in := f.seen.locate(inside)
+	rest, _ := below(inside, in.point)
+	switch {
+	case in.kind == processes && magicLinks.MatchString(rest):
+		return place{}, errKernelLink
+	case in.kind == unknown && rest != "":
+		return place{}, fmt.Errorf("is in a file system, at %s, that can't be looked at", in.point)
+	case in.kind == hostFiles:
+		return place{inside: inside, onHost: onHost}, nil
+	}
+	return place{inside: inside}, nil
 }
 
-// cover adds what mount will hide. Directories of the plugin's own may change.
-func (t *tree) cover(mount specs.Mount, point string, own []string) {
-	source := filepath.Clean(mount.Source)
+// ownFileSystems show nothing of the host's that names below them could change.
+var ownFileSystems = []string{"tmpfs", "devpts", "mqueue", "sysfs", "cgroup"}
+
+// cover adds what mount will hide at point. Directories of the plugin's own may
+// change.
+func (f *footprint) cover(mount specs.Mount, point string) {
+	covered := mounted{point: point, kind: unknown}
 	switch {
-	case isBind(mount.Type, mount.Options) && slices.Contains(own, source):
-		t.mounts = append(t.mounts, mounted{point, source, ownFiles})
 	case isBind(mount.Type, mount.Options):
-		t.mounts = append(t.mounts, mounted{point, source, hostFiles})
+		source, err := f.onHost(mount.Source)
+		switch {
+		case err != nil: // the kernel may follow what can't be followed here
+		case slices.Contains(f.own, source):
+			covered.source, covered.kind = source, ownFiles
+		default:
+			covered.source, covered.kind = source, hostFiles
+		}
 	case mount.Type == "proc":
-		t.mounts = append(t.mounts, mounted{point, "", processes})
-	case slices.Contains([]string{"tmpfs", "devpts", "mqueue", "sysfs", "cgroup", "cgroup2"}, mount.Type):
-		t.mounts = append(t.mounts, mounted{point, "", ownFiles})
-	default:
-		t.mounts = append(t.mounts, mounted{point, "", unknown})
+		covered.kind = processes
+	case slices.Contains(ownFileSystems, mount.Type):
+		covered.kind = ownFiles
 	}
+	f.seen.mounts = append(f.seen.mounts, covered)
+}
+
+// onHost returns where a path of the host leads. The kernel follows links in a
+// bind's source.
+func (f *footprint) onHost(name string) (string, error) {
+	return tree{budget: f.seen.budget}.resolve(name)
 }
 
 // treeOf is what a plugin will see with mounts.
-func treeOf(view *Plugin, execRoot string, mounts []specs.Mount) tree {
-	seen := tree{rootfs: view.Rootfs}
+func treeOf(spec *specs.Spec, view *Plugin, execRoot string, mounts []specs.Mount) tree {
+	f := newFootprint(spec, view, execRoot)
 	for _, mount := range mounts {
-		seen.cover(mount, seen.resolve(mount.Destination), ownDirectories(view, execRoot))
+		inside, _ := f.seen.resolve(mount.Destination)
+		f.cover(mount, inside)
 	}
-	return seen
-}
-
-func ownDirectories(view *Plugin, execRoot string) []string {
-	return []string{propagatedMount(view.Rootfs), socketDir(execRoot, view)}
+	return f.seen
 }
 
 func present(name string) bool {

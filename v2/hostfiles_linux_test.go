@@ -26,6 +26,8 @@ func TestSpareHostFiles(t *testing.T) {
 		assert.NilError(t, os.MkdirAll(filepath.Join(host, name), 0o755))
 	}
 	assert.NilError(t, os.Symlink("/proc", filepath.Join(host, "proc")))
+	assert.NilError(t, os.Symlink("run", filepath.Join(host, "link")))
+	assert.NilError(t, os.Symlink("missing/../data", filepath.Join(host, "dangling")))
 	device := func(path string) func(*specs.Spec) {
 		return func(s *specs.Spec) { s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: path}) }
 	}
@@ -95,6 +97,35 @@ func TestSpareHostFiles(t *testing.T) {
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/a/new")}, want: "its mount at /a/new leads through links of the kernel",
 		},
 		{
+			name:   "one below a link that is mounted",
+			mounts: []specs.Mount{bindAt(host+"/link", "/host"), ofType("tmpfs", "/host/new")},
+			want:   "its mount at /host/new needs " + host + "/run/new, which the host does not have",
+		},
+		{
+			name: "one below a link that is mounted where a link leads", entries: []string{"rootfs/var/run -> /run"},
+			mounts: []specs.Mount{bindAt(host+"/link", "/var/run"), ofType("tmpfs", "/run/new")},
+			want:   "its mount at /run/new needs " + host + "/run/new",
+		},
+		{
+			name:   "one below a link, which the host would see mounted",
+			mounts: []specs.Mount{bindAt(host+"/link", "/run"), bindAt("/exec/"+exampleID, pluginSockets)}, change: shared,
+			want: "its mount at /run/docker/plugins would be mounted on the host at " + host + "/run/docker/plugins",
+		},
+		{
+			name:   "one below a link that leads nowhere",
+			mounts: []specs.Mount{bindAt(host+"/dangling", "/host"), ofType("tmpfs", "/host/new")},
+			want:   "its mount at /host/new needs " + host + "/data/new",
+		},
+		{
+			name: "below links of the kernel that are mounted", mounts: []specs.Mount{bindAt("/proc/self", "/self"), ofType("tmpfs", "/self/new")},
+			want: "its mount at /self/new is in a file system, at /self, that can't be looked at",
+		},
+		{name: "links of the kernel that are mounted", mounts: []specs.Mount{bindAt("/proc/self/mounts", "/etc/mtab")}},
+		{
+			name: "a working directory below a link that is mounted", mounts: []specs.Mount{bindAt(host+"/link", "/host")},
+			change: workDir("/host/work"), want: "its working directory /host/work needs " + host + "/run/work",
+		},
+		{
 			name:   "a copy of what it covers",
 			mounts: []specs.Mount{ofType("tmpfs", "/copy", "tmpcopyup")}, want: "its mount at /copy has the option tmpcopyup",
 		},
@@ -140,13 +171,49 @@ func TestSpareHostFiles(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&spec)
 			}
-			err := spareHostFiles(&spec, p, "/exec")
+			_, err := spareHostFiles(&spec, p, "/exec")
 			if tc.want == "" {
 				assert.NilError(t, err)
 				return
 			}
 			assert.ErrorType(t, err, ErrInvalidSpec{})
 			assert.ErrorContains(t, err, tc.want)
+		})
+	}
+}
+
+// TestMissingSocketDirectoryIsMade mounts directories of the host, which lack
+// the mount point of the sockets, at and above that.
+func TestMissingSocketDirectoryIsMade(t *testing.T) {
+	for _, tc := range []struct {
+		name, source, destination string
+		want                      string // below the host's directory
+	}{
+		{"at /run", "run", "/run", "run/docker/plugins"},
+		{"at /run by a link", "link", "/run", "run/docker/plugins"},
+		{"at /run/docker", "run", "/run/docker", "run/plugins"},
+		{"where a link in the rootfs leads", "link", "/var/run", "run/docker/plugins"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, _ := plant(t, "", "rootfs/run -> var/run")
+			if tc.destination != "/var/run" {
+				p, _ = plant(t, "")
+			}
+			host := t.TempDir()
+			assert.NilError(t, os.Mkdir(filepath.Join(host, "run"), 0o755))
+			assert.NilError(t, os.Symlink("run", filepath.Join(host, "link")))
+			p.PluginObj.ID = exampleID
+			p.PluginObj.Config.Entrypoint = []string{"/plugin"}
+			p.PluginObj.Config.Mounts = append(p.PluginObj.Config.Mounts, bind("run", filepath.Join(host, tc.source), tc.destination))
+			_, err := p.InitSpec(t.TempDir())
+			assert.NilError(t, err)
+			stat, err := os.Lstat(filepath.Join(host, tc.want))
+			assert.NilError(t, err)
+			assert.Check(t, stat.IsDir())
+
+			p.PluginObj.Config.PropagatedMount = "/mnt"
+			_, err = p.InitSpec(t.TempDir())
+			assert.ErrorContains(t, err, "would be mounted on the host at "+filepath.Join(host, tc.want))
 		})
 	}
 }
@@ -174,7 +241,8 @@ func TestUnmaskSparesTheHost(t *testing.T) {
 			spec.Process.Cwd = "/"
 			spec.Linux.RootfsPropagation = tc.propagation
 			spec.Mounts = append(spec.Mounts[:0:0], tc.mounts...)
-			assert.NilError(t, spareHostFiles(&spec, p, "/exec"))
+			_, err := spareHostFiles(&spec, p, "/exec")
+			assert.NilError(t, err)
 			assert.DeepEqual(t, spec.Linux.MaskedPaths, tc.masked)
 			assert.DeepEqual(t, spec.Linux.ReadonlyPaths, defaults.ReadonlyPaths)
 		})
@@ -198,7 +266,8 @@ func TestNameResolutionSparesTheHost(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, _ := plant(t, "", tc.entries...)
-			assert.Equal(t, len(nameResolution(tc.mounts, treeOf(p, "/exec", tc.mounts), everywhere)), tc.want)
+			spec := oci.DefaultSpec()
+			assert.Equal(t, len(nameResolution(tc.mounts, treeOf(&spec, p, "/exec", tc.mounts), everywhere)), tc.want)
 		})
 	}
 }

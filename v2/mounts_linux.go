@@ -12,46 +12,68 @@ import (
 // pluginSockets is where every plugin makes its socket.
 const pluginSockets = "/run/docker/plugins"
 
-// setMounts adds to the default mounts of spec, in this order, the plugin's own
-// mounts, the propagated mount, the socket directory and the host's name
-// resolution. Each takes the place of what comes before it at the same destination,
-// but for name resolution, which gives way.
+// setMounts adds to the default mounts of spec, in docker's order, the
+// propagated mount, the plugin's own mounts, the socket directory and the host's
+// name resolution. A mount that a later one hides is left out, except the
+// propagated mount: through it the host sees what is mounted there.
 func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(string) bool) error {
-	mounts := slices.Clone(spec.Mounts)
+	propagated, err := propagatedMounts(view)
+	if err != nil {
+		return err
+	}
+	if len(propagated) > 0 {
+		spec.Linux.RootfsPropagation = "rshared"
+	}
+	own, err := ownMounts(view)
+	if err != nil {
+		return err
+	}
+	sockets := specs.Mount{
+		Destination: pluginSockets,
+		Type:        "bind",
+		Source:      socketDir(execRoot, view),
+		Options:     []string{"rbind", "rshared"},
+	}
+	mounts := append(slices.Concat(spec.Mounts, propagated, own), sockets)
+	if view.PluginObj.Config.Network.Type != "" {
+		mounts = append(mounts, nameResolution(mounts, treeOf(spec, view, execRoot, mounts), exists)...)
+	}
+	isPropagated := func(i int) bool { return i >= len(spec.Mounts) && i < len(spec.Mounts)+len(propagated) }
+	spec.Mounts = withoutHidden(mounts, isPropagated)
+	return nil
+}
+
+// propagatedMounts is the one of the config, or none.
+func propagatedMounts(view *Plugin) ([]specs.Mount, error) {
+	destination := view.PluginObj.Config.PropagatedMount
+	if destination == "" {
+		return nil, nil
+	}
+	if destination = path.Join("/", destination); destination == "/" {
+		return nil, ErrInvalidSpec{Name: view.PluginObj.Name, Reason: "its propagated mount would hide its rootfs"}
+	}
+	return []specs.Mount{{
+		Destination: destination,
+		Type:        "bind",
+		Source:      propagatedMount(view.Rootfs),
+		Options:     []string{"rbind", "rw", "rshared"},
+	}}, nil
+}
+
+// ownMounts are those of config and settings.
+func ownMounts(view *Plugin) ([]specs.Mount, error) {
+	var own []specs.Mount
 	for _, mount := range effectiveMounts(&view.PluginObj) {
 		if isUnset(mount) {
 			continue
 		}
 		converted, err := userMount(view.PluginObj.Name, mount)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		mounts = append(mounts, converted)
+		own = append(own, converted)
 	}
-	if destination := view.PluginObj.Config.PropagatedMount; destination != "" {
-		destination = path.Join("/", destination)
-		if destination == "/" {
-			return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: "its propagated mount would hide its rootfs"}
-		}
-		mounts = append(mounts, specs.Mount{
-			Destination: destination,
-			Type:        "bind",
-			Source:      propagatedMount(view.Rootfs),
-			Options:     []string{"rbind", "rw", "rshared"},
-		})
-		spec.Linux.RootfsPropagation = "rshared"
-	}
-	mounts = append(mounts, specs.Mount{
-		Destination: pluginSockets,
-		Type:        "bind",
-		Source:      socketDir(execRoot, view),
-		Options:     []string{"rbind", "rshared"},
-	})
-	if view.PluginObj.Config.Network.Type != "" {
-		mounts = append(mounts, nameResolution(mounts, treeOf(view, execRoot, mounts), exists)...)
-	}
-	spec.Mounts = lastAtEachDestination(mounts)
-	return nil
+	return own, nil
 }
 
 // nameResolution gives a plugin that has a network the host's files for it,
@@ -62,7 +84,8 @@ func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) [
 	var files []specs.Mount
 	for _, file := range []string{"/etc/hosts", "/etc/resolv.conf"} {
 		isThere := func(m specs.Mount) bool { return m.Destination == file }
-		_, in := seen.locate(seen.resolve(file))
+		inside, _ := seen.resolve(file)
+		_, in := seen.locate(inside)
 		if slices.ContainsFunc(mounts, isThere) || in.kind == hostFiles || !exists(file) {
 			continue
 		}
@@ -74,45 +97,6 @@ func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) [
 		})
 	}
 	return files
-}
-
-// effectiveMounts returns each mount of the config as the settings have it, if
-// they do, and then what only the settings have.
-func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
-	rest := slices.Clone(plugin.Settings.Mounts)
-	take := func(match func(types.PluginMount) bool) (types.PluginMount, bool) {
-		at := slices.IndexFunc(rest, match)
-		if at < 0 {
-			return types.PluginMount{}, false
-		}
-		mount := rest[at]
-		rest = slices.Delete(rest, at, at+1)
-		return mount, true
-	}
-	var mounts []types.PluginMount
-	for _, mount := range plugin.Config.Mounts {
-		set, ok := take(func(m types.PluginMount) bool {
-			return m.Name == mount.Name && path.Join("/", m.Destination) == path.Join("/", mount.Destination)
-		})
-		if !ok && mount.Name != "" {
-			set, ok = take(func(m types.PluginMount) bool { return m.Name == mount.Name })
-		}
-		if ok {
-			mount = set
-		}
-		mounts = append(mounts, mount)
-	}
-	return append(mounts, rest...)
-}
-
-// isUnset tells of a bind that waits for its user to say what of the host is
-// to be there, and may wait for ever: vieux/sshfs has one for ssh keys.
-func isUnset(m types.PluginMount) bool {
-	return isBind(m.Type, m.Options) && m.Source != nil && *m.Source == ""
-}
-
-func isBind(typ string, options []string) bool {
-	return typ == "bind" || slices.Contains(options, "bind") || slices.Contains(options, "rbind")
 }
 
 // userMount checks and converts a mount that the author or user of a plugin
@@ -136,16 +120,16 @@ func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 	return specs.Mount{Destination: destination, Type: m.Type, Source: *m.Source, Options: options}, nil
 }
 
-// lastAtEachDestination drops mounts that a later one would cover exactly, and
+// withoutHidden drops what a later mount hides, at its place or above, and
 // keeps the order. Destinations are clean.
-func lastAtEachDestination(mounts []specs.Mount) []specs.Mount {
-	last := make(map[string]int, len(mounts))
-	for i, mount := range mounts {
-		last[mount.Destination] = i
-	}
+func withoutHidden(mounts []specs.Mount, keep func(i int) bool) []specs.Mount {
 	var kept []specs.Mount
 	for i, mount := range mounts {
-		if last[mount.Destination] == i {
+		hides := func(later specs.Mount) bool {
+			_, ok := below(mount.Destination, later.Destination)
+			return ok
+		}
+		if keep(i) || !slices.ContainsFunc(mounts[i+1:], hides) {
 			kept = append(kept, mount)
 		}
 	}

@@ -26,18 +26,51 @@ func sourcesAt(t testing.TB, mounts []specs.Mount) map[string]string {
 	return sources
 }
 
+// TestMountsComeInDockersOrder has mounts of the plugin's own at, below, above
+// and beside its propagated mount.
+func TestMountsComeInDockersOrder(t *testing.T) {
+	p := minimal()
+	propagated := "/plugins/" + exampleID + "/propagated-mount"
+	p.PluginObj.Config.PropagatedMount = "/volumes"
+	p.PluginObj.Config.Network.Type = "host"
+	for _, tt := range []struct {
+		name   string
+		mounts []types.PluginMount
+		want   []string // sources that are not the default ones
+	}{
+		{"none", nil, []string{propagated, "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"at it", []types.PluginMount{bind("a", "/srv", "/volumes")}, []string{propagated, "/srv", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"below it", []types.PluginMount{bind("a", "/srv", "volumes//a/")}, []string{propagated, "/srv", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"at it, and beside it", []types.PluginMount{bind("a", "/srv", "/a/../volumes"), bind("b", "/b", "/a")}, []string{propagated, "/srv", "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"above it", []types.PluginMount{bind("a", "/srv", "/volumes/a"), bind("b", "/b", "/volumes")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"at it twice", []types.PluginMount{bind("a", "/a", "/volumes"), bind("b", "/b", "/volumes")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"hidden by a later one", []types.PluginMount{bind("a", "/a", "/x/y"), bind("b", "/b", "/x")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"hidden by the sockets", []types.PluginMount{bind("a", "/a", "/run/docker/plugins/x")}, []string{propagated, "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"with the sockets in it", []types.PluginMount{bind("a", "/a", "/run")}, []string{propagated, "/a", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p.PluginObj.Config.Mounts = tt.mounts
+			var sources []string
+			for _, mount := range specOf(t, p).Mounts[len(oci.DefaultSpec().Mounts):] {
+				sources = append(sources, mount.Source)
+			}
+			assert.DeepEqual(t, sources, tt.want)
+		})
+	}
+}
+
 func TestMountsAtOneDestination(t *testing.T) {
 	sockets := "/exec/" + exampleID
 	tests := []struct {
 		name   string
 		change func(*types.Plugin)
-		want   map[string]string // what differs from docker's default mounts
+		want   map[string]string // what differs from docker's default mounts; empty where one is hidden
 	}{
 		{"sockets only", func(*types.Plugin) {}, map[string]string{pluginSockets: sockets}},
 		{
 			"instead of a default mount",
 			func(p *types.Plugin) { p.Config.Mounts = []types.PluginMount{bind("dev", "/dev", "/dev/")} },
-			map[string]string{pluginSockets: sockets, "/dev": "/dev"},
+			map[string]string{pluginSockets: sockets, "/dev": "/dev", "/dev/pts": "", "/dev/shm": "", "/dev/mqueue": ""},
 		},
 		{
 			"beside default mounts",
@@ -51,7 +84,7 @@ func TestMountsAtOneDestination(t *testing.T) {
 			func(p *types.Plugin) {
 				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/proc"), bind("b", "/b", "/dev")}
 			},
-			map[string]string{pluginSockets: sockets, "/proc": "/a", "/dev": "/b"},
+			map[string]string{pluginSockets: sockets, "/proc": "/a", "/dev": "/b", "/dev/pts": "", "/dev/shm": "", "/dev/mqueue": ""},
 		},
 		{
 			"the last of several",
@@ -68,12 +101,11 @@ func TestMountsAtOneDestination(t *testing.T) {
 			map[string]string{pluginSockets: sockets},
 		},
 		{
-			"propagated mount is never hidden",
+			"instead of all below",
 			func(p *types.Plugin) {
-				p.Config.PropagatedMount = "mnt/"
-				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/mnt")}
+				p.Config.Mounts = []types.PluginMount{{Type: "tmpfs", Source: pointer("mine"), Destination: "/sys"}}
 			},
-			map[string]string{pluginSockets: sockets, "/mnt": "/plugins/" + exampleID + "/propagated-mount"},
+			map[string]string{pluginSockets: sockets, "/sys": "mine", "/sys/fs/cgroup": ""},
 		},
 		{
 			"name resolution",
@@ -117,6 +149,9 @@ func TestMountsAtOneDestination(t *testing.T) {
 			want := sourcesAt(t, oci.DefaultSpec().Mounts)
 			for destination, source := range tt.want {
 				want[destination] = source
+				if source == "" {
+					delete(want, destination)
+				}
 			}
 			assert.DeepEqual(t, sourcesAt(t, specOf(t, p).Mounts), want)
 		})
@@ -142,7 +177,7 @@ func TestPropagationIsSharedForThePropagatedMountOnly(t *testing.T) {
 	assert.Equal(t, spec.Linux.RootfsPropagation, "rshared")
 	last := spec.Mounts[len(spec.Mounts)-2:]
 	assert.DeepEqual(t, last[0].Options, []string{"rbind", "rw", "rshared"})
-	assert.Equal(t, last[1].Destination, pluginSockets, "a propagated mount may hide the sockets")
+	assert.Equal(t, last[1].Destination, pluginSockets, "a propagated mount can hide the sockets")
 }
 
 func TestUnsetBindsAreLeftOut(t *testing.T) {

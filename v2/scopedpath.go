@@ -20,10 +20,11 @@ func (p *Plugin) ScopedPath(s string) string {
 	view := tree{rootfs: rootfs}
 	if mountpoint != "" && rootfs != "" {
 		// The runtime mounts where links in the rootfs lead.
-		point := tree{rootfs: rootfs}.resolve(mountpoint)
+		point, _ := tree{rootfs: rootfs}.resolve(mountpoint)
 		view.mounts = []mounted{{point: point, source: propagatedMount(rootfs)}}
 	}
-	return view.onHost(view.resolve(s))
+	place, _ := view.resolve(s)
+	return view.onHost(place)
 }
 
 // propagatedMount returns the host's side of the propagated mount of the

@@ -19,11 +19,12 @@ import (
 // <execRoot>/<id>, open to the plugin's user only, which the plugin sees as
 // /run/docker/plugins.
 //
-//   - Mounts of the settings win over those of the config, and both over the
-//     default mounts at the same place; nothing else is dropped. Of several at
-//     one place the last counts, and after all come the propagated mount
-//     and the sockets. A bind mount without the option bind or rbind gets rbind.
-//     A bind whose source is empty is left out: nobody has set it.
+//   - Mounts of the settings replace those of the config. They come after the
+//     default mounts and the propagated mount, and before the sockets. A mount
+//     that a later one hides is left out; the propagated mount never is: a mount
+//     at its place or below is seen by the host there. A bind mount without
+//     the option bind or rbind gets rbind. A bind whose source is empty is left
+//     out: no user has set it.
 //   - With any network type the plugin has the host's /etc/hosts and
 //     /etc/resolv.conf, those that exist, unless it mounts its own.
 //   - Devices whose path is not set are left out. AllowAllDevices opens all
@@ -37,7 +38,9 @@ import (
 // nodes and a working directory that it would have to make in a directory of
 // the host that the plugin mounts, mounts that the host would see there, links
 // in the rootfs in the place of /dev, /proc and /sys, remounts, the option
-// tmpcopyup, and binds whose source is not absolute.
+// tmpcopyup, and binds whose source is not absolute. Where the plugin mounts a
+// directory of the host at or above /run/docker/plugins, it makes the
+// directory for the sockets there.
 //
 // The spec is the caller's and shares no memory with p. The error is
 // [ErrInvalidSpec], or of class System if the directory can't be made.
@@ -50,8 +53,14 @@ func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 	if modify := p.specModifier(); modify != nil {
 		modify(spec)
 	}
-	if err := spareHostFiles(spec, view, execRoot); err != nil {
+	missing, err := spareHostFiles(spec, view, execRoot)
+	if err != nil {
 		return nil, err
+	}
+	for _, dir := range missing {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, systemError{fmt.Errorf("make directory for the mount of the socket directory: %w", err)}
+		}
 	}
 	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {
 		return nil, err

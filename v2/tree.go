@@ -1,30 +1,45 @@
 package v2
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
-// maxLinks is the number of symbolic links that may be followed in one path.
-// Linux gives up at 40.
-const maxLinks = 255
+// Bounds on one walk through a tree. What exceeds one exists in no image that
+// anyone builds; following it would cost seconds.
+const (
+	maxPathBytes = 4095    // PATH_MAX, without the byte at its end
+	maxLinks     = 255     // runc's bound; Linux gives up at 40
+	maxSteps     = 4096    // two paths of the greatest length
+	maxLookBytes = 1 << 20 // of all paths that the kernel is asked for
+)
 
-// noSuchPath can't exist, for no file system takes a name that long; using it
-// says what was wrong.
-var noSuchPath = "too-many-symbolic-links" + strings.Repeat("-", 255)
+// noSuchPath can't exist, because no file system takes a name that long. Its
+// users get an error that says what is wrong.
+var noSuchPath = "/too-many-symbolic-links" + strings.Repeat("-", 255)
+
+var (
+	// errKernelLink says that a path leads through links that the kernel
+	// resolves differently for each process, or through files that only the
+	// plugin will see.
+	errKernelLink = errors.New("leads through links of the kernel to nobody knows where")
+	// errTooFar says that a path exceeds one of the bounds.
+	errTooFar = errors.New("leads through more symbolic links, or to a longer path, than are followed: shorten it")
+)
 
 // tree is the file system that a plugin sees: its rootfs and what is mounted
-// over it. Paths inside are absolute, clean and have slashes.
+// over it. Paths inside are absolute, clean and have slashes. The zero tree is
+// the host's.
 type tree struct {
 	rootfs string
 	mounts []mounted // in the order they are made
-	// onLink, if set, is told the host's path of each link that is followed,
-	// and onUp of each place that is left by two dots.
-	onLink func(onHost string)
-	onUp   func(inside string)
+	budget *int      // bytes that all walks together may still ask the kernel for; nil for no bound
 }
 
 // mounted hides what is at and below point.
@@ -37,7 +52,7 @@ type mounted struct {
 type contents int
 
 const (
-	ownFiles  contents = iota // the plugin's, or nobody's yet
+	ownFiles  contents = iota // the plugin's, or files that do not exist yet
 	hostFiles                 // the host's
 	processes                 // links there lead anywhere
 	unknown                   // what is there can't be known
@@ -68,38 +83,119 @@ func (t tree) locate(inside string) (path string, in mounted) {
 	return filepath.Join(t.rootfs, filepath.FromSlash(inside)), mounted{point: "/"}
 }
 
-// resolve returns where s leads in t, with no link left in what exists.
-func (t tree) resolve(s string) string {
-	done, todo, links := "/", filepath.ToSlash(s), 0
-	for todo != "" {
+// resolve returns where s leads in t, with no link left in what exists. After
+// an error the place is the best guess, or noSuchPath.
+func (t tree) resolve(s string) (place string, err error) {
+	w := t.walk(s)
+	return w.at, w.err
+}
+
+// walk is one way through a tree.
+type walk struct {
+	at      string // as far as it came
+	todo    string
+	missing int // components at the end of at that do not exist
+	links   int
+	steps   int
+	looked  int   // bytes of the paths that the kernel was asked for
+	err     error // why at is not sure
+}
+
+// walk follows s as the kernel would, component by component.
+func (t tree) walk(s string) *walk {
+	w := &walk{at: "/", todo: filepath.ToSlash(s)}
+	for w.todo != "" {
 		var name string
-		name, todo, _ = strings.Cut(todo, "/")
-		next := path.Join(done, name)
-		if name == ".." && t.onUp != nil {
-			t.onUp(done)
-		}
-		if name == "" || name == "." || name == ".." {
-			done = next
+		name, w.todo, _ = strings.Cut(w.todo, "/")
+		if name == "" || name == "." {
 			continue
 		}
-		onHost := t.onHost(next)
-		target, err := os.Readlink(onHost)
-		if err != nil { // not a link, or nothing that could be followed
-			done = next
-			continue
+		w.steps++
+		if name == ".." {
+			w.up(t)
+		} else {
+			w.down(t, name)
 		}
-		if t.onLink != nil {
-			t.onLink(onHost)
+		if errors.Is(w.err, errTooFar) || w.steps > maxSteps || w.links > maxLinks {
+			w.at, w.err = noSuchPath, errTooFar
+			return w
 		}
-		if links++; links > maxLinks {
-			return path.Join("/", noSuchPath)
-		}
-		if path.IsAbs(target) {
-			done = "/"
-		}
-		todo = target + "/" + todo
 	}
-	return done
+	return w
+}
+
+// up goes to the parent. Below a mount that can't be looked at, the place may
+// have been a link.
+func (w *walk) up(t tree) {
+	if _, in := t.locate(w.at); in.source == "" && w.at != in.point && in.point != "/" {
+		w.err = errKernelLink
+	}
+	w.at = path.Dir(w.at)
+	w.missing = max(0, w.missing-1)
+}
+
+// down goes to name, or to where name leads. Below what does not exist nothing
+// is asked for.
+func (w *walk) down(t tree, name string) {
+	next := path.Join(w.at, name)
+	onHost, in := t.locate(next)
+	if next == in.point {
+		w.missing = 0 // the runtime makes mount points
+	}
+	if w.missing > 0 || len(next) > maxPathBytes {
+		w.pass(next)
+		return
+	}
+	if onHost == "" {
+		w.at = next
+		return
+	}
+	if !w.mayLook(t, onHost) {
+		w.err = errTooFar
+		return
+	}
+	target, err := os.Readlink(onHost)
+	switch {
+	case err == nil:
+		w.follow(onHost, target)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		w.pass(next)
+	default: // it exists and is no link, or can't be looked at
+		w.at = next
+	}
+}
+
+// pass goes to a place that does not exist.
+func (w *walk) pass(next string) {
+	w.at = next
+	w.missing++
+	if len(next) > maxPathBytes {
+		w.err = errTooFar
+	}
+}
+
+func (w *walk) follow(link, target string) {
+	w.links++
+	if isProcessLink(link) {
+		w.err = errKernelLink
+	}
+	if path.IsAbs(target) {
+		w.at = "/"
+	}
+	w.todo = target + "/" + w.todo
+}
+
+// mayLook charges the kernel's work for one path.
+func (w *walk) mayLook(t tree, onHost string) bool {
+	cost := len(onHost) + len(t.mounts)
+	w.looked += cost
+	if t.budget != nil {
+		*t.budget -= cost
+		if *t.budget < 0 {
+			return false
+		}
+	}
+	return w.looked <= maxLookBytes
 }
 
 // below returns the part of inside that follows directory, if it is at or below it.

@@ -14,7 +14,6 @@ import (
 // Bounds on what a config may hold. Each is where the kernel ends, so that what
 // exceeds one could not be started.
 const (
-	maxPathBytes   = 4095    // PATH_MAX, without the byte at its end
 	maxStringBytes = 131071  // MAX_ARG_STRLEN: an argument, or NAME=value
 	maxSocketBytes = 107     // a whole sockaddr_un
 	maxOptionBytes = 4095    // what mount(2) takes of a mount's options

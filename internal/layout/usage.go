@@ -3,7 +3,9 @@ package layout
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/trees"
 )
 
@@ -20,11 +22,25 @@ type Usage struct {
 // was found until then.
 func (r *Root) Usage(ctx context.Context, id string) (Usage, error) {
 	rootfs, rootfsErr := trees.Usage(ctx, r.Rootfs(id), false)
-	// What a plugin keeps shows through a mount of the directory on itself.
-	data, dataErr := trees.Usage(ctx, r.PropagatedMount(id), true)
+	data, dataErr := r.dataUsage(ctx, id)
 	output, outputErr := trees.Usage(ctx, r.Output(id), false)
 	older, olderErr := trees.Usage(ctx, r.Output(id)+OlderSuffix, false)
 	return Usage{Rootfs: rootfs, Data: data, Output: output + older}, errors.Join(rootfsErr, dataErr, outputErr, olderErr)
+}
+
+// dataUsage is of what a plugin keeps, which shows through a mount of the
+// directory on itself. A mount on top of that one shows a directory of the host.
+func (r *Root) dataUsage(ctx context.Context, id string) (int64, error) {
+	dir := r.PropagatedMount(id)
+	mounts, err := durable.MountsBelow(dir)
+	if err != nil {
+		return 0, err
+	}
+	mounts = slices.DeleteFunc(mounts, func(point string) bool { return point != dir })
+	if len(mounts) > 1 {
+		return 0, nil
+	}
+	return trees.Usage(ctx, dir, true)
 }
 
 // Garbage returns how much there is for SweepGarbage to delete, and what it

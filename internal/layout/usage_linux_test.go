@@ -61,6 +61,14 @@ func TestUsageDoesNotCountWhatIsMounted(t *testing.T) {
 	usage, err := r.Usage(t.Context(), id)
 	assert.NilError(t, err)
 	assert.Equal(t, blocks(usage.Data), int64(1))
+
+	covering := t.TempDir()
+	fill(t, covering, "of the host")
+	assert.NilError(t, unix.Mount(covering, shared, "", unix.MS_BIND, ""))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(shared, unix.MNT_DETACH)) })
+	usage, err = r.Usage(t.Context(), id)
+	assert.NilError(t, err)
+	assert.Equal(t, blocks(usage.Data), int64(0))
 }
 
 func TestGarbageIsWhatSweepDeletes(t *testing.T) {
