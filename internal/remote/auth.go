@@ -3,132 +3,177 @@ package remote
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/http"
-	"strings"
+	"sync/atomic"
+	"time"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/distribution/reference"
 	registrytypes "github.com/docker/docker/api/types/registry"
-	"github.com/docker/docker/registry"
 )
 
-// authorizer proves to one endpoint who the user is. Mirrors are never told.
-func (s *session) authorizer(endpoint registry.APIEndpoint, client *http.Client) docker.Authorizer {
-	account := s.request.Auth
-	if account == nil || endpoint.Mirror || !isFor(account, s.request.Reference, endpoint) {
-		account = &registrytypes.AuthConfig{}
-	}
-	if account.RegistryToken != "" {
-		return &fixedToken{host: endpoint.URL.Host, token: account.RegistryToken}
-	}
-	return &scopedAuthorizer{
-		scope: s.pluginScope(),
-		turn:  make(chan struct{}, 1),
-		Authorizer: docker.NewDockerAuthorizer(
-			docker.WithAuthClient(client),
-			docker.WithAuthHeader(http.Header{"User-Agent": {s.client.options.UserAgent}}),
-			docker.WithAuthCreds(func(host string) (string, string, error) {
-				if host != endpoint.URL.Host {
-					return "", "", nil
-				}
-				return credentials(account)
-			}),
-		),
+// authorizer proves to one endpoint who the user is, once the endpoint has
+// asked. It is safe for concurrent use.
+type authorizer struct {
+	endpoint *endpoint
+	account  registrytypes.AuthConfig
+
+	// turn is held by the one that uses what follows, also while it waits for
+	// a token that others need as well.
+	turn     chan struct{}
+	offer    challenge // what the endpoint asks for; empty before it did
+	tokens   map[string]token
+	rejected error // the account was not accepted, and is not sent again
+
+	proven atomic.Bool // the account was accepted
+	// classless is a token server that does not know the class of plugins.
+	classless atomic.Bool
+}
+
+func newAuthorizer(e *endpoint, account registrytypes.AuthConfig) *authorizer {
+	return &authorizer{endpoint: e, account: account, turn: make(chan struct{}, 1), tokens: map[string]token{}}
+}
+
+// attempt is how one request is authorized.
+type attempt struct {
+	sources   []string
+	header    string // the Authorization header
+	classless bool   // the right to the repository is enough
+	key       string // of the token in tokens
+	cached    bool   // the token is of an earlier request
+	renewed   bool   // a token was replaced
+}
+
+// authorized sends a call until the endpoint accepts it or nothing is left to
+// try. Each 401 is answered with at most one new token.
+func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, error) {
+	a := &attempt{sources: c.sources}
+	for {
+		judge, err := e.auth.authorize(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		response, err := e.once(ctx, c, a.header)
+		refused := err == nil && response.StatusCode == http.StatusUnauthorized && e.isHome(response)
+		judge(err == nil, refused)
+		if !refused {
+			return response, err
+		}
+		again, err := e.auth.again(ctx, a, challenges(response.Header))
+		if err != nil || !again {
+			return response, err
+		}
+		discard(response)
 	}
 }
 
-// isFor reports whether an account is one at the registry of a plugin, by its
-// own name or by that of the endpoint it is found at. An account that does not
-// say where it is is taken to be: the caller chose it for this request.
-func isFor(account *registrytypes.AuthConfig, name reference.Named, endpoint registry.APIEndpoint) bool {
-	at := registryName(account.ServerAddress)
-	return at == "" || at == registryName(reference.Domain(name)) || at == registryName(endpoint.URL.Host)
+// authorize sets the header of an attempt. The caller reports with judge
+// whether there was an answer and whether it refused. An account that no
+// request has proven yet is sent by one request at a time, so that a wrong
+// password is sent once.
+func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(answered, refused bool), err error) {
+	if err := a.take(ctx); err != nil {
+		return nil, err
+	}
+	isProof := a.offer.scheme == "basic" && !a.proven.Load()
+	if err := a.choose(ctx, at); err != nil {
+		a.leave()
+		return nil, err
+	}
+	if !isProof {
+		a.leave()
+	}
+	return func(answered, refused bool) {
+		switch {
+		case answered && !refused && at.header != "":
+			a.proven.Store(true)
+			if at.classless && len(at.sources) == 0 {
+				a.classless.Store(true)
+			}
+		case refused && isProof:
+			a.rejected = &statusError{host: a.endpoint.base.Host, status: http.StatusUnauthorized, message: "the account was refused before"}
+		}
+		if isProof {
+			a.leave()
+		}
+	}, nil
 }
 
-// registryName is the host of an address, and one name for all that Docker Hub
-// goes by.
-func registryName(address string) string {
-	host := registry.ConvertToHostname(address)
-	switch host {
-	case "docker.io", "index.docker.io", "registry-1.docker.io":
-		return "docker.io"
-	}
-	return host
-}
-
-// credentials are user and password, or no user and a token that stands for
-// both.
-func credentials(account *registrytypes.AuthConfig) (user, secret string, err error) {
-	if account.IdentityToken != "" {
-		return "", account.IdentityToken, nil
-	}
-	if account.Username != "" || account.Auth == "" {
-		return account.Username, account.Password, nil
-	}
-	decoded, err := base64.StdEncoding.DecodeString(account.Auth)
-	if err != nil {
-		return "", "", fmt.Errorf("decode auth of registry account: %w", err)
-	}
-	user, secret, ok := strings.Cut(string(decoded), ":")
-	if !ok {
-		return "", "", fmt.Errorf("decode auth of registry account: no password")
-	}
-	return user, secret, nil
-}
-
-// scopedAuthorizer asks token servers for the right to a plugin beside that to
-// a repository, which is all that most know. One that refuses the former, or
-// forgets the latter over it, is asked for the repository alone.
-type scopedAuthorizer struct {
-	docker.Authorizer
-	scope string
-	// turn is held by who uses the authorizer: containerd's has a data race
-	// between those that fetch a token and those that wait for it.
-	turn    chan struct{}
-	refused bool
-}
-
-// Authorize adds what it knows to a request. One that it fails is not sent, and
-// nobody but Authorize closes its body then: who writes to the other end of it
-// would wait for ever.
-func (a *scopedAuthorizer) Authorize(ctx context.Context, request *http.Request) error {
-	err := a.authorize(ctx, request)
-	if err != nil && request.Body != nil {
-		_ = request.Body.Close()
+// choose sets the header of an attempt to what the endpoint asks for. The
+// caller holds the turn.
+func (a *authorizer) choose(ctx context.Context, at *attempt) (err error) {
+	at.classless = at.classless || a.classless.Load()
+	switch {
+	case a.rejected != nil:
+		return a.rejected
+	case a.account.RegistryToken != "":
+		at.header = "Bearer " + a.account.RegistryToken
+	case a.offer.scheme == "bearer":
+		return a.bearer(ctx, at)
+	case a.offer.scheme == "basic":
+		at.header, err = a.basic()
 	}
 	return err
 }
 
-func (a *scopedAuthorizer) authorize(ctx context.Context, request *http.Request) error {
+// again reports whether a refused attempt can be made with more.
+func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge) (bool, error) {
 	if err := a.take(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer a.leave()
-	if !a.refused {
-		if err := a.Authorizer.Authorize(docker.WithScope(ctx, a.scope), request); err == nil || ctx.Err() != nil {
-			return err
+	switch {
+	case a.account.RegistryToken != "":
+		return false, nil
+	case at.header == "":
+		return a.learn(offers), nil
+	case a.offer.scheme == "basic":
+		return false, nil
+	case at.cached && !at.renewed:
+		// Another request may have replaced the token already.
+		if a.tokens[at.key].header() == at.header {
+			delete(a.tokens, at.key)
 		}
-		a.refused = true
+		at.renewed = true
+		a.learn(offers)
+		return true, nil
+	case !at.classless:
+		at.classless = true
+		return true, nil
 	}
-	return a.Authorizer.Authorize(ctx, request)
+	return false, nil
 }
 
-// AddResponses is told of each 401. A second one means that the token was not
-// good enough.
-func (a *scopedAuthorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
-	if err := a.take(ctx); err != nil {
-		return err
+// learn chooses among what an endpoint offers, and reports whether there is
+// something to choose: tokens, which tell the least, before the account itself.
+func (a *authorizer) learn(offers []challenge) bool {
+	if bearer, ok := offered(offers, "bearer"); ok && bearer.parameters["realm"] != "" {
+		a.offer = bearer
+		return true
 	}
-	defer a.leave()
-	if len(responses) > 1 && !a.refused {
-		a.refused = true
-		responses = responses[len(responses)-1:]
+	if basic, ok := offered(offers, "basic"); ok && a.hasAccount() {
+		a.offer = basic
+		return true
 	}
-	return a.Authorizer.AddResponses(ctx, responses)
+	return false
 }
 
-func (a *scopedAuthorizer) take(ctx context.Context) error {
+func (a *authorizer) hasAccount() bool {
+	_, secret, err := credentials(&a.account)
+	return err != nil || secret != ""
+}
+
+func (a *authorizer) basic() (string, error) {
+	user, secret, err := credentials(&a.account)
+	if err != nil {
+		return "", err
+	}
+	return basicHeader(user, secret), nil
+}
+
+func basicHeader(user, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
+}
+
+func (a *authorizer) take(ctx context.Context) error {
 	select {
 	case a.turn <- struct{}{}:
 		return nil
@@ -137,21 +182,16 @@ func (a *scopedAuthorizer) take(ctx context.Context) error {
 	}
 }
 
-func (a *scopedAuthorizer) leave() { <-a.turn }
+func (a *authorizer) leave() { <-a.turn }
 
-// fixedToken is a bearer token that the user got elsewhere.
-type fixedToken struct {
-	host  string
-	token string
+// token is a bearer token for some scopes.
+type token struct {
+	value   string
+	expires time.Time // zero: not said
 }
 
-func (f *fixedToken) Authorize(_ context.Context, request *http.Request) error {
-	if request.URL.Host == f.host {
-		request.Header.Set("Authorization", "Bearer "+f.token)
-	}
-	return nil
-}
+func (t token) header() string { return "Bearer " + t.value }
 
-func (f *fixedToken) AddResponses(context.Context, []*http.Response) error {
-	return docker.ErrInvalidAuthorization
+func (t token) isGood() bool {
+	return t.value != "" && (t.expires.IsZero() || time.Now().Before(t.expires))
 }

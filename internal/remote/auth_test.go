@@ -1,9 +1,7 @@
 package remote
 
 import (
-	"context"
 	"encoding/base64"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -110,11 +108,11 @@ func TestAccountIsForItsRegistry(t *testing.T) {
 			}
 		})
 	}
-	hub := endpoint(t, "https://registry-1.docker.io")
+	hub := endpointAt(t, "https://registry-1.docker.io")
 	for _, address := range []string{"docker.io", "https://index.docker.io/v1/", "registry-1.docker.io"} {
 		assert.Check(t, isFor(&registrytypes.AuthConfig{ServerAddress: address}, named(t, "user/plugin"), hub), address)
 	}
-	behind := endpoint(t, "https://behind.example:5000/path")
+	behind := endpointAt(t, "https://behind.example:5000/path")
 	assert.Check(t, isFor(&registrytypes.AuthConfig{ServerAddress: "behind.example:5000"}, named(t, "front.example/plugin"), behind))
 	assert.Check(t, !isFor(&registrytypes.AuthConfig{ServerAddress: "behind.example"}, named(t, "front.example/plugin"), behind))
 }
@@ -128,9 +126,9 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	elsewhere.PutPlugin(repository, "latest", []byte(config), b.packed...)
 	b.Auth = &fake.Auth{Basic: true, User: "user", Password: "hunter2"}
 	b.Inject(http.MethodGet, "/blobs/", 0, fake.Redirect("http://"+elsewhereHost))
-	asMirror := endpoint(t, "http://"+mirrorHost)
+	asMirror := endpointAt(t, "http://"+mirrorHost)
 	asMirror.Mirror = true
-	b.options.Endpoints = endpoints{asMirror, endpoint(t, "http://"+b.host)}
+	b.options.Endpoints = endpoints{asMirror, endpointAt(t, "http://"+b.host)}
 	request := b.request(t)
 	request.Auth = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
 	request.Headers = http.Header{"X-Meta-Secret": {"s"}}
@@ -175,18 +173,4 @@ func TestRequestIsNotChanged(t *testing.T) {
 		assert.DeepEqual(t, r.Header.Values("X-Meta-Team"), []string{"a", "b"})
 	}
 	assert.Check(t, slices.Equal(slices.Sorted(maps.Keys(request.Headers)), slices.Sorted(maps.Keys(headers))))
-}
-
-// A request that is not authorized is not sent; who writes its body is told.
-func TestUnauthorizedBodyIsClosed(t *testing.T) {
-	a := &scopedAuthorizer{turn: make(chan struct{}, 1)}
-	assert.NilError(t, a.take(t.Context())) // somebody else is at it
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	read, write := io.Pipe()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://registry/", read)
-	assert.NilError(t, err)
-	assert.Check(t, is.ErrorIs(a.Authorize(ctx, request), context.Canceled))
-	_, err = write.Write([]byte("config"))
-	assert.Check(t, is.ErrorIs(err, io.ErrClosedPipe))
 }

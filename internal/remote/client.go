@@ -1,9 +1,14 @@
 // Package remote brings plugins from registries and takes them there.
 //
-// It stands on containerd's registry client and adds what a manager owes its
-// users: endpoints as docker's resolver tells them, credentials that go to
-// nobody else, the scopes that plugins need, patience with limits (and a limit
-// to patience), downloads that resume, and errors that say who refused what.
+// It speaks the distribution protocol as docker does: endpoints as docker's
+// resolver names them, the scopes that plugins need, retries with limits,
+// downloads that resume, and errors that say who refused what. One rule decides
+// which server is sent what: secrets belong to an origin, see [message]. One
+// layer bounds the time that servers take, see [pacer].
+//
+// The specification is
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md,
+// that of tokens https://distribution.github.io/distribution/spec/auth/token/.
 //
 // A pull is [Client.Resolve], which fetches manifest and config and no more,
 // then [Plugin.Fetch], which brings the layers, several at once, while the
@@ -13,6 +18,8 @@ package remote
 
 import (
 	"cmp"
+	"context"
+	"net"
 	"net/http"
 	"time"
 
@@ -56,12 +63,21 @@ type Options struct {
 	// IdleTimeout is how long a registry may leave a request without a byte.
 	// Zero means 1 minute.
 	IdleTimeout time.Duration
+	// LeastRate is how many bytes a second a transfer has to move, over periods
+	// of IdleTimeout. Zero means 512.
+	LeastRate int64
+	// CommitTimeout is how long a registry may take to answer once it was sent
+	// all of an upload: it may have to verify and move it. Zero means 15
+	// minutes.
+	CommitTimeout time.Duration
 	// RetryWait is the wait before the first retry of what failed and may
 	// succeed later; it doubles. Zero means 250 ms.
 	RetryWait time.Duration
 	// MaxRetryAfter is how long a registry may ask to be left alone before
 	// that is an error. Zero means 1 minute.
 	MaxRetryAfter time.Duration
+	// Dial connects to registries, in tests. Nil means the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -73,6 +89,8 @@ func (o Options) withDefaults() Options {
 	o.ConfigBytes = cmp.Or(o.ConfigBytes, defaultConfigBytes)
 	o.Transfers = cmp.Or(o.Transfers, 3)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
+	o.LeastRate = cmp.Or(o.LeastRate, 512)
+	o.CommitTimeout = cmp.Or(o.CommitTimeout, 15*time.Minute)
 	o.RetryWait = cmp.Or(o.RetryWait, 250*time.Millisecond)
 	o.MaxRetryAfter = cmp.Or(o.MaxRetryAfter, time.Minute)
 	return o
@@ -105,8 +123,7 @@ type Request struct {
 }
 
 const (
-	// defaultManifestBytes also bounds any other answer that is loaded into
-	// memory: tokens, and the reasons of refusals.
+	// defaultManifestBytes is what docker accepts of a manifest.
 	defaultManifestBytes = 4 << 20
 	defaultConfigBytes   = 1 << 20
 )

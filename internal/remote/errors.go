@@ -2,20 +2,12 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
@@ -81,14 +73,16 @@ type RefusedError struct{ Failure }
 // System marks the error's class.
 func (*RefusedError) System() {}
 
-// StalledError tells that a registry let the idle timeout pass without a byte.
+// StalledError reports a registry, or a server that it redirects to, that is
+// too slow.
 type StalledError struct {
 	Host    string
-	Timeout time.Duration
+	Timeout time.Duration // how long it was waited for
+	What    string        // the server did in that time, as "sent nothing"
 }
 
 func (e *StalledError) Error() string {
-	return fmt.Sprintf("%s sent nothing for %s", e.Host, e.Timeout)
+	return fmt.Sprintf("%s %s for %s", e.Host, e.What, e.Timeout)
 }
 
 // Unavailable marks the error's class.
@@ -108,6 +102,20 @@ func (e *TooLargeError) Error() string {
 
 // InvalidParameter marks the error's class.
 func (*TooLargeError) InvalidParameter() {}
+
+// ProtocolError refuses an answer that breaks the protocol, and would do harm
+// or mean nothing. Class System.
+type ProtocolError struct {
+	Host string
+	Why  string
+}
+
+func (e *ProtocolError) Error() string {
+	return fmt.Sprintf("answer of %s is refused: %s", e.Host, e.Why)
+}
+
+// System marks the error's class.
+func (*ProtocolError) System() {}
 
 // MissingError tells that the store lacks what a push would have to send.
 type MissingError struct {
@@ -137,69 +145,71 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // System marks the error's class.
 func (*StoreError) System() {}
 
-// statusError is a response that ended a request.
-type statusError struct {
-	host    string
-	status  int
-	message string
-	wait    time.Duration
-}
-
-func (e *statusError) Error() string {
-	text := fmt.Sprintf("%d %s", e.status, http.StatusText(e.status))
-	if e.message != "" {
-		text += ": " + e.message
-	}
-	if e.status == http.StatusTooManyRequests {
-		text += fmt.Sprintf(" (to be retried after %s)", e.wait)
-	}
-	return text
-}
-
-// explain gives an error of containerd's client its class, and says who refused
-// what. Errors that have a class, and those of ctx, stay what they are.
+// explain gives an error its class and says who refused what. Errors that have
+// a class, and those of ctx, stay what they are. The first row that knows an
+// error decides.
 func (s *session) explain(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var explained interface{ explained() }
-	if errors.As(err, &explained) {
+	if _, done := find[explained](err); done {
 		return err
 	}
 	if ctx.Err() != nil {
 		return &operationError{op, s.name(), context.Cause(ctx)}
 	}
+	if isOurs(err) {
+		return &operationError{op, s.name(), err}
+	}
 	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.request.Auth, err)}
-	if status := statusOf(err); status != nil {
+	for _, row := range explanations {
+		if explained := row(s, failure, err); explained != nil {
+			return explained
+		}
+	}
+	return &RefusedError{failure}
+}
+
+// explanations make errors that users know of those of requests.
+var explanations = []func(s *session, failure Failure, err error) error{
+	func(s *session, failure Failure, err error) error {
+		status := statusOf(err)
+		if status == nil {
+			return nil
+		}
 		shown := *status
 		shown.message = discreet(s.request.Auth, status.message)
 		failure.Host, failure.Err = status.host, &shown
 		return classify(failure, &shown)
-	}
-	var stalled *StalledError
-	var network *url.Error
-	switch {
-	case errors.As(err, &stalled):
+	},
+	func(_ *session, failure Failure, err error) error {
+		stalled, ok := find[*StalledError](err)
+		if !ok {
+			return nil
+		}
 		failure.Host, failure.Err = stalled.Host, stalled
 		return &UnavailableError{failure}
-	case errors.Is(err, docker.ErrInvalidAuthorization):
-		return &UnauthorizedError{failure}
-	case isOurs(err):
-		return &operationError{op, s.name(), err}
-	case errdefs.IsNotImplemented(err):
-		// That is all that containerd's client does not know any more.
-		unsupported := &UnsupportedError{What: "manifest", Type: images.MediaTypeDockerSchema1Manifest}
-		return &operationError{op, s.name(), unsupported}
-	case errdefs.IsNotFound(err):
-		failure.Err = errors.New("not found")
-		return &NotFoundError{failure}
-	case errors.As(err, &network):
-		failure.Host, failure.Err = hostOf(network.URL), discreetError(s.request.Auth, network.Err)
+	},
+	func(s *session, failure Failure, err error) error {
+		connection, ok := find[*connectionError](err)
+		if !ok {
+			return nil
+		}
+		failure.Host, failure.Err = connection.host, discreetError(s.request.Auth, connection.err)
 		return &UnavailableError{failure}
-	case errors.Is(err, errConnection), errors.Is(err, io.ErrUnexpectedEOF):
+	},
+	func(_ *session, failure Failure, err error) error {
+		if !errors.Is(err, errConnection) && !errors.Is(err, errEnded) {
+			return nil
+		}
 		return &UnavailableError{failure}
-	}
-	return &RefusedError{failure}
+	},
+}
+
+// explained marks errors that say who refused what.
+type explained interface {
+	error
+	explained()
 }
 
 // operationError says what an error that has its class kept from happening.
@@ -234,63 +244,33 @@ func classify(failure Failure, status *statusError) error {
 	return &RefusedError{failure}
 }
 
-// statusOf finds the response in an error, as our transport or as containerd's
-// client tells it.
+// statusOf finds the response that an error is about.
 func statusOf(err error) *statusError {
-	var status *statusError
-	if errors.As(err, &status) {
-		return status
-	}
-	var unexpected remoteerrors.ErrUnexpectedStatus
-	if errors.As(err, &unexpected) {
-		return &statusError{
-			host:    hostOf(unexpected.RequestURL),
-			status:  unexpected.StatusCode,
-			message: registryMessage(unexpected.Body),
-		}
-	}
-	return nil
+	status, _ := find[*statusError](err)
+	return status
 }
 
-// isOurs tells errors that have their class and their text already.
+// isOurs reports errors that have their class and their text already.
 func isOurs(err error) bool {
-	var large *TooLargeError
-	var unsupported *UnsupportedError
-	var platform *PlatformError
-	var missing *MissingError
-	var store *StoreError
-	var described *blobs.DescriptorError
-	return errors.As(err, &described) || errors.As(err, &large) || errors.As(err, &unsupported) || errors.As(err, &platform) ||
-		errors.As(err, &missing) || errors.As(err, &store) || errdefs.IsDataLoss(err)
+	_, ours := find[interface {
+		error
+		hasClass()
+	}](err)
+	_, described := find[*blobs.DescriptorError](err)
+	return ours || described || errdefs.IsDataLoss(err)
 }
 
-// registryMessage is what a registry says in its refusal, from the errors of
-// the distribution specification.
-func registryMessage(body []byte) string {
-	var document struct {
-		Errors []struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"errors"`
-	}
-	if json.Unmarshal(body, &document) != nil {
-		return ""
-	}
-	var messages []string
-	for _, e := range document.Errors {
-		if text := strings.TrimSpace(e.Code + " " + e.Message); text != "" && !slices.Contains(messages, text) {
-			messages = append(messages, text)
-		}
-	}
-	return strings.Join(messages, "; ")
-}
+func (*TooLargeError) hasClass()    {}
+func (*UnsupportedError) hasClass() {}
+func (*PlatformError) hasClass()    {}
+func (*MissingError) hasClass()     {}
+func (*StoreError) hasClass()       {}
 
-func hostOf(address string) string {
-	parsed, err := url.Parse(address)
-	if err != nil || parsed.Host == "" {
-		return "registry"
-	}
-	return parsed.Host
+// find returns the first error of a type in the tree of err.
+func find[T error](err error) (T, bool) {
+	var found T
+	ok := errors.As(err, &found)
+	return found, ok
 }
 
 // queries may hold signatures that are as good as credentials.

@@ -35,7 +35,7 @@ type endpoints []registry.APIEndpoint
 
 func (e endpoints) LookupPullEndpoints(string) ([]registry.APIEndpoint, error) { return e, nil }
 
-func endpoint(t testing.TB, address string) registry.APIEndpoint {
+func endpointAt(t testing.TB, address string) registry.APIEndpoint {
 	t.Helper()
 	parsed, err := url.Parse(address)
 	assert.NilError(t, err)
@@ -60,7 +60,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{Registry: fake.New()}
 	b.host = b.Start(t)
 	b.options = Options{
-		Endpoints:     endpoints{endpoint(t, "http://"+b.host)},
+		Endpoints:     endpoints{endpointAt(t, "http://"+b.host)},
 		RetryWait:     time.Millisecond,
 		IdleTimeout:   10 * time.Second,
 		MaxRetryAfter: 3 * time.Second,
@@ -240,7 +240,7 @@ func strangers() string {
 		if strings.Contains(stack, "testing.(*T).Run") || strings.Contains(stack, "remote.checkGoroutines") {
 			continue
 		}
-		if strings.Contains(stack, "internal/remote.") || strings.Contains(stack, "remotes/docker") || strings.Contains(stack, "net/http.(*persistConn)") {
+		if strings.Contains(stack, "internal/remote.") || strings.Contains(stack, "net/http.(*persistConn)") {
 			left = append(left, stack)
 		}
 	}

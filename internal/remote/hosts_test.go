@@ -20,9 +20,9 @@ import (
 func (b *bench) mirror(t *testing.T, path string) *fake.Registry {
 	t.Helper()
 	mirror := fake.New()
-	e := endpoint(t, "http://"+mirror.Start(t)+path)
+	e := endpointAt(t, "http://"+mirror.Start(t)+path)
 	e.Mirror = true
-	b.options.Endpoints = endpoints{e, endpoint(t, "http://"+b.host)}
+	b.options.Endpoints = endpoints{e, endpointAt(t, "http://"+b.host)}
 	return mirror
 }
 
@@ -76,14 +76,14 @@ func TestTLS(t *testing.T) {
 	}
 	t.Run("known authority", func(t *testing.T) {
 		b, pool := secure(t)
-		e := endpoint(t, "https://"+b.host)
+		e := endpointAt(t, "https://"+b.host)
 		e.TLSConfig = &tls.Config{RootCAs: pool}
 		b.options.Endpoints = endpoints{e}
 		b.mustPull(t)
 	})
 	t.Run("unknown authority", func(t *testing.T) {
 		b, _ := secure(t)
-		b.options.Endpoints = endpoints{endpoint(t, "https://"+b.host)}
+		b.options.Endpoints = endpoints{endpointAt(t, "https://"+b.host)}
 		_, err := b.pull(t.Context(), b.request(t))
 		assert.Check(t, errdefs.IsUnavailable(err), "%v", err)
 		assert.Check(t, is.ErrorContains(err, "certificate"))
@@ -99,7 +99,7 @@ func TestTLS(t *testing.T) {
 func insecure(t *testing.T, host string) endpoints {
 	t.Helper()
 	unverified := &tls.Config{InsecureSkipVerify: true}
-	both := endpoints{endpoint(t, "https://"+host), endpoint(t, "http://"+host)}
+	both := endpoints{endpointAt(t, "https://"+host), endpointAt(t, "http://"+host)}
 	both[0].TLSConfig, both[1].TLSConfig = unverified, unverified
 	return both
 }
@@ -107,7 +107,7 @@ func insecure(t *testing.T, host string) endpoints {
 // Only a host that is marked may be spoken to in the clear.
 func TestPlainHTTP(t *testing.T) {
 	b := newBench(t)
-	b.options.Endpoints = endpoints{endpoint(t, "https://"+b.host)}
+	b.options.Endpoints = endpoints{endpointAt(t, "https://"+b.host)}
 	_, err := b.pull(t.Context(), b.request(t))
 	assert.Check(t, errdefs.IsUnavailable(err), "%v", err)
 	assert.Equal(t, len(b.Requests()), 0)

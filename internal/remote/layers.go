@@ -98,7 +98,7 @@ func (p *Plugin) arrivals() ([]*Layer, []*arrival) {
 func (s *session) bring(ctx context.Context, a *arrival) error {
 	err := context.Cause(ctx)
 	if err == nil {
-		err = s.fetch(quiet(ctx), a.descriptor, s.request.Progress, func(in *blobs.Incoming) { a.settle(in, nil) })
+		err = s.fetch(ctx, a.descriptor, s.request.Progress, func(in *blobs.Incoming) { a.settle(in, nil) })
 		err = s.explain(ctx, "pull", err)
 	}
 	a.settle(nil, err)

@@ -29,5 +29,11 @@ func (m *meter) add(n int64) {
 	_ = m.out.WriteProgress(progress.Progress{ID: m.id, Action: m.action, Current: m.current, Total: m.total})
 }
 
+// Write counts bytes that pass.
+func (m *meter) Write(data []byte) (int, error) {
+	m.add(int64(len(data)))
+	return len(data), nil
+}
+
 // short is how people see a blob.
 func short(d ocispec.Descriptor) string { return stringid.TruncateID(d.Digest.String()) }

@@ -2,14 +2,8 @@ package remote
 
 import (
 	"context"
-	"io"
-	"net/url"
-	"strings"
-	"sync"
+	"errors"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
@@ -34,7 +28,10 @@ type Pushed struct {
 // [Client.Resolve]; NotFound, too, when the store lacks something.
 func (c *Client) Push(ctx context.Context, request Request, manifest digest.Digest, sources ...reference.Named) (Pushed, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
-	s, ctx := c.open(ctx, request, "pull,push")
+	s, err := c.open(request, "pull,push")
+	if err != nil {
+		return Pushed{}, s.explain(ctx, "push", err)
+	}
 	defer s.close()
 	pushed, err := s.push(ctx, manifest, sources)
 	return pushed, s.explain(ctx, "push", err)
@@ -45,27 +42,31 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 	if err != nil {
 		return Pushed{}, err
 	}
-	pusher, err := s.resolver.Pusher(ctx, s.name())
+	registry, err := s.registryItself()
 	if err != nil {
 		return Pushed{}, err
 	}
-	for i := range contents {
-		contents[i].Annotations = s.mountable(sources)
-	}
-	if err := s.sendAll(ctx, pusher, contents); err != nil {
+	p := &pusher{endpoint: registry, sources: s.mountable(sources)}
+	if err := p.sendAll(ctx, contents); err != nil {
 		return Pushed{}, err
 	}
-	// Nobody is shown the manifest's way; the last message names it.
-	if err := s.send(ctx, pusher, target, progress.DiscardOutput()); err != nil {
+	if err := p.sendManifest(ctx, target); err != nil {
 		return Pushed{}, err
 	}
-	pushed := Pushed{Digest: target.Digest, Size: target.Size}
-	if tagged, ok := s.request.Reference.(reference.Tagged); ok {
-		pushed.Tag = tagged.Tag()
-	}
+	pushed := Pushed{Tag: s.request.tag(), Digest: target.Digest, Size: target.Size}
 	progress.Messagef(s.request.Progress, "", "%s: digest: %s size: %d", pushed.Tag, pushed.Digest, pushed.Size)
 	progress.Aux(s.request.Progress, types.PushResult{Tag: pushed.Tag, Digest: pushed.Digest.String(), Size: int(pushed.Size)})
 	return pushed, nil
+}
+
+// registryItself is the endpoint that is no mirror.
+func (s *session) registryItself() (*endpoint, error) {
+	for _, e := range s.endpoints {
+		if !e.mirror {
+			return e, nil
+		}
+	}
+	return nil, errors.New("only mirrors are known, which can't be pushed to")
 }
 
 // inventory is what a manifest refers to, each blob once, all of it held and
@@ -120,108 +121,15 @@ func missing(what string, id digest.Digest, err error) error {
 	return &StoreError{Err: err}
 }
 
-// mountable tells containerd's client, which knows hosts without their ports,
-// where blobs may be mounted from: other repositories of the same registry.
-func (s *session) mountable(sources []reference.Named) map[string]string {
-	domain := reference.Domain(s.request.Reference)
+// mountable returns where blobs may be mounted from: other repositories of the
+// same registry.
+func (s *session) mountable(sources []reference.Named) []string {
 	var repositories []string
 	for _, source := range sources {
-		if reference.Domain(source) == domain {
-			repositories = append(repositories, reference.Path(source))
+		sameHost := reference.Domain(source) == reference.Domain(s.request.Reference)
+		if path := reference.Path(source); sameHost && path != reference.Path(s.request.Reference) {
+			repositories = append(repositories, path)
 		}
 	}
-	host := (&url.URL{Host: domain}).Hostname()
-	return map[string]string{labels.LabelDistributionSource + "." + host: strings.Join(repositories, ",")}
-}
-
-// sendAll sends several blobs at once. The first error ends the others.
-func (s *session) sendAll(ctx context.Context, pusher remotes.Pusher, contents []ocispec.Descriptor) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	queue := make(chan ocispec.Descriptor, len(contents))
-	for _, blob := range contents {
-		queue <- blob
-	}
-	close(queue)
-	var workers sync.WaitGroup
-	for range min(len(contents), s.client.options.Transfers) {
-		workers.Go(func() {
-			for blob := range queue {
-				if err := s.send(ctx, pusher, blob, s.request.Progress); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return context.Cause(ctx)
-}
-
-// send uploads a blob or the manifest, and tries again what may go better.
-func (s *session) send(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor, out progress.Output) error {
-	for failures := 0; ; failures++ {
-		err := s.upload(ctx, pusher, d, out)
-		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
-			return err
-		}
-		if err := pause(ctx, backoff(s.client.options.RetryWait, failures)); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *session) upload(ctx context.Context, pusher remotes.Pusher, d ocispec.Descriptor, out progress.Output) error {
-	writer, err := pusher.Push(ctx, d)
-	if errdefs.IsAlreadyExists(err) {
-		progress.Update(out, short(d), s.already(ctx, d))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer writer.Close()
-	blob, err := s.client.options.Blobs.Content(s.request.Pin).ReaderAt(ctx, d)
-	if err != nil {
-		return &StoreError{Err: err}
-	}
-	defer blob.Close()
-	source := &meteredSource{
-		SectionReader: io.NewSectionReader(blob, 0, d.Size),
-		meter:         &meter{out: out, id: short(d), action: "Pushing", total: d.Size},
-	}
-	err = content.Copy(ctx, writer, source, d.Size, d.Digest)
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		return err
-	}
-	progress.Update(out, short(d), "Pushed")
-	return nil
-}
-
-// already says why nothing has to be sent.
-func (s *session) already(ctx context.Context, d ocispec.Descriptor) string {
-	status, err := s.tracker.GetStatus(remotes.MakeRefKey(ctx, d))
-	if err == nil && status.MountedFrom != "" {
-		return "Mounted from " + status.MountedFrom
-	}
-	return "Layer already exists"
-}
-
-// meteredSource tells how much of a blob was sent. It may be sent again from
-// its beginning.
-type meteredSource struct {
-	*io.SectionReader
-	meter *meter
-}
-
-func (m *meteredSource) Read(p []byte) (int, error) {
-	n, err := m.SectionReader.Read(p)
-	m.meter.add(int64(n))
-	return n, err
-}
-
-func (m *meteredSource) Seek(offset int64, whence int) (int64, error) {
-	position, err := m.SectionReader.Seek(offset, whence)
-	m.meter.current, m.meter.told = position, position
-	return position, err
+	return repositories
 }

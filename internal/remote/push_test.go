@@ -27,7 +27,7 @@ func (b *bench) other(t *testing.T) *bench {
 	o := *b
 	o.Registry = fake.New()
 	o.host = o.Start(t)
-	o.options.Endpoints = endpoints{endpoint(t, "http://"+o.host)}
+	o.options.Endpoints = endpoints{endpointAt(t, "http://"+o.host)}
 	return &o
 }
 
@@ -133,7 +133,7 @@ func TestPushAuth(t *testing.T) {
 	_, err = o.push(t.Context(), request)
 	assert.NilError(t, err)
 	scopes := o.Auth.Scopes()
-	assert.DeepEqual(t, scopes[len(scopes)-1], []string{"repository(plugin):group/plugin:pull,push", "repository:group/plugin:pull", "repository:group/plugin:pull,push"})
+	assert.DeepEqual(t, scopes[len(scopes)-1], []string{"repository(plugin):group/plugin:pull,push", "repository:group/plugin:pull,push"})
 }
 
 // Uploads that fail on the registry's side are tried again, from their

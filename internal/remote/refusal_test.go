@@ -58,7 +58,7 @@ func TestUnknownPlugin(t *testing.T) {
 
 func TestUnreachableRegistry(t *testing.T) {
 	b := newBench(t)
-	b.options.Endpoints = endpoints{endpoint(t, "http://127.0.0.1:1")}
+	b.options.Endpoints = endpoints{endpointAt(t, "http://127.0.0.1:1")}
 	_, err := b.pull(t.Context(), b.request(t))
 	assert.Check(t, errdefs.IsUnavailable(err), "%v", err)
 	assert.Check(t, is.ErrorContains(err, "127.0.0.1:1: "))

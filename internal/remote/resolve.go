@@ -41,7 +41,10 @@ type Plugin struct {
 // not the digest it should have, and ctx's.
 func (c *Client) Resolve(ctx context.Context, request Request) (*Plugin, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
-	s, ctx := c.open(ctx, request, "pull")
+	s, err := c.open(request, "pull")
+	if err != nil {
+		return nil, s.explain(ctx, "pull", err)
+	}
 	p, err := s.resolve(ctx)
 	if err != nil {
 		err = s.explain(ctx, "pull", err)
@@ -55,7 +58,7 @@ func (c *Client) Resolve(ctx context.Context, request Request) (*Plugin, error) 
 func (p *Plugin) Close() { p.session.close() }
 
 func (s *session) resolve(ctx context.Context) (*Plugin, error) {
-	_, target, err := s.resolver.Resolve(ctx, s.name())
+	target, err := s.lookUp(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,91 +1,63 @@
 package remote
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"net/http"
-	"sync"
+	"slices"
 
-	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/containerd/log"
-	"github.com/distribution/reference"
 	"github.com/docker/docker/pkg/progress"
-	"github.com/sirupsen/logrus"
 )
 
-// session is one operation: its request, and connections that end with it.
+// session is one operation: its request, and the endpoints with their
+// connections, which end with it.
 type session struct {
-	client   *Client
-	request  Request
-	actions  string // that the operation takes on its repository, as tokens name them
-	resolver remotes.Resolver
-
-	cancel     context.CancelFunc
-	transports []*http.Transport
-	tracker    docker.StatusTracker
-
-	mu     sync.Mutex
-	closed bool
-	// requests are under way: containerd runs uploads on goroutines that
-	// nobody else waits for.
-	requests sync.WaitGroup
+	client    *Client
+	request   Request
+	actions   string // that the operation takes on its repository, as tokens name them
+	endpoints []*endpoint
 }
 
-// open begins an operation, whose requests end with the context it returns.
-func (c *Client) open(ctx context.Context, request Request, actions string) (*session, context.Context) {
+// open begins an operation.
+func (c *Client) open(request Request, actions string) (*session, error) {
 	if request.Progress == nil {
 		request.Progress = progress.DiscardOutput()
 	}
-	s := &session{client: c, request: request, actions: actions, tracker: docker.NewInMemoryTracker()}
-	ctx, s.cancel = context.WithCancel(quiet(ctx))
-	// The client asks anew for each transfer, but tokens and connections are
-	// to be shared.
-	hosts := sync.OnceValues(s.hosts)
-	s.resolver = docker.NewResolver(docker.ResolverOptions{
-		Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts() },
-		Tracker: s.tracker,
-	})
-	return s, ctx
+	s := &session{client: c, request: request, actions: actions}
+	var err error
+	s.endpoints, err = s.lookUpEndpoints()
+	return s, err
 }
 
-// quiet keeps containerd's client from logging: who asked is told by errors.
-func quiet(ctx context.Context) context.Context {
-	logger := logrus.New()
-	logger.SetOutput(io.Discard)
-	return log.WithLogger(ctx, logrus.NewEntry(logger))
-}
-
-// close ends all requests and waits for them.
+// close closes the connections. All requests have ended.
 func (s *session) close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.cancel()
-	s.requests.Wait()
-	for _, t := range s.transports {
-		t.CloseIdleConnections()
+	for _, e := range s.endpoints {
+		e.transport.CloseIdleConnections()
 	}
-}
-
-// begin counts a request, which calls done at its end, unless the session has
-// ended.
-func (s *session) begin() (done func(), ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, false
-	}
-	s.requests.Add(1)
-	return s.requests.Done, true
 }
 
 // name is the full name of the plugin, with tag and digest.
 func (s *session) name() string { return s.request.Reference.String() }
 
-// pluginScope is the right that a token has to give. Registries that know
-// plugins keep them apart from images of the same name.
-func (s *session) pluginScope() string {
-	return fmt.Sprintf("repository(plugin):%s:%s", reference.Path(s.request.Reference), s.actions)
+// publicHeader is a header for any server: how the daemon introduces itself,
+// and what the request needs.
+func (s *session) publicHeader(needed http.Header) http.Header {
+	header := http.Header{"User-Agent": {s.client.options.UserAgent}}
+	for name, values := range s.request.Headers {
+		if http.CanonicalHeaderKey(name) == "User-Agent" && len(values) > 0 && values[0] != "" {
+			header.Set("User-Agent", values[0])
+		}
+	}
+	for name, values := range needed {
+		header[name] = slices.Clone(values)
+	}
+	return header
+}
+
+// secretHeader is what the caller wants the registry to be sent, and no other
+// server.
+func (s *session) secretHeader() http.Header {
+	header := http.Header{}
+	for name, values := range s.request.Headers {
+		header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	return header
 }

@@ -1,0 +1,98 @@
+package remote
+
+import (
+	"net/http"
+	"strings"
+)
+
+// challenge is one way to authenticate that a server offers.
+type challenge struct {
+	scheme     string // lower case
+	parameters map[string]string
+}
+
+// challenges returns what a 401 offers, in order: several in one header field
+// or in many, RFC 9110, section 11.6.1.
+func challenges(header http.Header) []challenge {
+	var all []challenge
+	for _, field := range header.Values("WWW-Authenticate") {
+		p := &challengeParser{rest: field}
+		for p.next() {
+		}
+		all = append(all, p.found...)
+	}
+	return all
+}
+
+// offered returns the first challenge of a scheme.
+func offered(all []challenge, scheme string) (challenge, bool) {
+	for _, c := range all {
+		if c.scheme == scheme {
+			return c, true
+		}
+	}
+	return challenge{}, false
+}
+
+// challengeParser reads a list of challenges. Commas separate challenges as
+// well as their parameters, so a word is a parameter if an equals sign follows,
+// and the scheme of another challenge if not.
+type challengeParser struct {
+	rest  string
+	found []challenge
+}
+
+// next reads a word and what belongs to it, and reports whether there was one.
+func (p *challengeParser) next() bool {
+	p.rest = strings.TrimLeft(p.rest, ", \t")
+	word := p.token()
+	if word == "" {
+		return false
+	}
+	value, isParameter := strings.CutPrefix(strings.TrimLeft(p.rest, " \t"), "=")
+	if isParameter && len(p.found) > 0 {
+		p.rest = strings.TrimLeft(value, " \t")
+		p.found[len(p.found)-1].parameters[strings.ToLower(word)] = p.value()
+		return true
+	}
+	p.found = append(p.found, challenge{strings.ToLower(word), map[string]string{}})
+	return true
+}
+
+// token reads an RFC 9110 token, or the characters of a token68.
+func (p *challengeParser) token() string {
+	end := strings.IndexFunc(p.rest, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`"(),:;<=>?@[\]{}`, c) })
+	if end < 0 {
+		end = len(p.rest)
+	}
+	word := p.rest[:end]
+	p.rest = p.rest[end:]
+	return word
+}
+
+// value reads a quoted string, or what some servers forget to quote.
+func (p *challengeParser) value() string {
+	quoted, ok := strings.CutPrefix(p.rest, `"`)
+	if !ok {
+		end := strings.IndexAny(p.rest, ", \t")
+		if end < 0 {
+			end = len(p.rest)
+		}
+		value := p.rest[:end]
+		p.rest = p.rest[end:]
+		return value
+	}
+	var value strings.Builder
+	for i := 0; i < len(quoted); i++ {
+		switch {
+		case quoted[i] == '"':
+			p.rest = quoted[i+1:]
+			return value.String()
+		case quoted[i] == '\\' && i+1 < len(quoted):
+			i++
+		}
+		value.WriteByte(quoted[i])
+	}
+	p.rest = ""
+	return value.String()
+}

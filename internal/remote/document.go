@@ -1,0 +1,38 @@
+package remote
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// readDocument reads an answer that has to fit into memory. The error of a
+// longer one is tooLarge.
+func readDocument(response *http.Response, limit int64, tooLarge error) ([]byte, error) {
+	host := response.Request.URL.Host
+	if encoding := encodingOf(response); encoding != "" {
+		return nil, &ProtocolError{Host: host, Why: fmt.Sprintf("its answer has the encoding %q, which was not asked for", encoding)}
+	}
+	if response.ContentLength > limit {
+		return nil, tooLarge
+	}
+	data, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err != nil {
+		return nil, connectionTo(host, err)
+	}
+	if int64(len(data)) > limit {
+		return nil, tooLarge
+	}
+	return data, nil
+}
+
+// encodingOf returns the content encoding of a response, and nothing for that
+// of the bytes themselves.
+func encodingOf(response *http.Response) string {
+	encoding := strings.Join(response.Header.Values("Content-Encoding"), ", ")
+	if strings.EqualFold(encoding, "identity") {
+		return ""
+	}
+	return shorten(encoding)
+}

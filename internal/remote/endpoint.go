@@ -1,0 +1,225 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/registry"
+)
+
+const (
+	dialTimeout = 30 * time.Second
+	// maxHeaderBytes bounds the headers of an answer. Registries send few, the
+	// longest of which are addresses with signatures.
+	maxHeaderBytes = 64 << 10
+)
+
+// endpoint is a place where a repository is: a mirror, or the registry itself.
+type endpoint struct {
+	session *session
+	base    *url.URL
+	mirror  bool
+	// insecure is a host that the operator has marked as one that may have no
+	// TLS.
+	insecure  bool
+	transport *http.Transport
+	wire      http.RoundTripper
+	auth      *authorizer
+
+	plain  atomic.Bool // an insecure host turned out to have no TLS
+	secure atomic.Bool // it turned out to have
+	down   atomic.Bool // a mirror failed, and is asked no more
+}
+
+// lookUpEndpoints returns where the repository is, in the order in which
+// places are asked: mirrors, which are pulled from, then the registry itself.
+func (s *session) lookUpEndpoints() ([]*endpoint, error) {
+	domain := reference.Domain(s.request.Reference)
+	all, err := s.client.options.Endpoints.LookupPullEndpoints(domain)
+	if err != nil {
+		return nil, fmt.Errorf("look up endpoints of %s: %w", domain, err)
+	}
+	var endpoints []*endpoint
+	for _, e := range all {
+		if !isFallback(e, all) {
+			endpoints = append(endpoints, s.newEndpoint(e, hasFallback(e, all)))
+		}
+	}
+	if len(endpoints) == 0 {
+		return nil, fmt.Errorf("look up endpoints of %s: there are none", domain)
+	}
+	return endpoints, nil
+}
+
+// isFallback reports whether an endpoint is the http twin of an https endpoint,
+// which marks its host as one that may have no TLS.
+func isFallback(e registry.APIEndpoint, all []registry.APIEndpoint) bool {
+	return e.URL.Scheme == "http" && !e.Mirror && slices.ContainsFunc(all, func(other registry.APIEndpoint) bool {
+		return !other.Mirror && other.URL.Scheme == "https" && other.URL.Host == e.URL.Host
+	})
+}
+
+func hasFallback(e registry.APIEndpoint, all []registry.APIEndpoint) bool {
+	return e.URL.Scheme == "https" && !e.Mirror && slices.ContainsFunc(all, func(other registry.APIEndpoint) bool {
+		return isFallback(other, all) && other.URL.Host == e.URL.Host
+	})
+}
+
+func (s *session) newEndpoint(from registry.APIEndpoint, insecure bool) *endpoint {
+	e := &endpoint{session: s, base: from.URL, mirror: from.Mirror, insecure: insecure}
+	e.transport = s.client.options.transport(from.TLSConfig)
+	e.wire = &pacer{next: e.transport, options: s.client.options}
+	e.auth = newAuthorizer(e, s.accountAt(from))
+	return e
+}
+
+func (o Options) transport(config *tls.Config) *http.Transport {
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
+	}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dial,
+		TLSClientConfig:        config.Clone(),
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxIdleConnsPerHost:    o.Transfers,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// address is where something below the repository is.
+func (e *endpoint) address(below string, query url.Values) *url.URL {
+	address := &url.URL{Scheme: e.base.Scheme, Host: e.base.Host}
+	if e.plain.Load() {
+		address.Scheme = "http"
+	}
+	address.Path = path.Join("/", e.base.Path, "v2", reference.Path(e.session.request.Reference)) + "/" + below
+	all := url.Values{}
+	maps.Copy(all, query)
+	// A mirror of several registries is told which one is meant.
+	if domain := reference.Domain(e.session.request.Reference); registryName(domain) != registryName(e.base.Host) {
+		all.Set("ns", domain)
+	}
+	address.RawQuery = all.Encode()
+	return address
+}
+
+// call is a request to a registry.
+type call struct {
+	method string
+	below  string // the path below the repository
+	query  url.Values
+	target *url.URL // instead of below and query: an address that the registry named
+	header http.Header
+	body   func() io.ReadCloser
+	size   int64
+	// sources are other repositories that have to be read, too.
+	sources []string
+}
+
+// do sends a call, with what the registry wants to know of the user, and again
+// while the registry is overloaded. A response that is returned is no refusal.
+func (e *endpoint) do(ctx context.Context, c call) (*http.Response, error) {
+	repeatable := c.method == http.MethodGet || c.method == http.MethodHead
+	return e.session.client.options.insist(ctx, repeatable, func() (*http.Response, error) {
+		response, err := e.authorized(ctx, c)
+		if err == nil || !e.mayFallBack(ctx, c, err) {
+			return response, err
+		}
+		e.plain.Store(true)
+		response, plainErr := e.authorized(ctx, c)
+		if plainErr != nil {
+			e.plain.Store(false)
+			return nil, err
+		}
+		return response, nil
+	})
+}
+
+// mayFallBack reports whether a host that failed may have no TLS. The first
+// request of an operation is a question, without a body that could be lost.
+func (e *endpoint) mayFallBack(ctx context.Context, c call, err error) bool {
+	_, broken := find[*connectionError](err)
+	_, stalled := find[*StalledError](err)
+	return e.insecure && (broken || stalled) && c.target == nil && c.body == nil &&
+		!e.secure.Load() && !e.plain.Load() && ctx.Err() == nil
+}
+
+// once sends a call with an Authorization header, and follows redirects.
+func (e *endpoint) once(ctx context.Context, c call, authorization string) (*http.Response, error) {
+	target := c.target
+	if target == nil {
+		target = e.address(c.below, c.query)
+	}
+	home := originOf(e.address("", nil))
+	m := &message{
+		method: c.method,
+		header: e.session.publicHeader(c.header),
+		home:   home,
+		secret: http.Header{},
+		body:   c.body,
+		size:   c.size,
+
+		mayLeaveTLS: e.insecure,
+	}
+	// A mirror learns nothing of who asks.
+	if !e.mirror {
+		maps.Copy(m.secret, e.session.secretHeader())
+	}
+	if authorization != "" {
+		m.secret.Set("Authorization", authorization)
+	}
+	response, err := m.send(ctx, e.wire, target)
+	if err == nil && home == originOf(response.Request.URL) && response.Request.URL.Scheme == "https" {
+		e.secure.Store(true)
+	}
+	return response, err
+}
+
+// isHome reports whether a response is of the endpoint itself, and not of a
+// server that it redirects to.
+func (e *endpoint) isHome(response *http.Response) bool {
+	return originOf(response.Request.URL) == originOf(e.address("", nil))
+}
+
+// failed notes what came of asking an endpoint. A mirror that fails once is
+// asked no more: the registry behind it is asked anyway.
+func (e *endpoint) failed(ctx context.Context, err error) {
+	if !e.mirror || ctx.Err() != nil {
+		return
+	}
+	if status := statusOf(err); status == nil || status.isOverload() {
+		e.down.Store(true)
+	}
+}
+
+// ask asks one endpoint after the other until one answers. The last one is the
+// registry itself: its reason is the error.
+func ask[T any](ctx context.Context, endpoints []*endpoint, try func(*endpoint) (T, error)) (answer T, err error) {
+	err = errors.New("all mirrors have failed, and there is no registry")
+	for _, e := range endpoints {
+		if e.down.Load() {
+			continue
+		}
+		if answer, err = try(e); err == nil || ctx.Err() != nil {
+			return answer, err
+		}
+		e.failed(ctx, err)
+	}
+	return answer, err
+}

@@ -1,0 +1,140 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+)
+
+// maxHops bounds the redirects of one request, as the clients of other
+// registries do.
+const maxHops = 10
+
+// message is one request and for whom its parts are. It is the only thing that
+// reaches a transport, so that one rule decides what is sent to whom.
+type message struct {
+	method string
+	// header is for every server that a registry redirects to.
+	header http.Header
+	// secret is for home alone, and so is a body that is private.
+	home    origin
+	secret  http.Header
+	private bool
+	// body opens the body from its beginning; nil means none.
+	body func() io.ReadCloser
+	size int64
+	// mayLeaveTLS permits redirects from https to http.
+	mayLeaveTLS bool
+}
+
+// send sends the message to target and follows redirects. Each hop is sent
+// what is for it, also when an earlier one led elsewhere. What is refused has
+// an error of type [RedirectError].
+func (m *message) send(ctx context.Context, next http.RoundTripper, target *url.URL) (*http.Response, error) {
+	for range maxHops + 1 {
+		response, err := next.RoundTrip(m.request(ctx, target))
+		if err != nil {
+			return nil, connectionTo(target.Host, err)
+		}
+		to, err := m.redirected(response, target)
+		if err != nil {
+			_ = response.Body.Close()
+			return nil, err
+		}
+		if to == nil {
+			return response, nil
+		}
+		discard(response)
+		target = to
+	}
+	return nil, newRedirectError(target, target, fmt.Sprintf("it is redirect number %d", maxHops+1))
+}
+
+// request is the message as the server at target gets it.
+func (m *message) request(ctx context.Context, target *url.URL) *http.Request {
+	request := (&http.Request{
+		Method:     m.method,
+		URL:        &url.URL{Scheme: target.Scheme, Host: target.Host, Path: target.Path, RawPath: target.RawPath, RawQuery: target.RawQuery},
+		Host:       target.Host,
+		Header:     http.Header{},
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+	}).WithContext(ctx)
+	if originOf(target) == m.home {
+		maps.Copy(request.Header, m.secret)
+	}
+	maps.Copy(request.Header, m.header)
+	// Content is addressed by the digest of its bytes, not of their encoding.
+	request.Header.Set("Accept-Encoding", "identity")
+	switch {
+	case m.body == nil:
+	case m.size == 0:
+		request.Body = http.NoBody
+	default:
+		request.Body, request.ContentLength = m.body(), m.size
+		request.GetBody = func() (io.ReadCloser, error) { return m.body(), nil }
+	}
+	return request
+}
+
+// redirected returns where a response sends the message; nil means nowhere.
+func (m *message) redirected(response *http.Response, from *url.URL) (*url.URL, error) {
+	location := response.Header.Get("Location")
+	keepsMethod := response.StatusCode == http.StatusTemporaryRedirect || response.StatusCode == http.StatusPermanentRedirect
+	switch response.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil, nil
+	}
+	if location == "" {
+		return nil, nil
+	}
+	to, err := resolveLocation(from, location)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStep(from, to, m.mayLeaveTLS); err != nil {
+		return nil, err
+	}
+	isQuestion := m.method == http.MethodGet || m.method == http.MethodHead
+	if !isQuestion && !keepsMethod {
+		return nil, newRedirectError(from, to, fmt.Sprintf("status %d does not keep the method %s", response.StatusCode, m.method))
+	}
+	if m.private && originOf(to) != m.home {
+		return nil, newRedirectError(from, to, "the request holds a secret of another server")
+	}
+	return to, nil
+}
+
+// resolveLocation resolves a Location against the address that named it, RFC
+// 9110, section 10.2.2.
+func resolveLocation(from *url.URL, location string) (*url.URL, error) {
+	relative, err := url.Parse(location)
+	if err != nil {
+		// The error would repeat the address, which can be a secret.
+		return nil, newRedirectError(from, &url.URL{}, "the address can't be parsed")
+	}
+	return from.ResolveReference(relative), nil
+}
+
+// connectionError is the failure of a connection to a server.
+type connectionError struct {
+	host string
+	err  error
+}
+
+func (e *connectionError) Error() string { return fmt.Sprintf("%s: %v", e.host, e.err) }
+
+func (e *connectionError) Unwrap() error { return e.err }
+
+// connectionTo marks err as the failure of a connection, unless it says more.
+func connectionTo(host string, err error) error {
+	if stalled, ok := find[*StalledError](err); ok {
+		return stalled
+	}
+	return &connectionError{host: host, err: err}
+}

@@ -1,0 +1,160 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/pkg/progress"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// pusher sends blobs and a manifest to a registry.
+type pusher struct {
+	*endpoint
+	sources []string // repositories that blobs may be mounted from
+}
+
+// sendAll sends several blobs at once. The first error ends the others.
+func (p *pusher) sendAll(ctx context.Context, blobs []ocispec.Descriptor) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queue := make(chan ocispec.Descriptor, len(blobs))
+	for _, blob := range blobs {
+		queue <- blob
+	}
+	close(queue)
+	var workers sync.WaitGroup
+	for range min(len(blobs), p.session.client.options.Transfers) {
+		workers.Go(func() {
+			for blob := range queue {
+				if err := p.sendBlob(ctx, blob); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// again retries what is temporary.
+func (p *pusher) again(ctx context.Context, send func() error) error {
+	for failures := 0; ; failures++ {
+		err := send()
+		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
+			return err
+		}
+		if err := pause(ctx, backoff(p.session.client.options.RetryWait, failures)); err != nil {
+			return err
+		}
+	}
+}
+
+// sendBlob brings a blob into the repository: nothing to do where it is there,
+// by a mount from another repository, or else by an upload.
+func (p *pusher) sendBlob(ctx context.Context, d ocispec.Descriptor) error {
+	return p.again(ctx, func() error {
+		has, err := p.has(ctx, d)
+		if err != nil {
+			return err
+		}
+		if has {
+			p.tell(d, "Layer already exists")
+			return nil
+		}
+		from, err := p.upload(ctx, d)
+		switch {
+		case err != nil:
+			return err
+		case from != "":
+			p.tell(d, fmt.Sprintf("Mounted from %s/%s", reference.Domain(p.session.request.Reference), from))
+		default:
+			p.tell(d, "Pushed")
+		}
+		return nil
+	})
+}
+
+func (p *pusher) tell(d ocispec.Descriptor, what string) {
+	progress.Update(p.session.request.Progress, short(d), what)
+}
+
+// has reports whether the repository has a blob.
+func (p *pusher) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	response, err := p.do(ctx, call{method: http.MethodHead, below: "blobs/" + d.Digest.String()})
+	if status := statusOf(err); status != nil && status.status == http.StatusNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	discard(response)
+	return true, nil
+}
+
+// sendManifest sends the manifest, under the tag or the digest that the
+// reference has.
+func (p *pusher) sendManifest(ctx context.Context, d ocispec.Descriptor) error {
+	return p.again(ctx, func() error {
+		has, err := p.hasManifest(ctx, d)
+		if has || err != nil {
+			return err
+		}
+		return p.putManifest(ctx, d)
+	})
+}
+
+func (p *pusher) hasManifest(ctx context.Context, d ocispec.Descriptor) (bool, error) {
+	response, err := p.do(ctx, call{method: http.MethodHead, below: p.manifestPath(d), header: http.Header{"Accept": {d.MediaType, "*/*"}}})
+	if status := statusOf(err); status != nil && (status.status == http.StatusNotFound || status.status == http.StatusMethodNotAllowed) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	discard(response)
+	return digest.Digest(response.Header.Get("Docker-Content-Digest")) == d.Digest, nil
+}
+
+func (p *pusher) putManifest(ctx context.Context, d ocispec.Descriptor) error {
+	data, err := p.session.client.options.Blobs.ReadAll(ctx, d.Digest, d.Size)
+	if err != nil {
+		return &StoreError{Err: err}
+	}
+	response, err := p.do(ctx, call{
+		method: http.MethodPut,
+		below:  p.manifestPath(d),
+		header: http.Header{"Content-Type": {d.MediaType}},
+		body:   opens(data),
+		size:   d.Size,
+	})
+	if err != nil {
+		return err
+	}
+	discard(response)
+	return p.checkStored(response, d)
+}
+
+// manifestPath is where the manifest is: a reference with another digest than
+// it has names it by its own.
+func (p *pusher) manifestPath(d ocispec.Descriptor) string {
+	request := p.session.request
+	if id := request.digest(); request.tag() != "" && (id == "" || id == d.Digest) {
+		return "manifests/" + request.tag()
+	}
+	return "manifests/" + d.Digest.String()
+}
+
+// checkStored refuses a registry that stored something else than it was sent.
+func (p *pusher) checkStored(response *http.Response, d ocispec.Descriptor) error {
+	stored := digest.Digest(response.Header.Get("Docker-Content-Digest"))
+	if stored.Validate() == nil && stored.Algorithm() == d.Digest.Algorithm() && stored != d.Digest {
+		return &ProtocolError{Host: response.Request.URL.Host, Why: fmt.Sprintf("it stored %s where it was sent %s", stored, d.Digest)}
+	}
+	return nil
+}

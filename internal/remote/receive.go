@@ -1,0 +1,223 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/docker/docker/pkg/progress"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/blobs"
+)
+
+const (
+	copyBytes = 128 << 10
+	// maxAttempts bounds the requests for one blob, also when each brings a
+	// little of it.
+	maxAttempts = 100
+)
+
+// download is the state of one blob's transfer.
+type download struct {
+	session *session
+	in      *blobs.Incoming
+	blob    ocispec.Descriptor
+	out     progress.Output
+	// whole is set once a registry has shown that it can't send a part: the
+	// blob is asked for from its beginning, and what is here is skipped.
+	whole bool
+	// surplus is set when a registry sent more than the blob's size.
+	surplus bool
+	// encoding is what a registry calls the encoding of what it sent.
+	encoding string
+}
+
+// receive transfers a blob, and continues where it was when a connection
+// breaks. It gives up when several attempts in a row have brought nothing.
+func (d *download) receive(ctx context.Context) error {
+	failures := 0
+	for attempts := 1; ; attempts++ {
+		before := d.in.Arrived()
+		err := d.attempt(ctx)
+		if err == nil {
+			return nil
+		}
+		if failures++; d.in.Arrived() > before {
+			failures = 1
+		}
+		if errors.Is(err, errNoPart) && !d.whole {
+			d.whole = true
+			continue
+		}
+		if ctx.Err() != nil || !isTemporary(err) || failures > maxRetries || attempts >= maxAttempts {
+			return err
+		}
+		if err := pause(ctx, backoff(d.session.client.options.RetryWait, failures-1)); err != nil {
+			return err
+		}
+	}
+}
+
+// errNoPart reports that a registry can't send the part of a blob that is
+// missing, and no more: it refuses the range, or sends another one.
+var errNoPart = errors.New("the registry does not send the part of the blob that is missing")
+
+// errEnded reports a body that ended before the blob did.
+var errEnded = errors.New("the registry sent less than the blob's size")
+
+// attempt is one request for what is missing of a blob.
+func (d *download) attempt(ctx context.Context) error {
+	missing := d.blob.Size - d.in.Arrived()
+	if missing == 0 && !d.surplus {
+		return nil
+	}
+	body, err := ask(ctx, d.session.endpoints, func(e *endpoint) (*source, error) { return d.open(ctx, e) })
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	meter := &meter{out: d.out, id: short(d.blob), action: "Downloading", current: d.in.Arrived(), total: d.blob.Size}
+	n, err := copyTo(d.in, io.LimitReader(body, missing), meter)
+	if err != nil {
+		body.endpoint.failed(ctx, err)
+		return err
+	}
+	if n < missing {
+		return d.ended(n)
+	}
+	return d.checkEnd(body)
+}
+
+// ended is the error of a body that ends before the blob does, after n bytes of
+// what is missing. The registry is asked for the rest, then for all of it.
+func (d *download) ended(n int64) error {
+	switch {
+	case d.whole:
+		return d.wrong(d.in.Arrived())
+	case n > 0:
+		return errEnded
+	}
+	return errNoPart
+}
+
+// checkEnd refuses a body that goes on after the blob's size, at the second
+// time.
+func (d *download) checkEnd(body io.Reader) error {
+	// All that was promised is here: its digest decides, also when the end
+	// never comes.
+	n, _ := io.ReadFull(body, make([]byte, 1))
+	d.surplus = n > 0
+	switch {
+	case d.surplus && d.whole:
+		return d.wrong(d.blob.Size + 1)
+	case d.surplus:
+		return errNoPart
+	}
+	return nil
+}
+
+// wrong is the error of a blob that has another size than its descriptor says.
+func (d *download) wrong(size int64) error {
+	want := blobs.Blob{Digest: d.blob.Digest, Size: d.blob.Size}
+	return d.explainEncoding(&blobs.WrongContentError{Want: want, Got: blobs.Blob{Size: size}})
+}
+
+// explainEncoding adds to an error the encoding that may be its cause.
+func (d *download) explainEncoding(err error) error {
+	if d.encoding == "" {
+		return err
+	}
+	return fmt.Errorf("%w; the registry sent it with the encoding %q, which was not asked for", err, d.encoding)
+}
+
+// source is a blob's body, from the first byte that is missing.
+type source struct {
+	io.ReadCloser
+	endpoint *endpoint
+}
+
+// open asks an endpoint for a blob.
+func (d *download) open(ctx context.Context, e *endpoint) (*source, error) {
+	offset := d.in.Arrived()
+	c := call{method: http.MethodGet, below: "blobs/" + d.blob.Digest.String(), header: http.Header{"Accept": {d.blob.MediaType, "*/*"}}}
+	if images.IsManifestType(d.blob.MediaType) || images.IsIndexType(d.blob.MediaType) {
+		c.below = "manifests/" + d.blob.Digest.String()
+	}
+	part := offset > 0 && !d.whole
+	if part {
+		c.header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	response, err := e.do(ctx, c)
+	if status := statusOf(err); part && status != nil && status.status == http.StatusRequestedRangeNotSatisfiable {
+		return nil, errNoPart
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.encoding = encodingOf(response)
+	body := &source{ReadCloser: response.Body, endpoint: e}
+	switch {
+	case response.StatusCode != http.StatusPartialContent:
+		err = d.skip(body, offset)
+	case !part || !strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)):
+		err = errNoPart
+	}
+	if err != nil {
+		_ = body.Close()
+		return nil, err
+	}
+	return body, nil
+}
+
+// skip leaves out what is here already of a body that has all of the blob.
+func (d *download) skip(body io.Reader, offset int64) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(body, offset))
+	if err != nil {
+		return fmt.Errorf("%w: %w", errConnection, err)
+	}
+	if n < offset {
+		return d.wrong(n)
+	}
+	return nil
+}
+
+// copyTo copies like io.Copy, and tells whose fault an error is.
+func copyTo(store io.Writer, body io.Reader, meter *meter) (copied int64, err error) {
+	buffer := make([]byte, copyBytes)
+	for {
+		n, err := body.Read(buffer)
+		if _, writeErr := store.Write(buffer[:n]); writeErr != nil {
+			return copied, &StoreError{Err: writeErr}
+		}
+		copied += int64(n)
+		meter.add(int64(n))
+		if err == io.EOF {
+			return copied, nil
+		}
+		if err != nil {
+			return copied, fmt.Errorf("%w: %w", errConnection, err)
+		}
+	}
+}
+
+// errConnection marks what broke while a body was read.
+var errConnection = errors.New("connection broke")
+
+// isTemporary reports failures that another attempt may not meet.
+func isTemporary(err error) bool {
+	if status := statusOf(err); status != nil {
+		return status.isOverload() && !status.final
+	}
+	if _, untrusted := find[*tls.CertificateVerificationError](err); untrusted {
+		return false
+	}
+	_, connection := find[*connectionError](err)
+	_, stalled := find[*StalledError](err)
+	return connection || stalled || errors.Is(err, errConnection) || errors.Is(err, errEnded)
+}

@@ -1,0 +1,221 @@
+package remote
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+)
+
+const (
+	// maxTokenBytes bounds a token server's answer. Tokens are sent in a
+	// header, and are no longer than a header may be.
+	maxTokenBytes = 256 << 10
+	// clientID is how docker introduces itself to token servers.
+	clientID = "docker"
+)
+
+// bearer sets the header of an attempt to a token, a new one if none is here
+// that is still good. The caller holds the turn.
+func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
+	scopes := a.scopes(at)
+	at.key = strings.Join(scopes, " ")
+	t := a.tokens[at.key]
+	at.cached = t.isGood()
+	if !at.cached {
+		var err error
+		t, err = a.newToken(ctx, scopes)
+		if a.refusesClass(err) && !at.classless {
+			at.classless = true
+			return a.bearer(ctx, at)
+		}
+		if err != nil {
+			return err
+		}
+		a.proven.Store(true)
+		a.tokens[at.key] = t
+	}
+	at.header = t.header()
+	return nil
+}
+
+// scopes are the rights that a token has to give: to a plugin besides that to a
+// repository, which is all that most token servers know, and what the endpoint
+// itself names.
+func (a *authorizer) scopes(at *attempt) []string {
+	s := a.endpoint.session
+	repository := reference.Path(s.request.Reference)
+	var all []string
+	if !at.classless {
+		all = append(all, fmt.Sprintf("repository(plugin):%s:%s", repository, s.actions))
+	}
+	all = append(all, fmt.Sprintf("repository:%s:%s", repository, s.actions))
+	for _, source := range at.sources {
+		all = append(all, fmt.Sprintf("repository:%s:pull", source))
+	}
+	return mergeScopes(append(all, strings.Fields(a.offer.parameters["scope"])...))
+}
+
+// mergeScopes names each resource once, with all actions that are asked for:
+// https://distribution.github.io/distribution/spec/auth/scope/
+func mergeScopes(scopes []string) []string {
+	var resources []string
+	actions := map[string][]string{}
+	for _, scope := range scopes {
+		end := max(strings.LastIndex(scope, ":"), 0)
+		resource := scope[:end]
+		if _, known := actions[resource]; !known {
+			resources = append(resources, resource)
+		}
+		for action := range strings.SplitSeq(strings.TrimPrefix(scope[end:], ":"), ",") {
+			if !slices.Contains(actions[resource], action) {
+				actions[resource] = append(actions[resource], action)
+			}
+		}
+	}
+	for i, resource := range resources {
+		resources[i] = resource + ":" + strings.Join(actions[resource], ",")
+	}
+	return resources
+}
+
+// newToken asks for a token. A server that fails is asked again; one that
+// refuses an account is not, ever.
+func (a *authorizer) newToken(ctx context.Context, scopes []string) (token, error) {
+	options := a.endpoint.session.client.options
+	for failures := 0; ; failures++ {
+		t, err := a.askForToken(ctx, scopes)
+		if a.isRejection(err) {
+			a.rejected = err
+		}
+		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
+			return t, err
+		}
+		if err := pause(ctx, backoff(options.RetryWait, failures)); err != nil {
+			return token{}, err
+		}
+	}
+}
+
+// isRejection reports whether an error means that the account is wrong, and not
+// that it lacks a right.
+func (a *authorizer) isRejection(err error) bool {
+	status := statusOf(err)
+	return status != nil && status.status == http.StatusUnauthorized && a.hasAccount() && !a.proven.Load()
+}
+
+// refusesClass reports whether a token server refused what it was asked for.
+func (a *authorizer) refusesClass(err error) bool {
+	status := statusOf(err)
+	return status != nil && status.status < http.StatusInternalServerError && status.status != http.StatusTooManyRequests && !a.isRejection(err)
+}
+
+// askForToken asks once: for an identity token by POST, OAuth 2.0 (RFC 6749,
+// section 6), otherwise by GET, which every token server knows.
+func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, error) {
+	user, secret, err := credentials(&a.account)
+	if err != nil {
+		return token{}, err
+	}
+	realm, err := a.realm()
+	if err != nil {
+		return token{}, err
+	}
+	if user == "" && secret != "" {
+		t, err := a.sendForToken(ctx, realm, a.refreshRequest(secret, scopes, originOf(realm)))
+		status := statusOf(err)
+		if status == nil || status.status != http.StatusNotFound && status.status != http.StatusMethodNotAllowed {
+			return t, err
+		}
+	}
+	query := realm.Query()
+	if service := a.offer.parameters["service"]; service != "" {
+		query.Set("service", service)
+	}
+	for _, scope := range scopes {
+		query.Add("scope", scope)
+	}
+	secrets := http.Header{}
+	if secret != "" {
+		secrets.Set("Authorization", basicHeader(user, secret))
+		if user != "" {
+			query.Set("account", user)
+		}
+	}
+	realm.RawQuery = query.Encode()
+	return a.sendForToken(ctx, realm, &message{method: http.MethodGet, header: http.Header{}, secret: secrets, home: originOf(realm)})
+}
+
+// realm is the address of the token server.
+func (a *authorizer) realm() (*url.URL, error) {
+	from := a.endpoint.address("", nil)
+	realm, err := resolveLocation(from, a.offer.parameters["realm"])
+	if err != nil {
+		return nil, err
+	}
+	return realm, checkStep(from, realm, a.endpoint.insecure)
+}
+
+func (a *authorizer) refreshRequest(identity string, scopes []string, home origin) *message {
+	form := url.Values{
+		"grant_type":    {"refresh_token"},
+		"refresh_token": {identity},
+		"service":       {a.offer.parameters["service"]},
+		"client_id":     {clientID},
+		"scope":         {strings.Join(scopes, " ")},
+	}.Encode()
+	return &message{
+		method:  http.MethodPost,
+		header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		home:    home,
+		private: true,
+		body:    func() io.ReadCloser { return io.NopCloser(strings.NewReader(form)) },
+		size:    int64(len(form)),
+	}
+}
+
+func (a *authorizer) sendForToken(ctx context.Context, realm *url.URL, m *message) (token, error) {
+	s := a.endpoint.session
+	m.header = s.publicHeader(m.header)
+	m.mayLeaveTLS = a.endpoint.insecure
+	response, err := s.client.options.insist(ctx, true, func() (*http.Response, error) {
+		return m.send(ctx, a.endpoint.wire, realm)
+	})
+	if err != nil {
+		return token{}, err
+	}
+	defer response.Body.Close()
+	host := response.Request.URL.Host
+	data, err := readDocument(response, maxTokenBytes, &ProtocolError{Host: host, Why: "its answer is too long for a token"})
+	if err != nil {
+		return token{}, err
+	}
+	return parseToken(host, data)
+}
+
+func parseToken(host string, data []byte) (token, error) {
+	var answer struct {
+		Token       string `json:"token"`
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return token{}, &ProtocolError{Host: host, Why: "its token can't be read: " + err.Error()}
+	}
+	t := token{value: cmp.Or(answer.AccessToken, answer.Token)}
+	if t.value == "" {
+		return token{}, &ProtocolError{Host: host, Why: "its answer has no token"}
+	}
+	if answer.ExpiresIn > 0 {
+		t.expires = time.Now().Add(time.Duration(min(answer.ExpiresIn, 1<<30)) * time.Second)
+	}
+	return t, nil
+}
