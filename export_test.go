@@ -2,8 +2,10 @@ package plugin
 
 import (
 	"context"
+	"net"
 
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/remote"
 )
 
 // NewManagerOn makes a manager whose files fail as a test says.
@@ -32,4 +34,11 @@ func (pm *Manager) HoldLogbook(id string) (release func()) {
 	l := pm.units[id].logbook
 	l.mu.Lock()
 	return l.mu.Unlock
+}
+
+// DialRegistries makes a manager reach registries by dial.
+func (pm *Manager) DialRegistries(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	options := pm.remoteOptions()
+	options.Dial = dial
+	pm.remote = remote.New(options)
 }

@@ -129,14 +129,18 @@ func (pm *Manager) open() (err error) {
 	if pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files); err != nil {
 		return err
 	}
-	pm.remote = remote.New(remote.Options{
+	pm.remote = remote.New(pm.remoteOptions())
+	return nil
+}
+
+func (pm *Manager) remoteOptions() remote.Options {
+	return remote.Options{
 		Blobs:         pm.blobs,
 		Endpoints:     pm.config.RegistryService,
 		Platform:      pm.config.Platform,
 		ManifestBytes: pm.config.Limits.ManifestBytes,
 		ConfigBytes:   pm.config.Limits.ConfigBytes,
-	})
-	return nil
+	}
 }
 
 // close releases what open and CreateExecutor acquired.

@@ -36,12 +36,14 @@ func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, m
 	}
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
+	out := progressOn(outStream)
+	defer out.end(ctx)
 	in, err := pm.beginInstall(name)
 	if err != nil {
 		return err
 	}
 	defer in.end()
-	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: in.pin, out: progressOn(outStream)}
+	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: in.pin, out: out}
 	f, err := pm.find(ctx, t)
 	if err != nil {
 		return err

@@ -38,6 +38,8 @@ func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header
 	}
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
+	out := progressOn(outStream)
+	defer out.end(ctx)
 	live, err := pm.Get(name)
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header
 	if err != nil {
 		return err
 	}
-	t := transfer{ref: ref, headers: metaHeader, auth: authConfig, pin: pin, out: progressOn(outStream)}
+	t := transfer{ref: ref, headers: metaHeader, auth: authConfig, pin: pin, out: out}
 	progress.Messagef(t.out, "", "The push refers to repository [%s]", ref.Name())
 	if _, err := pm.remote.Push(ctx, t.request(ctx), manifest, sources(p)...); err != nil {
 		return err

@@ -3,17 +3,14 @@ package plugin
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/dockerversion"
 	"github.com/docker/docker/pkg/progress"
-	"github.com/docker/docker/pkg/streamformatter"
 	"github.com/docker/docker/pkg/stringid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,26 +40,6 @@ func (t transfer) request(ctx context.Context) remote.Request {
 		headers.Set("User-Agent", dockerversion.DockerUserAgent(ctx))
 	}
 	return remote.Request{Reference: t.ref, Auth: t.auth, Headers: headers, Pin: t.pin, Progress: t.out}
-}
-
-// progressOn writes docker's progress messages to out, which may be nil, one
-// at a time. Who listens no more is no reason to stop.
-func progressOn(out io.Writer) progress.Output {
-	if out == nil {
-		return progress.DiscardOutput()
-	}
-	return &serialOutput{out: streamformatter.NewJSONProgressOutput(out, false)}
-}
-
-type serialOutput struct {
-	mu  sync.Mutex
-	out progress.Output
-}
-
-func (s *serialOutput) WriteProgress(p progress.Progress) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.WriteProgress(p)
 }
 
 // found is a plugin in a registry, whose config was read and is sound.
@@ -177,6 +154,8 @@ func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHead
 	if err := pm.writable(); err != nil {
 		return nil, err
 	}
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
 	pin := pm.blobs.NewPin()
 	defer pm.requestGC()
 	defer pin.Release()

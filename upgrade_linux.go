@@ -31,6 +31,8 @@ import (
 func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
+	out := progressOn(outStream)
+	defer out.end(ctx)
 	u, release, err := pm.acquireReadable(name)
 	if err != nil {
 		return err
@@ -46,7 +48,7 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	pin := pm.blobs.NewPin()
 	defer pm.requestGC()
 	defer pin.Release()
-	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: pin, out: progressOn(outStream)}
+	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: pin, out: out}
 	before := u.plugin.Snapshot()
 	if err := u.upgrade(ctx, t, privileges); err != nil {
 		return err

@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/durable":   {"internal/trees"},
 	"internal/layout":    {"internal/durable", "internal/trees"},
 	"internal/lifecycle": {},
+	"internal/memnet":    {},
 	"internal/privilege": {},
 	"internal/remote":    {"internal/blobs"},
 	"internal/rootfs":    {"internal/trees"},
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 }
 
 // testsMayImport is what any room's tests may import beyond that.
-var testsMayImport = []string{"plugintest", "plugintest/...", "executor/..."}
+var testsMayImport = []string{"internal/memnet", "plugintest", "plugintest/...", "executor/..."}
 
 // restricted is where packages of others may be imported, in any file of the
 // repository: by the first element of its path, "." for the root. A package

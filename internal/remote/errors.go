@@ -79,6 +79,8 @@ type StalledError struct {
 	Host    string
 	Timeout time.Duration // how long it was waited for
 	What    string        // the server did in that time, as "sent nothing"
+
+	final bool // retries make it worse
 }
 
 func (e *StalledError) Error() string {

@@ -7,6 +7,10 @@ import (
 	"time"
 )
 
+// unansweredUpload is what a server did that has all of an upload. It may be
+// busy with it still: the upload is not sent again.
+const unansweredUpload = "did not answer an upload"
+
 // pace measures the time in which a server has to send or to take bytes, and
 // ends an exchange that it makes too long. It is safe for concurrent use: a
 // server can answer while it is still sent an upload.
@@ -37,14 +41,14 @@ func newPace(host string, options Options, cancel context.CancelCauseFunc) *pace
 
 // theirs begins the server's turn, which ends the exchange when it lasts as
 // long as bound.
-func (p *pace) theirs(bound time.Duration, failing string) {
+func (p *pace) theirs(bound time.Duration, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return
 	}
 	p.turn, p.began = true, time.Now()
-	p.excess = StalledError{Host: p.host, Timeout: bound, What: failing}
+	p.excess = StalledError{Host: p.host, Timeout: bound, What: what, final: what == unansweredUpload}
 	p.timer.Reset(bound)
 }
 

@@ -64,7 +64,7 @@ func (u *pacedUpload) Read(data []byte) (int, error) {
 	n, err := u.ReadCloser.Read(data)
 	u.read = n
 	if err == io.EOF {
-		u.pace.theirs(u.pace.options.CommitTimeout, "did not answer an upload")
+		u.pace.theirs(u.pace.options.CommitTimeout, unansweredUpload)
 	} else {
 		u.pace.theirs(u.pace.options.IdleTimeout, "took nothing of an upload")
 	}

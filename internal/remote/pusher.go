@@ -42,23 +42,10 @@ func (p *pusher) sendAll(ctx context.Context, blobs []ocispec.Descriptor) error 
 	return context.Cause(ctx)
 }
 
-// again retries what is temporary.
-func (p *pusher) again(ctx context.Context, send func() error) error {
-	for failures := 0; ; failures++ {
-		err := send()
-		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
-			return err
-		}
-		if err := pause(ctx, backoff(p.session.client.options.RetryWait, failures)); err != nil {
-			return err
-		}
-	}
-}
-
 // sendBlob brings a blob into the repository: nothing to do where it is there,
 // by a mount from another repository, or else by an upload.
 func (p *pusher) sendBlob(ctx context.Context, d ocispec.Descriptor) error {
-	return p.again(ctx, func() error {
+	return p.session.client.options.persist(ctx, func() error {
 		has, err := p.has(ctx, d)
 		if err != nil {
 			return err
@@ -100,7 +87,7 @@ func (p *pusher) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 // sendManifest sends the manifest, under the tag or the digest that the
 // reference has.
 func (p *pusher) sendManifest(ctx context.Context, d ocispec.Descriptor) error {
-	return p.again(ctx, func() error {
+	return p.session.client.options.persist(ctx, func() error {
 		has, err := p.hasManifest(ctx, d)
 		if has || err != nil {
 			return err

@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -208,16 +207,3 @@ func copyTo(store io.Writer, body io.Reader, meter *meter) (copied int64, err er
 
 // errConnection marks what broke while a body was read.
 var errConnection = errors.New("connection broke")
-
-// isTemporary reports failures that another attempt may not meet.
-func isTemporary(err error) bool {
-	if status := statusOf(err); status != nil {
-		return status.isOverload() && !status.final
-	}
-	if _, untrusted := find[*tls.CertificateVerificationError](err); untrusted {
-		return false
-	}
-	_, connection := find[*connectionError](err)
-	_, stalled := find[*StalledError](err)
-	return connection || stalled || errors.Is(err, errConnection) || errors.Is(err, errEnded)
-}

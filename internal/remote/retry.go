@@ -2,6 +2,8 @@ package remote
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -39,6 +41,46 @@ func (o Options) insist(ctx context.Context, repeatable bool, send func() (*http
 		}
 		if err := pause(ctx, wait); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// isTemporary reports failures that another attempt may not meet, and that were
+// not retried yet.
+func isTemporary(err error) bool {
+	if _, given := find[*exhaustedError](err); given {
+		return false
+	}
+	if status := statusOf(err); status != nil {
+		return status.isOverload() && !status.final
+	}
+	if _, untrusted := find[*tls.CertificateVerificationError](err); untrusted {
+		return false
+	}
+	if stalled, ok := find[*StalledError](err); ok {
+		return !stalled.final
+	}
+	_, connection := find[*connectionError](err)
+	return connection || errors.Is(err, errConnection) || errors.Is(err, errEnded)
+}
+
+// exhaustedError marks an error that was retried as often as makes sense.
+type exhaustedError struct{ error }
+
+func (e *exhaustedError) Unwrap() error { return e.error }
+
+// persist retries what is temporary, until nothing is left to hope for.
+func (o Options) persist(ctx context.Context, try func() error) error {
+	for failures := 0; ; failures++ {
+		err := try()
+		if err == nil || ctx.Err() != nil || !isTemporary(err) {
+			return err
+		}
+		if failures >= maxRetries {
+			return &exhaustedError{err}
+		}
+		if err := pause(ctx, backoff(o.RetryWait, failures)); err != nil {
+			return err
 		}
 	}
 }

@@ -89,20 +89,15 @@ func mergeScopes(scopes []string) []string {
 
 // newToken asks for a token. A server that fails is asked again; one that
 // refuses an account is not, ever.
-func (a *authorizer) newToken(ctx context.Context, scopes []string) (token, error) {
-	options := a.endpoint.session.client.options
-	for failures := 0; ; failures++ {
-		t, err := a.askForToken(ctx, scopes)
-		if a.isRejection(err) {
-			a.rejected = err
-		}
-		if err == nil || ctx.Err() != nil || failures >= maxRetries || !isTemporary(err) {
-			return t, err
-		}
-		if err := pause(ctx, backoff(options.RetryWait, failures)); err != nil {
-			return token{}, err
-		}
+func (a *authorizer) newToken(ctx context.Context, scopes []string) (t token, err error) {
+	err = a.endpoint.session.client.options.persist(ctx, func() (err error) {
+		t, err = a.askForToken(ctx, scopes)
+		return err
+	})
+	if a.isRejection(err) {
+		a.rejected = err
 	}
+	return t, err
 }
 
 // isRejection reports whether an error means that the account is wrong, and not

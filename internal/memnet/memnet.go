@@ -1,0 +1,81 @@
+// Package memnet is a network in memory, for tests in virtual time: goroutines
+// that wait for it are durably blocked, see testing/synctest. Connections have
+// no buffers, so a peer that doesn't read blocks the one that writes.
+package memnet
+
+import (
+	"context"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// Network is a set of addresses that are listened on. The zero value has none.
+// It is safe for concurrent use.
+type Network struct {
+	mu        sync.Mutex
+	listeners map[string]*listener
+}
+
+// Listen listens on an address, a host and a port, until the listener is
+// closed.
+func (n *Network) Listen(address string) net.Listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := &listener{address: address, connections: make(chan net.Conn), closed: make(chan struct{})}
+	if n.listeners == nil {
+		n.listeners = map[string]*listener{}
+	}
+	n.listeners[address] = l
+	return l
+}
+
+// Dial connects to an address, as net.Dialer's DialContext does. Where there is
+// no listener the connection is refused.
+func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	n.mu.Lock()
+	l := n.listeners[address]
+	n.mu.Unlock()
+	refused := &net.OpError{Op: "dial", Net: network, Addr: name(address), Err: syscall.ECONNREFUSED}
+	if l == nil {
+		return nil, refused
+	}
+	near, far := net.Pipe()
+	select {
+	case l.connections <- far:
+		return near, nil
+	case <-l.closed:
+		return nil, refused
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+type listener struct {
+	address     string
+	connections chan net.Conn
+	once        sync.Once
+	closed      chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.connections:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return name(l.address) }
+
+// name is an address of a Network.
+type name string
+
+func (name) Network() string  { return "memory" }
+func (n name) String() string { return string(n) }

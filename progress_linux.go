@@ -1,0 +1,112 @@
+package plugin
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/pkg/progress"
+	"github.com/docker/docker/pkg/streamformatter"
+)
+
+// flushTimeout bounds how long a verb that is done waits for a client that
+// doesn't read its progress.
+const flushTimeout = 10 * time.Second
+
+// progressStream writes docker's progress messages to a client, in order, from
+// a goroutine of its own: a client that is slow or gone delays no transfer. What
+// a slow client misses are older counts of a layer. WriteProgress never blocks.
+type progressStream struct {
+	out  progress.Output
+	wake chan struct{} // has room for one; closed by end
+	done chan struct{} // closed when the goroutine has ended
+
+	mu        sync.Mutex
+	pending   []progress.Progress
+	counts    map[string]int // positions in pending of what may be replaced, by id
+	ended     bool
+	abandoned bool
+}
+
+// progressOn writes to out, which may be nil. End must follow.
+func progressOn(out io.Writer) *progressStream {
+	s := &progressStream{out: progress.DiscardOutput(), wake: make(chan struct{}, 1), done: make(chan struct{}), counts: map[string]int{}}
+	if out != nil {
+		s.out = streamformatter.NewJSONProgressOutput(out, false)
+	}
+	go s.run()
+	return s
+}
+
+// WriteProgress queues a message.
+func (s *progressStream) WriteProgress(p progress.Progress) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil
+	}
+	at, counting := s.counts[p.ID]
+	switch {
+	case p.Total > 0 && counting && s.pending[at].Action == p.Action:
+		s.pending[at] = p
+	case p.Total > 0:
+		s.counts[p.ID] = len(s.pending)
+		s.pending = append(s.pending, p)
+	default:
+		delete(s.counts, p.ID)
+		s.pending = append(s.pending, p)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (s *progressStream) run() {
+	defer close(s.done)
+	for range s.wake {
+		for _, p := range s.take() {
+			if s.isAbandoned() {
+				return
+			}
+			// A client that is gone is no reason to stop.
+			_ = s.out.WriteProgress(p)
+		}
+	}
+}
+
+func (s *progressStream) take() []progress.Progress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.pending
+	s.pending, s.counts = nil, map[string]int{}
+	return all
+}
+
+func (s *progressStream) isAbandoned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.abandoned
+}
+
+// end waits until everything is written, but no longer than ctx and
+// flushTimeout. Only a write that the client holds can be left then.
+func (s *progressStream) end(ctx context.Context) {
+	s.mu.Lock()
+	s.ended = true
+	close(s.wake)
+	s.mu.Unlock()
+	timer := time.NewTimer(flushTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	s.abandoned = true
+	s.mu.Unlock()
+}
