@@ -13,6 +13,7 @@ import (
 
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Enable starts a plugin, and returns once its socket accepts connections. A
@@ -25,6 +26,7 @@ import (
 // Errors: [EnabledError], [StartError], [BusyError], and class System when
 // the wish can't be written.
 func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) (retErr error) {
+	defer plain(&retErr)
 	timeout, err := callTimeout(config)
 	if err != nil {
 		return err
@@ -76,7 +78,8 @@ func callTimeout(config *backend.PluginEnableConfig) (time.Duration, error) {
 //
 // Errors: [DisabledError], [InUseError], and class System when the wish can't
 // be written or the process can't be stopped.
-func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) error {
+func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) (retErr error) {
+	defer plain(&retErr)
 	interrupted := pm.interruptStart(refOrID)
 	u, release, err := pm.acquireReadable(refOrID)
 	if err != nil {
@@ -111,7 +114,8 @@ func (u *unit) disable(force bool) error {
 
 // Inspect returns a copy of what is known about a plugin, less what
 // [ManagerConfig.Redact] takes out.
-func (pm *Manager) Inspect(refOrID string) (*types.Plugin, error) {
+func (pm *Manager) Inspect(refOrID string) (_ *types.Plugin, retErr error) {
+	defer plain(&retErr)
 	p, err := pm.Get(refOrID)
 	if err != nil {
 		return nil, err
@@ -127,7 +131,8 @@ func (pm *Manager) Inspect(refOrID string) (*types.Plugin, error) {
 // wrong with it. Filters are
 // enabled, a boolean, and capability, of which the plugin must have any one;
 // others are refused with class InvalidParameter.
-func (pm *Manager) List(pluginFilters filters.Args) ([]types.Plugin, error) {
+func (pm *Manager) List(pluginFilters filters.Args) (_ []types.Plugin, retErr error) {
+	defer plain(&retErr)
 	filter, err := parseListFilter(pluginFilters)
 	if err != nil {
 		return nil, err
@@ -136,6 +141,7 @@ func (pm *Manager) List(pluginFilters filters.Args) ([]types.Plugin, error) {
 	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
 		if snapshot := p.Snapshot(); filter.matches(snapshot) {
 			pm.config.Redact(&snapshot)
+			snapshot.Config.Description = plaintext.Lines(snapshot.Config.Description) // a column of a table
 			list = append(list, snapshot)
 		}
 	}
@@ -148,7 +154,8 @@ func (pm *Manager) List(pluginFilters filters.Args) ([]types.Plugin, error) {
 //
 // Errors: [EnabledError], class InvalidParameter for an argument that the
 // plugin's config does not allow, and class System.
-func (pm *Manager) Set(name string, args []string) error {
+func (pm *Manager) Set(name string, args []string) (retErr error) {
+	defer plain(&retErr)
 	u, release, err := pm.acquireReadable(name)
 	if err != nil {
 		return err
@@ -176,7 +183,8 @@ func (pm *Manager) Set(name string, args []string) error {
 // Errors: [InUseError], [EnabledError], and class System when the process
 // can't be stopped or the directory can't be removed; then the plugin is
 // still there. A plugin whose record can't be read is removed by its id.
-func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) error {
+func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr error) {
+	defer plain(&retErr)
 	force := config != nil && config.ForceRemove
 	if force {
 		pm.interruptStart(name)

@@ -37,6 +37,7 @@ const (
 // the context; class System for what is wrong with the host; and the errors of
 // ctx and tarCtx. After any, nothing is left.
 func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) (retErr error) {
+	defer plain(&retErr)
 	defer tarCtx.Close()
 	if options == nil {
 		options = &types.PluginCreateOptions{}

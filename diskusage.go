@@ -63,7 +63,8 @@ func (g Garbage) Bytes() int64 {
 // which may take seconds, and waits for no verb; what comes and goes meanwhile
 // may be missed. What can't be measured of one plugin is that plugin's Err.
 // Errors: class System, and that of ctx.
-func (pm *Manager) DiskUsage(ctx context.Context) (*DiskUsage, error) {
+func (pm *Manager) DiskUsage(ctx context.Context) (_ *DiskUsage, retErr error) {
+	defer plain(&retErr)
 	usage := &DiskUsage{}
 	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
 		if err := ctx.Err(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/privilege"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
@@ -16,11 +17,14 @@ import (
 // method, so that the errdefs packages of docker and containerd both see it.
 // Match a kind with [errors.As] and a class with errdefs.
 
+// plain makes an error safe to print on its way out, whatever package made it.
+func plain(err *error) { *err = plaintext.Error(*err) }
+
 // NotFoundError is the answer to a reference that no plugin has. Class
 // NotFound.
 type NotFoundError struct{ Ref string }
 
-func (e *NotFoundError) Error() string { return fmt.Sprintf("plugin %q not found", e.Ref) }
+func (e *NotFoundError) Error() string { return plaintext.Sprintf("plugin %q not found", e.Ref) }
 
 // NotFound marks the error's class.
 func (e *NotFoundError) NotFound() {}
@@ -30,7 +34,7 @@ func (e *NotFoundError) NotFound() {}
 type AmbiguousError struct{ Ref string }
 
 func (e *AmbiguousError) Error() string {
-	return fmt.Sprintf("multiple plugins found for %q: give more characters of the id", e.Ref)
+	return plaintext.Sprintf("multiple plugins found for %q: give more characters of the id", e.Ref)
 }
 
 // InvalidParameter marks the error's class.
@@ -41,7 +45,7 @@ func (e *AmbiguousError) InvalidParameter() {}
 type DisabledError struct{ Name string }
 
 func (e *DisabledError) Error() string {
-	return fmt.Sprintf("plugin %s found but disabled", e.Name)
+	return plaintext.Sprintf("plugin %s found but disabled", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -51,7 +55,7 @@ func (e *DisabledError) Conflict() {}
 type EnabledError struct{ Name string }
 
 func (e *EnabledError) Error() string {
-	return fmt.Sprintf("plugin %s is enabled", e.Name)
+	return plaintext.Sprintf("plugin %s is enabled", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -65,7 +69,7 @@ type InUseError struct {
 }
 
 func (e *InUseError) Error() string {
-	return fmt.Sprintf("plugin %s is in use", e.Name)
+	return plaintext.Sprintf("plugin %s is in use", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -76,7 +80,7 @@ func (e *InUseError) Conflict() {}
 type ExistsError struct{ Name string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("plugin %s already exists", e.Name)
+	return plaintext.Sprintf("plugin %s already exists", e.Name)
 }
 
 // Conflict marks the error's class.
@@ -89,7 +93,7 @@ type BusyError struct {
 	Err  error
 }
 
-func (e *BusyError) Error() string { return fmt.Sprintf("plugin %q: %v", e.Name, e.Err) }
+func (e *BusyError) Error() string { return plaintext.Sprintf("plugin %q: %v", e.Name, e.Err) }
 
 // Unwrap returns what is in the way.
 func (e *BusyError) Unwrap() error { return e.Err }
@@ -104,7 +108,7 @@ type InvalidError struct {
 	Err  error
 }
 
-func (e *InvalidError) Error() string { return fmt.Sprintf("invalid %s: %v", e.What, e.Err) }
+func (e *InvalidError) Error() string { return plaintext.Sprintf("invalid %s: %v", e.What, e.Err) }
 
 // Unwrap returns what is wrong with the input.
 func (e *InvalidError) Unwrap() error { return e.Err }
@@ -117,7 +121,7 @@ func (e *InvalidError) InvalidParameter() {}
 type ConfigError struct{ Err error }
 
 func (e *ConfigError) Error() string {
-	return "invalid plugin manager config: " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+	return plaintext.Sprintf("invalid plugin manager config: %v", e.Err)
 }
 
 // Unwrap returns the joined problems.
@@ -134,7 +138,7 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("plugin %s is not supported: %s", e.Op, e.Reason)
+	return plaintext.Sprintf("plugin %s is not supported: %s", e.Op, e.Reason)
 }
 
 // NotImplemented marks the error's class.
@@ -149,7 +153,7 @@ type StorageError struct {
 }
 
 func (e *StorageError) Error() string {
-	return fmt.Sprintf("%s plugin %q: %v", e.Op, e.Name, e.Err)
+	return plaintext.Sprintf("%s plugin %q: %v", e.Op, e.Name, e.Err)
 }
 
 // Unwrap returns the error of the file system.
@@ -166,7 +170,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	return fmt.Sprintf("call %s: the plugin's answer is longer than %d MiB or has more than %d values", e.Method, maxAnswer>>20, maxAnswerItems)
+	return plaintext.Sprintf("call %s: the plugin's answer is longer than %d MiB or has more than %d values", e.Method, maxAnswer>>20, maxAnswerItems)
 }
 
 // System marks the error's class.
@@ -214,7 +218,7 @@ type BrokenError struct {
 }
 
 func (e *BrokenError) Error() string {
-	return fmt.Sprintf("plugin %s is broken: read its record: %v", e.ID, e.Err)
+	return plaintext.Sprintf("plugin %s is broken: read its record: %v", e.ID, e.Err)
 }
 
 // Unwrap returns what is wrong with the record.
@@ -257,7 +261,7 @@ const signalBase = 128
 
 func (e *StartError) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "start plugin %q: %s after %s: %v", e.Plugin, e.Phase, e.Elapsed.Round(time.Millisecond), e.Err)
+	text.WriteString(plaintext.Sprintf("start plugin %q: %s after %s: %v", e.Plugin, e.Phase, e.Elapsed.Round(time.Millisecond), e.Err))
 	if e.ExitCode >= 0 {
 		fmt.Fprintf(&text, " with code %d", e.ExitCode)
 	}
@@ -270,10 +274,23 @@ func (e *StartError) Error() string {
 	if e.Hint != "" {
 		text.WriteString(": " + e.Hint)
 	}
-	if len(e.Output) > 0 {
-		fmt.Fprintf(&text, "; last output:\n%s", strings.Join(e.Output, "\n"))
+	if len(e.Output) == 0 {
+		return plaintext.Quote(text.String())
 	}
-	return text.String()
+	lines := []string{plaintext.Quote(text.String()) + "; last output:"}
+	for _, line := range e.Output {
+		lines = append(lines, plaintext.Quote(beginning(line)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// beginning is as much of a line of output as an error shows.
+func beginning(line string) string {
+	const enough = 1 << 10
+	if len(line) <= enough {
+		return line
+	}
+	return strings.ToValidUTF8(line[:enough], "") + "..."
 }
 
 // Unwrap returns the cause.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/docker/docker/pkg/plugingetter"
 	"github.com/docker/docker/pkg/plugins"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // legacy finds plugins of the first generation, which docker's plugins
@@ -94,7 +96,7 @@ func legacyByCapability(capability string) ([]plugingetter.CompatPlugin, error) 
 // Class System.
 type LegacyError struct{ Err error }
 
-func (e *LegacyError) Error() string { return fmt.Sprintf("legacy plugin: %v", e.Err) }
+func (e *LegacyError) Error() string { return plaintext.Sprintf("legacy plugin: %v", e.Err) }
 
 // Unwrap returns what docker's plugins package said.
 func (e *LegacyError) Unwrap() error { return e.Err }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
 )
@@ -86,9 +87,9 @@ type LimitError struct {
 
 func (e *LimitError) Error() string {
 	if e.Limit == "ManifestBytes" && e.Max >= mostManifestBytes {
-		return e.Err.Error()
+		return plaintext.Sprintf("%v", e.Err)
 	}
-	return fmt.Sprintf("%v (raise ManagerConfig.Limits.%s to allow more)", e.Err, e.Limit)
+	return plaintext.Sprintf("%v (raise ManagerConfig.Limits.%s to allow more)", e.Err, e.Limit)
 }
 
 // Unwrap returns what exceeds the limit.

@@ -33,7 +33,8 @@ type LogOptions struct {
 // plugin further than what is kept in memory finds a line of the stream
 // "manager" that says how many it missed; the plugin never waits for a reader.
 // An error, of ctx or of the file system, comes last.
-func (pm *Manager) Logs(ctx context.Context, refOrID string, options LogOptions) (iter.Seq2[LogLine, error], error) {
+func (pm *Manager) Logs(ctx context.Context, refOrID string, options LogOptions) (_ iter.Seq2[LogLine, error], retErr error) {
+	defer plain(&retErr)
 	u, err := pm.unit(refOrID)
 	if err != nil {
 		return nil, err

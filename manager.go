@@ -6,11 +6,10 @@ import (
 	"io"
 	"sync"
 
-	"github.com/containerd/log"
-
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/logging"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -61,7 +60,8 @@ type Manager struct {
 //
 // Errors: [ConfigError], [RootInUseError], the error of CreateExecutor, and
 // those of the file system. Nothing is left running after an error.
-func NewManager(config ManagerConfig) (*Manager, error) {
+func NewManager(config ManagerConfig) (_ *Manager, retErr error) {
+	defer plain(&retErr)
 	files := durable.Default
 	return newManager(config, &files, openSockets)
 }
@@ -168,7 +168,8 @@ func (pm *Manager) close() error {
 
 // Get returns the plugin that a reference names, enabled or not. Errors:
 // [BrokenError] besides those of every reference.
-func (pm *Manager) Get(idOrName string) (*v2.Plugin, error) {
+func (pm *Manager) Get(idOrName string) (_ *v2.Plugin, retErr error) {
+	defer plain(&retErr)
 	u, err := pm.unit(idOrName)
 	if err != nil {
 		return nil, err
@@ -182,7 +183,8 @@ func (pm *Manager) Get(idOrName string) (*v2.Plugin, error) {
 // HandleExitEvent takes an executor's report that the process of plugin id
 // ended. It never blocks, and a report that comes twice, late or for a process
 // that still lives does no harm. Errors: [NotFoundError].
-func (pm *Manager) HandleExitEvent(id string) error {
+func (pm *Manager) HandleExitEvent(id string) (retErr error) {
+	defer plain(&retErr)
 	pm.mu.RLock()
 	u, ok := pm.units[id]
 	pm.mu.RUnlock()
@@ -216,7 +218,7 @@ func (pm *Manager) Shutdown() {
 	}
 	stopping.Wait()
 	if err := pm.close(); err != nil {
-		log.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
+		logging.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
 	}
 }
 
@@ -301,4 +303,4 @@ func (pm *Manager) acquireReadable(refOrID string) (u *unit, release func(), err
 	return u, release, err
 }
 
-func (pm *Manager) logger() *log.Entry { return log.G(pm.ctx) }
+func (pm *Manager) logger() logging.Entry { return logging.G(pm.ctx) }

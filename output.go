@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/log"
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 // output receives what one run writes: each line goes to the plugin's logbook
 // and to the daemon's log, and the last ones are kept.
 type output struct {
-	logger  *log.Entry
+	logger  logging.Entry
 	logbook *logbook
 
 	mu     sync.Mutex
@@ -41,11 +41,11 @@ func newOutput(u *unit) *output {
 }
 
 func (o *output) stdout() io.WriteCloser {
-	return &stream{output: o, name: "stdout", level: log.InfoLevel}
+	return &stream{output: o, name: "stdout", level: logging.InfoLevel}
 }
 
 func (o *output) stderr() io.WriteCloser {
-	return &stream{output: o, name: "stderr", level: log.ErrorLevel}
+	return &stream{output: o, name: "stderr", level: logging.ErrorLevel}
 }
 
 // last returns the last lines, waiting a little for those that are on their
@@ -88,7 +88,7 @@ func (o *output) closeOne() {
 type stream struct {
 	output *output
 	name   string
-	level  log.Level
+	level  logging.Level
 
 	mu      sync.Mutex
 	partial []byte

@@ -13,6 +13,7 @@ import (
 	dockererrdefs "github.com/docker/docker/errdefs"
 	"github.com/docker/docker/pkg/plugins"
 
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
@@ -41,7 +42,7 @@ type phaseError struct {
 	err   error
 }
 
-func (e *phaseError) Error() string { return e.err.Error() }
+func (e *phaseError) Error() string { return plaintext.Sprintf("%v", e.err) }
 func (e *phaseError) Unwrap() error { return e.err }
 
 // Start prepares the directories, mounts and spec, and starts the process.

@@ -8,6 +8,8 @@ import (
 
 	"github.com/docker/docker/pkg/progress"
 	"github.com/docker/docker/pkg/streamformatter"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // flushTimeout bounds how long a verb that is done waits for a client that
@@ -39,8 +41,10 @@ func progressOn(out io.Writer) *progressStream {
 	return s
 }
 
-// WriteProgress queues a message.
+// WriteProgress queues a message. A command line shows it as it is, so it is made
+// plain.
 func (s *progressStream) WriteProgress(p progress.Progress) error {
+	p.ID, p.Action, p.Message = plaintext.Quote(p.ID), plaintext.Quote(p.Action), plaintext.Quote(p.Message)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {

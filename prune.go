@@ -11,7 +11,8 @@ import (
 //
 // Errors: [FencedError], that of ctx, and class System for what could not be
 // deleted, for example because something is mounted there.
-func (pm *Manager) Prune(ctx context.Context) (Garbage, error) {
+func (pm *Manager) Prune(ctx context.Context) (_ Garbage, retErr error) {
+	defer plain(&retErr)
 	if err := pm.writable(); err != nil {
 		return Garbage{}, err
 	}

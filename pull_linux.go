@@ -29,7 +29,8 @@ import (
 // [ArchiveEntryError] and [ArchiveError] for layers, and class DataLoss for
 // those that are damaged; class System for the host. After any, nothing is left
 // but, when the plugin itself is not to blame, what a next Pull resumes.
-func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) error {
+func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, opts ...CreateOpt) (retErr error) {
+	defer plain(&retErr)
 	name, err := pullName(ref, name)
 	if err != nil {
 		return err

@@ -32,7 +32,8 @@ import (
 // [Manager.Privileges]; class InvalidParameter for a name that is not one of a
 // repository; and [MissingBlobError], before anything is sent, for a plugin
 // whose content is not here whole.
-func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header, authConfig *registry.AuthConfig, outStream io.Writer) error {
+func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header, authConfig *registry.AuthConfig, outStream io.Writer) (retErr error) {
+	defer plain(&retErr)
 	if err := pm.writable(); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
@@ -66,7 +67,7 @@ type unknownContentError struct {
 }
 
 func (e *unknownContentError) Error() string {
-	return fmt.Sprintf("plugin %s needs blobs that are not known: %v", e.ID, e.Err)
+	return plaintext.Sprintf("plugin %s needs blobs that are not known: %v", e.ID, e.Err)
 }
 
 func (e *unknownContentError) Unwrap() error { return e.Err }

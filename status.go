@@ -40,7 +40,8 @@ type Exit struct {
 
 // Status tells how a plugin is. It does not wait for verbs under way. Broken
 // plugins are found by id.
-func (pm *Manager) Status(refOrID string) (*Status, error) {
+func (pm *Manager) Status(refOrID string) (_ *Status, retErr error) {
+	defer plain(&retErr)
 	u, err := pm.unit(refOrID)
 	if err != nil {
 		return nil, err

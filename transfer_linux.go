@@ -150,7 +150,8 @@ func checkDiffID(config types.PluginConfig, i int, plain, compressed digest.Dige
 // Errors: of the registry, of class NotFound, Unauthorized, Forbidden,
 // Unavailable or System, naming host and reference; of class InvalidParameter
 // for what is not a plugin, [LimitError] and [v2.ErrInvalidConfig] among them.
-func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error) {
+func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (_ types.PluginPrivileges, retErr error) {
+	defer plain(&retErr)
 	if err := pm.writable(); err != nil {
 		return nil, err
 	}

@@ -7,11 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/authorization"
 
 	"github.com/dovetailhq/plugin/internal/lifecycle"
+	"github.com/dovetailhq/plugin/internal/logging"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -295,8 +295,8 @@ func (u *unit) wish(enabled bool) error {
 	return nil
 }
 
-func (u *unit) logger() *log.Entry {
-	return log.G(u.manager.ctx).WithField("plugin", u.plugin.GetID()).WithField("name", u.plugin.Name())
+func (u *unit) logger() logging.Entry {
+	return logging.G(u.manager.ctx).WithField("plugin", u.plugin.GetID()).WithField("name", u.plugin.Name())
 }
 
 func (u *unit) closeLogbook() {

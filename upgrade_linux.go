@@ -28,7 +28,8 @@ import (
 // Errors: [EnabledError], [BusyError], those of Pull, and
 // [v2.ErrLostSettings] for what was set and the new version does not allow.
 // After any, the old version is as it was, in memory and on disk.
-func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
+func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) (retErr error) {
+	defer plain(&retErr)
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
 	out := progressOn(outStream)

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/docker/docker/pkg/streamformatter"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // progressStream is the body of an answer that reports progress. Every write
@@ -69,7 +71,7 @@ func (s *progressStream) finish(status int, err error) error {
 		return err
 	case err != nil:
 		// A client that is gone cannot be told.
-		_, _ = s.writeLocked(streamformatter.FormatError(err))
+		_, _ = s.writeLocked(streamformatter.FormatError(plaintext.Error(err)))
 	}
 	return nil
 }

@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"runtime/debug"
 
-	"github.com/containerd/log"
 	"github.com/docker/docker/api"
 	"github.com/docker/docker/api/server/httpstatus"
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/versions"
+
+	"github.com/dovetailhq/plugin/internal/logging"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // answerError answers err with the status of its class. An answer that has
@@ -20,16 +22,17 @@ import (
 func answerError(w http.ResponseWriter, r *http.Request, version string, err error) {
 	status := httpstatus.FromError(err)
 	if status >= http.StatusInternalServerError {
-		log.G(r.Context()).WithError(err).WithFields(log.Fields{"method": r.Method, "path": r.URL.Path}).Error("request was not served")
+		logging.G(r.Context()).WithError(err).WithFields(logging.Fields{"method": r.Method, "path": r.URL.Path}).Error("request was not served")
 	}
 	if answerOf(w).begun {
 		panic(http.ErrAbortHandler)
 	}
+	message := plaintext.Lines(err.Error()) // which a command line shows as it is
 	if version != "" && versions.LessThan(version, api.MinSupportedAPIVersion) {
-		http.Error(w, err.Error(), status)
+		http.Error(w, message, status)
 		return
 	}
-	_ = httputils.WriteJSON(w, status, types.ErrorResponse{Message: err.Error()})
+	_ = httputils.WriteJSON(w, status, types.ErrorResponse{Message: message})
 }
 
 // recovering answers 500 for a handler that panicked and logs where, so that
@@ -46,7 +49,7 @@ func recovering(handler http.Handler) http.Handler {
 			if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(reason)
 			}
-			log.G(r.Context()).WithFields(log.Fields{
+			logging.G(r.Context()).WithFields(logging.Fields{
 				"method": r.Method, "path": r.URL.Path, "panic": fmt.Sprint(reason), "stack": string(debug.Stack()),
 			}).Error("handler panicked")
 			if a.begun {

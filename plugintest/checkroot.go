@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
@@ -47,7 +48,11 @@ type RootError struct {
 }
 
 func (e *RootError) Error() string {
-	return fmt.Sprintf("plugin root %s has %d problem(s):\n\t%s", e.Root, len(e.Problems), strings.Join(e.Problems, "\n\t"))
+	lines := []string{plaintext.Sprintf("plugin root %s has %d problem(s):", e.Root, len(e.Problems))}
+	for _, problem := range e.Problems {
+		lines = append(lines, plaintext.Quote(problem))
+	}
+	return strings.Join(lines, "\n    ")
 }
 
 // CheckRoot verifies every invariant of a manager's root directory, on disk

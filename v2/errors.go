@@ -1,8 +1,9 @@
 package v2
 
 import (
-	"fmt"
 	"strings"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // ErrInadequateCapability says that a plugin lacks the capability asked for.
@@ -13,7 +14,7 @@ type ErrInadequateCapability struct {
 
 // Error names the capability, in lower case as it was looked for.
 func (e ErrInadequateCapability) Error() string {
-	return fmt.Sprintf("plugin does not provide %q capability", strings.ToLower(e.capability))
+	return plaintext.Sprintf("plugin does not provide %q capability", strings.ToLower(e.capability))
 }
 
 // ErrDisabled says that a plugin is there but not enabled.
@@ -24,7 +25,7 @@ type ErrDisabled struct {
 
 // Error names the plugin.
 func (e ErrDisabled) Error() string {
-	return fmt.Sprintf("plugin %s found but disabled", e.Name)
+	return plaintext.Sprintf("plugin %s found but disabled", e.Name)
 }
 
 // Conflict is the error's class.
@@ -38,7 +39,7 @@ type ErrInUse struct {
 
 // Error names the plugin.
 func (e ErrInUse) Error() string {
-	return fmt.Sprintf("plugin %s is in use", e.Name)
+	return plaintext.Sprintf("plugin %s is in use", e.Name)
 }
 
 // Conflict is the error's class.
@@ -62,7 +63,7 @@ func (e ErrInvalidSetting) Error() string {
 	if len(e.Settable) > 0 {
 		settable = strings.Join(e.Settable, ", ")
 	}
-	return fmt.Sprintf("%q %s (settable in this plugin: %s)", e.Setting, e.Reason, settable)
+	return plaintext.Sprintf("%q %s (settable in this plugin: %s)", e.Setting, e.Reason, settable)
 }
 
 // InvalidParameter is the error's class.
@@ -82,9 +83,9 @@ type ErrInvalidSpec struct {
 // Error names the plugin and the reason.
 func (e ErrInvalidSpec) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("make spec of plugin %q: %s: %v", e.Name, e.Reason, e.Err)
+		return plaintext.Sprintf("make spec of plugin %q: %s: %v", e.Name, e.Reason, e.Err)
 	}
-	return fmt.Sprintf("make spec of plugin %q: %s", e.Name, e.Reason)
+	return plaintext.Sprintf("make spec of plugin %q: %s", e.Name, e.Reason)
 }
 
 // Unwrap returns the cause.
@@ -102,7 +103,7 @@ type ErrInvalidConfig struct {
 
 // Error tells the causes, in one line.
 func (e ErrInvalidConfig) Error() string {
-	return "invalid plugin config: " + strings.ReplaceAll(e.Err.Error(), "\n", "; ")
+	return plaintext.Sprintf("invalid plugin config: %v", e.Err)
 }
 
 // Unwrap returns the cause.
@@ -132,9 +133,9 @@ func (e ErrConfigProblem) Error() string {
 		value = value[:maxShownBytes] + "..."
 	}
 	if value == "" {
-		return e.Field + " " + e.Reason
+		return plaintext.Quote(e.Field + " " + e.Reason)
 	}
-	return fmt.Sprintf("%s %q %s", e.Field, value, e.Reason)
+	return plaintext.Sprintf("%s %q %s", e.Field, value, e.Reason)
 }
 
 // InvalidParameter is the error's class.
@@ -147,7 +148,7 @@ type ErrInvalidRecord struct {
 }
 
 // Error tells the cause.
-func (e ErrInvalidRecord) Error() string { return fmt.Sprintf("read plugin record: %v", e.Err) }
+func (e ErrInvalidRecord) Error() string { return plaintext.Sprintf("read plugin record: %v", e.Err) }
 
 // Unwrap returns the cause.
 func (e ErrInvalidRecord) Unwrap() error { return e.Err }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // MergeSettings carries settings over from one version of a plugin to another:
@@ -110,7 +112,7 @@ type ErrLostSettings struct {
 
 // Error names the settings and the way out.
 func (e ErrLostSettings) Error() string {
-	return fmt.Sprintf("the new version does not allow what was set for %s: set the default again first", strings.Join(e.Settings, ", "))
+	return plaintext.Sprintf("the new version does not allow what was set for %s: set the default again first", strings.Join(e.Settings, ", "))
 }
 
 // Conflict is the error's class.

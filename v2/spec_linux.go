@@ -12,6 +12,8 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // InitSpec makes the OCI spec that the plugin is to be started with, from its
@@ -198,6 +200,8 @@ func makeSocketDir(dir string, user types.PluginConfigUser) error {
 
 // systemError is an error of class System.
 type systemError struct{ error }
+
+func (e systemError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (e systemError) Unwrap() error { return e.error }
 func (systemError) System()         {}

@@ -90,6 +90,7 @@ func (v *validator) config(c types.PluginConfig) {
 		v.place("propagatedMount", c.PropagatedMount)
 	}
 	v.linux(c.Linux)
+	v.shown(c)
 }
 
 // networkTypes are the ones that docker's documentation and its list of

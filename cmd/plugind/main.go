@@ -23,11 +23,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 func main() {
 	if err := newCommand().ExecuteContext(untilSignal()); err != nil {
-		fmt.Fprintln(os.Stderr, "plugind:", err)
+		fmt.Fprintln(os.Stderr, "plugind:", plaintext.Error(err))
 		os.Exit(1)
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/containerd/log"
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/server/router"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // mounts uses volumes as containers would: a volume is mounted for a user,
@@ -33,11 +34,11 @@ func newMounts(volumes *service.VolumesService, journal *journal, path string) *
 func (m *mounts) takeOver(ctx context.Context) {
 	left, err := m.uses.left()
 	if err != nil {
-		log.L.WithError(err).Warn("which volumes are mounted is not known")
+		logging.L().WithError(err).Warn("which volumes are mounted is not known")
 	}
 	for _, u := range left {
 		if err := m.resume(ctx, u); err != nil {
-			log.L.WithError(err).WithFields(u.fields()).Warn("volume that is mounted is not taken over")
+			logging.L().WithError(err).WithFields(u.fields()).Warn("volume that is mounted is not taken over")
 		}
 	}
 }
@@ -121,7 +122,7 @@ func (m *mounts) unmount(ctx context.Context, u use) error {
 func (m *mounts) releaseAll() {
 	for _, u := range m.uses.all() {
 		if err := m.unmount(context.Background(), u); err != nil {
-			log.L.WithError(err).WithFields(u.fields()).Warn("volume stays mounted")
+			logging.L().WithError(err).WithFields(u.fields()).Warn("volume stays mounted")
 		}
 	}
 }
@@ -130,8 +131,8 @@ func (m *mounts) releaseAll() {
 // reason to undo it.
 func (m *mounts) noted(u use, err error) {
 	if err != nil {
-		log.L.WithError(err).WithFields(u.fields()).Warn("whether a volume is mounted was not written down")
+		logging.L().WithError(err).WithFields(u.fields()).Warn("whether a volume is mounted was not written down")
 	}
 }
 
-func (u use) fields() log.Fields { return log.Fields{"volume": u.Volume, "id": u.ID} }
+func (u use) fields() logging.Fields { return logging.Fields{"volume": u.Volume, "id": u.ID} }

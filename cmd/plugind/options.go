@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/containerd/log"
 	"github.com/spf13/cobra"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // options is what plugind is told on its command line.
@@ -95,7 +95,7 @@ func (o options) socket() (string, error) {
 }
 
 func (o options) setUpLog() error {
-	if err := log.SetLevel(o.logLevel); err != nil {
+	if err := logging.SetLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: give debug, info, warn, error or fatal", o.logLevel)
 	}
 	return nil

@@ -10,9 +10,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/containerd/log"
-
 	"github.com/dovetailhq/plugin/engineapi"
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // drainTimeout is how long requests may take to end when plugind ends. A pull
@@ -28,14 +27,14 @@ func (d *daemon) serve(ctx context.Context) error {
 
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(d.listener) }()
-	log.L.WithField("host", d.options.host).Info("plugind is listening")
+	logging.L().WithField("host", d.options.host).Info("plugind is listening")
 
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve %s: %w", d.options.host, err)
 	case <-ctx.Done():
 	}
-	log.L.Info("plugind is shutting down")
+	logging.L().Info("plugind is shutting down")
 	err := drain(server)
 	if serveErr := <-ended; !errors.Is(serveErr, http.ErrServerClosed) {
 		err = errors.Join(err, serveErr)
@@ -49,7 +48,7 @@ func drain(server *http.Server) error {
 	defer cancel()
 	err := server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		log.L.Warn("requests are cut off")
+		logging.L().Warn("requests are cut off")
 		return server.Close()
 	}
 	return err

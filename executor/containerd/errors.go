@@ -1,10 +1,14 @@
 package containerd
 
+import "github.com/dovetailhq/plugin/internal/plaintext"
+
 // The errors of this package carry their class as a marker method, which
 // docker's and containerd's errdefs both see. Errors of containerd keep the
 // class it gave them.
 
 type notFoundError struct{ error }
+
+func (e notFoundError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (notFoundError) NotFound() {}
 
@@ -12,17 +16,23 @@ func (e notFoundError) Unwrap() error { return e.error }
 
 type conflictError struct{ error }
 
+func (e conflictError) Error() string { return plaintext.Sprintf("%v", e.error) }
+
 func (conflictError) Conflict() {}
 
 func (e conflictError) Unwrap() error { return e.error }
 
 type unavailableError struct{ error }
 
+func (e unavailableError) Error() string { return plaintext.Sprintf("%v", e.error) }
+
 func (unavailableError) Unavailable() {}
 
 func (e unavailableError) Unwrap() error { return e.error }
 
 type systemError struct{ error }
+
+func (e systemError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (systemError) System() {}
 

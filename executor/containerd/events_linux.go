@@ -6,8 +6,9 @@ import (
 
 	apievents "github.com/containerd/containerd/api/events"
 	"github.com/containerd/containerd/v2/core/events"
-	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // follow is the goroutine that follows containerd's events. They tell of a
@@ -24,7 +25,7 @@ func (e *Executor) follow(ns string) {
 		if e.ctx.Err() != nil {
 			return
 		}
-		log.L.WithError(err).Debug("events of containerd end; following them again")
+		logging.L().WithError(err).Debug("events of containerd end; following them again")
 		if !e.reconnect(e.ctx, &backoff) {
 			return
 		}
@@ -64,7 +65,7 @@ func (e *Executor) lookAtAll() {
 func (e *Executor) handle(envelope *events.Envelope) {
 	event, err := typeurl.UnmarshalAny(envelope.Event)
 	if err != nil {
-		log.L.WithError(err).Warn("event of containerd can't be read")
+		logging.L().WithError(err).Warn("event of containerd can't be read")
 		return
 	}
 	switch event := event.(type) {

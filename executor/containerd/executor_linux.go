@@ -13,8 +13,9 @@ import (
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
-	"github.com/containerd/log"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // Executor runs plugins as tasks of a containerd. Make one with [New]. Its
@@ -209,6 +210,6 @@ func (e *Executor) allRunsLocked() []*run {
 // report tells the handler of the end of id.
 func (e *Executor) report(id string) {
 	if err := e.exits.HandleExitEvent(id); err != nil {
-		log.L.WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
+		logging.L().WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
-	"github.com/containerd/log"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 const (
@@ -91,7 +92,7 @@ func (r *run) watch() {
 	end.oomKilled = end.code == killedCode && !r.killed.Load() && r.wantedMemory()
 	// From here on the end is told even if the executor is closed meanwhile.
 	if err := r.e.clear(r.id); err != nil {
-		log.L.WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed")
+		logging.L().WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed")
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.e.ctx), handover)
 	defer cancel()

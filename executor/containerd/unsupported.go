@@ -10,9 +10,13 @@ import (
 
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 type notImplementedError struct{ error }
+
+func (e notImplementedError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (notImplementedError) NotImplemented() {}
 

@@ -1,6 +1,8 @@
 package runc
 
-import "fmt"
+import (
+	"github.com/dovetailhq/plugin/internal/plaintext"
+)
 
 // The errors of this package carry their class as a marker method, which
 // docker's and containerd's errdefs both see.
@@ -16,7 +18,7 @@ type RuntimeError struct {
 }
 
 // Error names the runtime and repeats what it said.
-func (e *RuntimeError) Error() string { return fmt.Sprintf("%s: %s", e.Runtime, e.Message) }
+func (e *RuntimeError) Error() string { return plaintext.Sprintf("%s: %s", e.Runtime, e.Message) }
 
 // System marks the class of the error.
 func (*RuntimeError) System() {}
@@ -30,7 +32,7 @@ type LockedError struct {
 
 // Error names the directory and says what to do.
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("runc executor's directory %s is used by another process: stop it, or use another directory", e.Directory)
+	return plaintext.Sprintf("runc executor's directory %s is used by another process: stop it, or use another directory", e.Directory)
 }
 
 // Conflict marks the class of the error.
@@ -38,11 +40,15 @@ func (*LockedError) Conflict() {}
 
 type notFoundError struct{ error }
 
+func (e notFoundError) Error() string { return plaintext.Sprintf("%v", e.error) }
+
 func (notFoundError) NotFound() {}
 
 func (e notFoundError) Unwrap() error { return e.error }
 
 type conflictError struct{ error }
+
+func (e conflictError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (conflictError) Conflict() {}
 
@@ -50,11 +56,15 @@ func (e conflictError) Unwrap() error { return e.error }
 
 type invalidParameterError struct{ error }
 
+func (e invalidParameterError) Error() string { return plaintext.Sprintf("%v", e.error) }
+
 func (invalidParameterError) InvalidParameter() {}
 
 func (e invalidParameterError) Unwrap() error { return e.error }
 
 type unavailableError struct{ error }
+
+func (e unavailableError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (unavailableError) Unavailable() {}
 

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/containerd/log"
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // Executor runs plugins with an OCI runtime. Make one with [New]. Its methods
@@ -245,6 +245,6 @@ func (e *Executor) report(id string) {
 		return
 	}
 	if err := e.exits.HandleExitEvent(id); err != nil {
-		log.L.WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
+		logging.L().WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"os"
 	"slices"
 
-	"github.com/containerd/log"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // Restore takes over the run of plugin id that an earlier executor over the
@@ -80,7 +81,7 @@ func (e *Executor) sweep() {
 	defer cancel()
 	ids, err := e.leftovers()
 	if err != nil {
-		log.L.WithError(err).Warn("what an earlier daemon left was not looked for")
+		logging.L().WithError(err).Warn("what an earlier daemon left was not looked for")
 	}
 	var group errgroup.Group
 	group.SetLimit(8)
@@ -103,7 +104,7 @@ func (e *Executor) sweepOne(ctx context.Context, id string) {
 		err = e.clear(ctx, id)
 	}
 	if err != nil {
-		log.L.WithError(err).WithField("plugin", id).Warn("what an earlier daemon left was not removed")
+		logging.L().WithError(err).WithField("plugin", id).Warn("what an earlier daemon left was not removed")
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/containerd/log"
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // handover is how long, after the end of a plugin, its runtime may take to
@@ -189,7 +189,7 @@ func (r *run) finish() ending {
 }
 
 func (r *run) warn(err error, message string) {
-	log.L.WithError(err).WithField("plugin", r.id).Warn(message)
+	logging.L().WithError(err).WithField("plugin", r.id).Warn(message)
 }
 
 // awaitRuntime waits until the runtime has seen the end of the run, has

@@ -5,8 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/log"
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // starts waits for pid files: a runtime writes its container's when that has
@@ -27,7 +28,7 @@ func newStarts() *starts {
 	s := &starts{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		log.L.WithError(err).Warn("starts of plugins can't be watched; looking for them instead: raise fs.inotify.max_user_instances")
+		logging.L().WithError(err).Warn("starts of plugins can't be watched; looking for them instead: raise fs.inotify.max_user_instances")
 		close(s.done)
 		return s
 	}

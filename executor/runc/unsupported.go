@@ -8,9 +8,13 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 type notImplementedError struct{ error }
+
+func (e notImplementedError) Error() string { return plaintext.Sprintf("%v", e.error) }
 
 func (notImplementedError) NotImplemented() {}
 

@@ -8,31 +8,41 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// mayLog is who may import the logger, outside tests. Everybody else returns
-// errors: who asked decides what is worth a line.
+// mayLog is the rooms that may log, outside tests. All others return errors:
+// the caller decides what is worth a line.
 var mayLog = []string{
-	".", "cmd/...", "executor/...", "examples/...", "test/...",
+	".", "cmd/...", "executor/...", "examples/...", "test/...", "internal/logging",
 	// A request ends here: what the daemon itself did wrong, and a panic, is
 	// for its log, and there is no caller left to return it to.
 	"engineapi",
+}
+
+// mayLogRaw is the rooms that may import another logger than internal/logging,
+// which makes plain what comes from outside.
+var mayLogRaw = []string{
+	"examples/...", "test/...", "internal/logging",
 	// It silences containerd's client, which would log what registries say.
 	"internal/remote",
 }
 
-// loggers are what logs.
-var loggers = []string{"github.com/containerd/log", "github.com/sirupsen/logrus", "log", "log/slog"}
+const ownLogger = module + "/internal/logging"
+
+// rawLoggers are what else logs.
+var rawLoggers = []string{"github.com/containerd/log", "github.com/sirupsen/logrus", "log", "log/slog"}
 
 func TestOnlyTheTopLogs(t *testing.T) { check(t, loggingRooms) }
 
-// loggingRooms finds rooms that log and may not.
+// loggingRooms finds rooms that log and may not, or not by that logger.
 func loggingRooms(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {
-		if s.isTest() || matches(mayLog, s.room()) {
+		if s.isTest() {
 			continue
 		}
 		for _, imported := range importsOf(s) {
-			if slices.Contains(loggers, imported) {
+			bad := imported == ownLogger && !matches(mayLog, s.room()) ||
+				slices.Contains(rawLoggers, imported) && !matches(mayLogRaw, s.room())
+			if bad {
 				problems = append(problems, fmt.Sprintf("%s: %s may not log by %s", s.path, s.room(), imported))
 			}
 		}
@@ -48,9 +58,13 @@ func TestLoggingRoomsFinds(t *testing.T) {
 		uses string
 		want []string
 	}{
-		{"root", "a.go", "github.com/containerd/log", nil},
-		{"executor", "executor/runc/a.go", "github.com/containerd/log", nil},
-		{"edge", "engineapi/a.go", "github.com/containerd/log", nil},
+		{"root", "a.go", ownLogger, nil},
+		{"executor", "executor/runc/a.go", ownLogger, nil},
+		{"edge", "engineapi/a.go", ownLogger, nil},
+		{"root, raw", "a.go", "github.com/containerd/log", []string{"a.go: . may not log by github.com/containerd/log"}},
+		{"executor, raw", "executor/runc/a.go", "log/slog", []string{"executor/runc/a.go: executor/runc may not log by log/slog"}},
+		{"example", "examples/a/a.go", "log", nil},
+		{"room by our own", "internal/layout/a.go", ownLogger, []string{"internal/layout/a.go: internal/layout may not log by " + ownLogger}},
 		{"room", "internal/layout/a.go", "github.com/containerd/log", []string{"internal/layout/a.go: internal/layout may not log by github.com/containerd/log"}},
 		{"handle", "v2/a.go", "log/slog", []string{"v2/a.go: v2 may not log by log/slog"}},
 		{"a test of a room", "internal/layout/a_test.go", "log", nil},

@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Store is a content store. All methods may be called concurrently.
@@ -106,7 +107,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("blob %s has %d bytes, the limit is %d", e.Digest, e.Size, e.Limit)
+	return plaintext.Sprintf("blob %s has %d bytes, the limit is %d", e.Digest, e.Size, e.Limit)
 }
 
 // InvalidParameter marks the error's class.
@@ -117,7 +118,7 @@ func (e *TooLargeError) InvalidParameter() {}
 type CorruptError struct{ Digest digest.Digest }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("blob %s does not have the bytes that its digest says", e.Digest)
+	return plaintext.Sprintf("blob %s does not have the bytes that its digest says", e.Digest)
 }
 
 // DataLoss marks the error's class.

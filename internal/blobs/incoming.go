@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Incoming is a blob of known digest on its way in. It can be read while it
@@ -197,9 +199,9 @@ type WrongContentError struct {
 
 func (e *WrongContentError) Error() string {
 	if e.Got.Size != e.Want.Size {
-		return fmt.Sprintf("blob %s: got %d bytes, want %d", e.Want.Digest, e.Got.Size, e.Want.Size)
+		return plaintext.Sprintf("blob %s: got %d bytes, want %d", e.Want.Digest, e.Got.Size, e.Want.Size)
 	}
-	return fmt.Sprintf("blob %s: got content of digest %s", e.Want.Digest, e.Got.Digest)
+	return plaintext.Sprintf("blob %s: got content of digest %s", e.Want.Digest, e.Got.Digest)
 }
 
 // DataLoss marks the error's class.

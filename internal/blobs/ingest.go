@@ -8,6 +8,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Ingest is content on its way in, of which the digest is known at its end.
@@ -71,7 +73,7 @@ func (i *Ingest) Abort() {
 // full. Class System.
 type WriteError struct{ Err error }
 
-func (e *WriteError) Error() string { return "write blob: " + e.Err.Error() }
+func (e *WriteError) Error() string { return plaintext.Sprintf("write blob: %v", e.Err) }
 
 // Unwrap returns the error of the file system.
 func (e *WriteError) Unwrap() error { return e.Err }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Unfinished is content that began to come in and was not committed: by an
@@ -85,7 +87,7 @@ func (s *Store) Abort(ref string) error {
 // Conflict.
 type InUseError struct{ Ref string }
 
-func (e *InUseError) Error() string { return fmt.Sprintf("ingest %q is in use", e.Ref) }
+func (e *InUseError) Error() string { return plaintext.Sprintf("ingest %q is in use", e.Ref) }
 
 // Conflict marks the error's class.
 func (e *InUseError) Conflict() {}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // DiscardCorrupt deletes a blob, pinned or not, if its bytes are not what its
@@ -89,7 +91,7 @@ type DescriptorError struct {
 }
 
 func (e *DescriptorError) Error() string {
-	return fmt.Sprintf("blob %s is described with %d bytes, its content has %d", e.Described.Digest, e.Described.Size, e.Size)
+	return plaintext.Sprintf("blob %s is described with %d bytes, its content has %d", e.Described.Digest, e.Described.Size, e.Size)
 }
 
 // InvalidParameter marks the error's class.

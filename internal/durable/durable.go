@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/trees"
 )
 
@@ -305,9 +306,9 @@ type MountedError struct {
 func (e *MountedError) Error() string {
 	const enough = 3
 	if more := len(e.Mounts) - enough; more > 0 {
-		return fmt.Sprintf("%s is not deleted: %.300q and %d more are mounted below it", e.Path, e.Mounts[:enough], more)
+		return plaintext.Sprintf("%s is not deleted: %.300q and %d more are mounted below it", e.Path, e.Mounts[:enough], more)
 	}
-	return fmt.Sprintf("%s is not deleted: %.300q is mounted below it", e.Path, e.Mounts)
+	return plaintext.Sprintf("%s is not deleted: %.300q is mounted below it", e.Path, e.Mounts)
 }
 
 // Conflict marks the error's class.

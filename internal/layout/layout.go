@@ -19,12 +19,12 @@ package layout
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -190,7 +190,7 @@ type LeftoverError struct {
 }
 
 func (e *LeftoverError) Error() string {
-	return fmt.Sprintf("leave %s to be deleted at the next start: %v", e.Path, e.Err)
+	return plaintext.Sprintf("leave %s to be deleted at the next start: %v", e.Path, e.Err)
 }
 
 // Unwrap returns what kept the rest from being deleted.

@@ -2,16 +2,17 @@ package layout
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // LockedError refuses a root that another process manages. Class Conflict.
 type LockedError struct{ Root string }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("plugin root %s is managed by another process: stop it, or use another root", e.Root)
+	return plaintext.Sprintf("plugin root %s is managed by another process: stop it, or use another root", e.Root)
 }
 
 // Conflict marks the error's class.
@@ -22,7 +23,7 @@ func (e *LockedError) Conflict() {}
 type FencedError struct{ Root string }
 
 func (e *FencedError) Error() string {
-	return fmt.Sprintf("plugin root %s is no longer managed by this manager: it was shut down or a newer one took over", e.Root)
+	return plaintext.Sprintf("plugin root %s is no longer managed by this manager: it was shut down or a newer one took over", e.Root)
 }
 
 // Unavailable marks the error's class.

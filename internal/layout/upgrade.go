@@ -2,10 +2,11 @@ package layout
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // An upgrade replaces the rootfs and the record of an installed plugin and
@@ -132,7 +133,7 @@ func exists(path string) bool {
 type InterruptedError struct{ Err error }
 
 func (e *InterruptedError) Error() string {
-	return fmt.Sprintf("the upgrade is interrupted and will be completed at the next start: %v", e.Err)
+	return plaintext.Sprintf("the upgrade is interrupted and will be completed at the next start: %v", e.Err)
 }
 
 // Unwrap returns what kept the upgrade from being completed, and undone.

@@ -8,7 +8,7 @@
 //	Disabled -remove-> Removing -done-> Removed  Removing -fail-> Disabled
 package lifecycle
 
-import "fmt"
+import "github.com/dovetailhq/plugin/internal/plaintext"
 
 // State is what is really the case with a plugin. It is never persisted. The
 // zero value is Disabled, where every plugin begins.
@@ -82,7 +82,7 @@ type ImpossibleError struct {
 }
 
 func (e *ImpossibleError) Error() string {
-	return fmt.Sprintf("cannot %s while it is %s", e.Event, e.From)
+	return plaintext.Sprintf("cannot %s while it is %s", e.Event, e.From)
 }
 
 // Conflict marks the error's class.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Of returns what config asks for, in docker's order and words.
@@ -112,7 +114,7 @@ func (e *MismatchError) Error() string {
 	if len(e.Dropped) > 0 {
 		parts = append(parts, "gone from this version: "+describe(e.Dropped))
 	}
-	return "incorrect privilege: " + strings.Join(parts, "; ")
+	return plaintext.Quote("incorrect privilege: " + strings.Join(parts, "; "))
 }
 
 // InvalidParameter marks the error's class.

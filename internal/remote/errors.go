@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"regexp"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Failure is what all refusals of registries have in common.
@@ -23,7 +23,7 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string {
-	return fmt.Sprintf("%s %s: %s: %s", f.Op, f.Reference, f.Host, withoutQueries(f.Err.Error()))
+	return plaintext.Sprintf("%s %s: %s: %s", f.Op, f.Reference, f.Host, withoutQueries(f.Err.Error()))
 }
 
 func (f *Failure) Unwrap() error { return f.Err }
@@ -84,7 +84,7 @@ type StalledError struct {
 }
 
 func (e *StalledError) Error() string {
-	return fmt.Sprintf("%s %s for %s", e.Host, e.What, e.Timeout)
+	return plaintext.Sprintf("%s %s for %s", e.Host, e.What, e.Timeout)
 }
 
 // Unavailable marks the error's class.
@@ -99,7 +99,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s is larger than %d bytes", e.What, e.Max)
+	return plaintext.Sprintf("%s is larger than %d bytes", e.What, e.Max)
 }
 
 // InvalidParameter marks the error's class.
@@ -113,7 +113,7 @@ type ProtocolError struct {
 }
 
 func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("answer of %s is refused: %s", e.Host, e.Why)
+	return plaintext.Sprintf("answer of %s is refused: %s", e.Host, e.Why)
 }
 
 // System marks the error's class.
@@ -127,9 +127,9 @@ type MissingError struct {
 
 func (e *MissingError) Error() string {
 	if e.Digest == "" {
-		return e.What + " is not kept here"
+		return plaintext.Quote(e.What + " is not kept here")
 	}
-	return fmt.Sprintf("%s %s is not kept here", e.What, e.Digest)
+	return plaintext.Sprintf("%s %s is not kept here", e.What, e.Digest)
 }
 
 // NotFound marks the error's class.
@@ -140,7 +140,7 @@ type StoreError struct {
 	Err error
 }
 
-func (e *StoreError) Error() string { return "store content: " + e.Err.Error() }
+func (e *StoreError) Error() string { return plaintext.Sprintf("store content: %v", e.Err) }
 
 func (e *StoreError) Unwrap() error { return e.Err }
 
@@ -221,7 +221,9 @@ type operationError struct {
 	err       error
 }
 
-func (e *operationError) Error() string { return fmt.Sprintf("%s %s: %v", e.op, e.reference, e.err) }
+func (e *operationError) Error() string {
+	return plaintext.Sprintf("%s %s: %v", e.op, e.reference, e.err)
+}
 
 func (e *operationError) Unwrap() error { return e.err }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // MediaTypeConfig is what the config of a plugin is known by.
@@ -38,7 +40,7 @@ func (e *UnsupportedError) Error() string {
 	if e.Why != "" {
 		text += ": " + e.Why
 	}
-	return text
+	return plaintext.Quote(text)
 }
 
 // InvalidParameter marks the error's class.

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // maxHops bounds the redirects of one request, as the clients of other
@@ -127,7 +129,7 @@ type connectionError struct {
 	err  error
 }
 
-func (e *connectionError) Error() string { return fmt.Sprintf("%s: %v", e.host, e.err) }
+func (e *connectionError) Error() string { return plaintext.Sprintf("%s: %v", e.host, e.err) }
 
 func (e *connectionError) Unwrap() error { return e.err }
 

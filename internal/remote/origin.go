@@ -1,10 +1,11 @@
 package remote
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // origin is the scheme, host and port of an address, as RFC 6454, section 4,
@@ -29,7 +30,7 @@ type RedirectError struct {
 }
 
 func (e *RedirectError) Error() string {
-	return fmt.Sprintf("%s sends the request to %s, which is refused: %s", e.From, e.To, e.Why)
+	return plaintext.Sprintf("%s sends the request to %s, which is refused: %s", e.From, e.To, e.Why)
 }
 
 // System marks the error's class.

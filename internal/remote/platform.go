@@ -1,12 +1,13 @@
 package remote
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // attestation marks manifests in an index that tell about others, after the
@@ -24,9 +25,9 @@ type PlatformError struct {
 
 func (e *PlatformError) Error() string {
 	if len(e.Available) == 0 {
-		return fmt.Sprintf("no variant for platform %s: the index is empty", e.Want)
+		return plaintext.Sprintf("no variant for platform %s: the index is empty", e.Want)
 	}
-	return fmt.Sprintf("no variant for platform %s: there are %s", e.Want, strings.Join(e.Available, ", "))
+	return plaintext.Sprintf("no variant for platform %s: there are %s", e.Want, strings.Join(e.Available, ", "))
 }
 
 // NotFound marks the error's class.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // maxMessageBytes is what is shown of a registry's reasons.
@@ -34,7 +36,7 @@ func (e *statusError) Error() string {
 	if e.status == http.StatusTooManyRequests {
 		text += fmt.Sprintf(" (to be retried after %s)", e.wait)
 	}
-	return text
+	return plaintext.Quote(text)
 }
 
 // isOverload reports whether the registry failed, and not the request.

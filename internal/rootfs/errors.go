@@ -2,7 +2,8 @@ package rootfs
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // EntryError refuses an archive because of one of its entries.
@@ -12,7 +13,7 @@ type EntryError struct {
 }
 
 func (e *EntryError) Error() string {
-	return fmt.Sprintf("archive entry %q: %s", e.Entry, e.Reason)
+	return plaintext.Sprintf("archive entry %q: %s", e.Entry, e.Reason)
 }
 
 // InvalidParameter marks the error's class.
@@ -27,9 +28,9 @@ type LimitError struct {
 
 func (e *LimitError) Error() string {
 	if e.Entry == "" {
-		return fmt.Sprintf("archive exceeds the limit %s of %d", e.Limit, e.Max)
+		return plaintext.Sprintf("archive exceeds the limit %s of %d", e.Limit, e.Max)
 	}
-	return fmt.Sprintf("archive exceeds the limit %s of %d at entry %q", e.Limit, e.Max, e.Entry)
+	return plaintext.Sprintf("archive exceeds the limit %s of %d at entry %q", e.Limit, e.Max, e.Entry)
 }
 
 // InvalidParameter marks the error's class.
@@ -40,7 +41,7 @@ type FormatError struct {
 	Err error
 }
 
-func (e *FormatError) Error() string { return fmt.Sprintf("archive is malformed: %v", e.Err) }
+func (e *FormatError) Error() string { return plaintext.Sprintf("archive is malformed: %v", e.Err) }
 
 func (e *FormatError) Unwrap() error { return e.Err }
 
@@ -53,7 +54,7 @@ type ContextError struct {
 	Reason string
 }
 
-func (e *ContextError) Error() string { return "build context: " + e.Reason }
+func (e *ContextError) Error() string { return plaintext.Quote("build context: " + e.Reason) }
 
 // InvalidParameter marks the error's class.
 func (*ContextError) InvalidParameter() {}
@@ -66,7 +67,7 @@ type SystemError struct {
 	Err   error
 }
 
-func (e *SystemError) Error() string { return fmt.Sprintf("%s %q: %v", e.Op, e.Entry, e.Err) }
+func (e *SystemError) Error() string { return plaintext.Sprintf("%s %q: %v", e.Op, e.Entry, e.Err) }
 
 func (e *SystemError) Unwrap() error { return e.Err }
 

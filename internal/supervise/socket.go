@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Sockets waits for unix sockets to accept connections. One serves all
@@ -219,7 +221,7 @@ func (e *NoSocketError) Error() string {
 	if len(e.Found) > 0 {
 		text += fmt.Sprintf(", found %q", e.Found)
 	}
-	return text + ": " + e.Err.Error()
+	return plaintext.Sprintf("%s: %v", text, e.Err)
 }
 
 // Unwrap returns why the wait ended.

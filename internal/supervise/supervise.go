@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/dovetailhq/plugin/internal/lifecycle"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -368,7 +369,7 @@ type StuckError struct{ Err error }
 
 func (e *StuckError) Error() string {
 	if e.Err != nil {
-		return "the process can't be stopped: " + e.Err.Error()
+		return plaintext.Sprintf("the process can't be stopped: %v", e.Err)
 	}
 	return "the process did not end within " + killTimeout.String() + " of SIGKILL"
 }

@@ -1,0 +1,18 @@
+package blobs
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&InUseError{},
+		&WriteError{},
+		&WrongContentError{},
+		&TooLargeError{},
+		&CorruptError{},
+		&DescriptorError{},
+	)
+}

@@ -1,0 +1,13 @@
+package durable
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&MountedError{},
+	)
+}

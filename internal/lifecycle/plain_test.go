@@ -1,0 +1,13 @@
+package lifecycle
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&ImpossibleError{},
+	)
+}

@@ -1,0 +1,24 @@
+package remote
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&Failure{},
+		&StalledError{},
+		&TooLargeError{},
+		&MissingError{},
+		&StoreError{},
+		&statusError{status: 429},
+		&operationError{},
+		&PlatformError{},
+		&UnsupportedError{},
+		&ProtocolError{},
+		&connectionError{},
+		&RedirectError{},
+	)
+}

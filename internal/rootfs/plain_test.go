@@ -1,0 +1,19 @@
+//go:build linux
+
+package rootfs
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&EntryError{},
+		&LimitError{},
+		&FormatError{},
+		&ContextError{},
+		&SystemError{},
+	)
+}

@@ -1,0 +1,33 @@
+//go:build linux
+
+package plugin
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&LegacyError{},
+		&LimitError{},
+		&LimitError{Limit: "ManifestBytes", Max: mostManifestBytes},
+		&NotFoundError{},
+		&AmbiguousError{},
+		&DisabledError{},
+		&EnabledError{},
+		&InUseError{},
+		&ExistsError{},
+		&BusyError{},
+		&InvalidError{},
+		&ConfigError{},
+		&UnsupportedError{},
+		&StorageError{},
+		&AnswerError{},
+		&BrokenError{},
+		&unknownContentError{},
+		&phaseError{},
+	)
+	plaintexttest.CheckLines(t, 3, &StartError{ExitCode: 137, OOMKilled: true})
+}
