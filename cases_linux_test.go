@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -79,6 +80,58 @@ func TestMountsAtThePropagatedMount(t *testing.T) {
 			assert.Check(t, is.DeepEqual(mountsBelow(t, data), before), "removal unmounted the host's")
 			assert.Check(t, is.Len(mountsBelow(t, w.config.Root), 0))
 			w.check("after a removal")
+		})
+	}
+}
+
+// TestRootsBehindLinks reaches both directories of a manager through links, and
+// the sockets by paths that are too long.
+func TestRootsBehindLinks(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		at   func(t *testing.T, dir string) string
+	}{
+		{"a link", func(t *testing.T, dir string) string {
+			link := filepath.Join(t.TempDir(), "link")
+			assert.NilError(t, os.Symlink(dir, link))
+			return link
+		}},
+		{"below a link", func(t *testing.T, dir string) string {
+			link := filepath.Join(t.TempDir(), "link")
+			assert.NilError(t, os.Symlink(dir, link))
+			return filepath.Join(link, "new/"+strings.Repeat("long", 25))
+		}},
+		{"a link to a link, and dots", func(t *testing.T, dir string) string {
+			links := t.TempDir()
+			assert.NilError(t, os.Symlink(dir, filepath.Join(links, "one")))
+			assert.NilError(t, os.Symlink("one", filepath.Join(links, "two")))
+			return links + "/./two/../" + filepath.Base(dir)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newRuncWorld(t)
+			real := t.TempDir()
+			w.config.Root = tc.at(t, filepath.Join(real))
+			w.config.ExecRoot = tc.at(t, w.config.ExecRoot)
+			w.start()
+			id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, "tell=/volumes/made", listenStep, "wait=")
+			for range 2 {
+				w.enable(id)
+				assert.NilError(t, w.Disable(id, nil))
+			}
+			usage, err := w.DiskUsage(t.Context())
+			assert.NilError(t, err)
+			assert.Check(t, usage.Plugins[0].Data > 0)
+			w.enable(id)
+			w.restart()
+			assert.Check(t, is.Equal(w.status(id).State, "running"))
+			assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
+			garbage, err := w.Prune(t.Context())
+			assert.NilError(t, err)
+			assert.Check(t, is.Equal(garbage.Leftovers.Count, 0))
+			w.Shutdown()
+			assert.Check(t, is.Len(mountsBelow(t, real), 0))
+			w.check("behind links")
 		})
 	}
 }

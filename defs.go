@@ -98,7 +98,10 @@ type ManagerConfig struct {
 	// LogPluginEvent is told of every verb that changed a plugin; may be nil.
 	LogPluginEvent eventLogger
 	// Root is the directory of persistent data, and ExecRoot the one of
-	// sockets, whose content may vanish at reboot. Both are made if absent.
+	// sockets, whose content may vanish at reboot. Both are made if absent, and
+	// links on the way to them are resolved once. Sockets whose path is longer
+	// than the 107 bytes of unix(7) are reached through a descriptor of
+	// ExecRoot: their addresses are valid in this process, until Shutdown.
 	Root     string
 	ExecRoot string
 	// CreateExecutor makes the executor.

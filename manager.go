@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 	"sync"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
@@ -11,6 +12,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/logging"
 	"github.com/dovetailhq/plugin/internal/remote"
+	"github.com/dovetailhq/plugin/internal/socketpath"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -37,6 +39,7 @@ type Manager struct {
 	blobs    *blobs.Store
 	remote   *remote.Client
 	sockets  sockets
+	execRoot *socketpath.Directory
 
 	// ctx ends with the manager; background is what has to end before it.
 	ctx        context.Context
@@ -123,7 +126,7 @@ func (pm *Manager) open() (err error) {
 	if pm.root, err = layout.Open(pm.config.Root, pm.files); err != nil {
 		return err
 	}
-	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
+	if err := pm.openExecRoot(); err != nil {
 		return err
 	}
 	if pm.blobs, err = blobs.Open(pm.root.Storage(), pm.files); err != nil {
@@ -143,6 +146,24 @@ func (pm *Manager) remoteOptions() remote.Options {
 	}
 }
 
+// openExecRoot makes the directory of sockets. Like Root it is taken for what
+// it is now if there are links on the way, and a plugin's mounts need a path
+// that is absolute.
+func (pm *Manager) openExecRoot() error {
+	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
+		return err
+	}
+	absolute, err := filepath.Abs(pm.config.ExecRoot)
+	if err != nil {
+		return err
+	}
+	if pm.config.ExecRoot, err = filepath.EvalSymlinks(absolute); err != nil {
+		return err
+	}
+	pm.execRoot = socketpath.New(pm.config.ExecRoot)
+	return nil
+}
+
 // close releases what open and CreateExecutor acquired.
 func (pm *Manager) close() error {
 	pm.cancel()
@@ -159,6 +180,9 @@ func (pm *Manager) close() error {
 	}
 	if pm.sockets != nil {
 		problems = append(problems, pm.sockets.Close())
+	}
+	if pm.execRoot != nil {
+		problems = append(problems, pm.execRoot.Close())
 	}
 	if pm.root != nil {
 		problems = append(problems, pm.root.Close())

@@ -5,6 +5,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -408,12 +409,32 @@ func TestNegativeTimeoutIsRefused(t *testing.T) {
 	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
 }
 
-func TestLongExecRootIsExplained(t *testing.T) {
+// TestLongExecRoot has sockets whose paths are longer than a sockaddr_un takes:
+// whatever a caller uses to reach the plugin does.
+func TestLongExecRoot(t *testing.T) {
 	w := newWorld(t)
 	w.config.ExecRoot = filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	w.start()
-	id := w.create("p")
-	err := w.Enable(id, nil)
-	assert.Check(t, is.ErrorContains(err, "107"))
+	id := w.create("p", "docker.volumedriver/1.0")
+	for range 2 {
+		w.enable(id)
+		p, err := w.config.Store.Get("p:latest", "VolumeDriver", plugingetter.Lookup)
+		assert.NilError(t, err)
+		addr := p.(plugingetter.PluginAddr).Addr()
+		connection, err := net.Dial(addr.Network(), addr.String())
+		assert.NilError(t, err)
+		assert.NilError(t, connection.Close())
+		var answer struct{ Implements []string }
+		assert.NilError(t, p.Client().Call("Plugin.Activate", nil, &answer))
+		assert.DeepEqual(t, answer.Implements, []string{"VolumeDriver"})
+		assert.NilError(t, w.Disable(id, nil))
+	}
+	w.check("with a long ExecRoot")
+
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Interface.Socket = strings.Repeat("s", 100)
+	assert.NilError(t, w.createConfig("longer", config))
+	err := w.Enable("longer", nil)
+	assert.Check(t, is.ErrorContains(err, "the system allows 107: shorten the directory or the socket's name"))
 	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
 }

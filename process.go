@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"syscall"
@@ -26,9 +25,6 @@ type process struct {
 }
 
 var _ supervise.Process = (*process)(nil)
-
-// maxSocketPath is the longest path that fits a sockaddr_un.
-const maxSocketPath = 107
 
 func (p *process) id() string { return p.unit.plugin.GetID() }
 
@@ -87,9 +83,9 @@ func (p *process) Start() error {
 // listens are retried by the client.
 func (p *process) connect() error {
 	plugin := p.unit.plugin
-	path := filepath.Join(p.execDir(), plugin.GetSocket())
-	if len(path) > maxSocketPath {
-		return &InvalidError{What: "socket path", Err: fmt.Errorf("%s has %d bytes, the system allows %d: use a shorter ExecRoot", path, len(path), maxSocketPath)}
+	path, err := p.unit.manager.execRoot.Path(filepath.Join(p.id(), plugin.GetSocket()))
+	if err != nil {
+		return &InvalidError{What: "socket path", Err: err}
 	}
 	plugin.SetAddr(&net.UnixAddr{Net: "unix", Name: path})
 	if plugin.Protocol() != plugins.ProtocolSchemeHTTPV1 {

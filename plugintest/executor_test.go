@@ -151,7 +151,7 @@ func TestCreateRefuses(t *testing.T) {
 	}{
 		{"what it is told to", plugintest.Behaviour{CreateError: cause}, specIn(deep), "no memory", func(err error) bool { return errors.Is(err, cause) }},
 		{"a spec without the sockets' mount", plugintest.Behaviour{}, specs.Spec{}, "mounts nothing at /run/docker/plugins", errdefs.IsInvalidArgument},
-		{"a socket path that is too long", plugintest.Behaviour{}, specIn(deep), "a unix socket's may have 107", errdefs.IsInvalidArgument},
+		{"a socket's name that is too long", plugintest.Behaviour{Socket: strings.Repeat("s", 100)}, specIn(deep), "the system allows 107", errdefs.IsInvalidArgument},
 		{"a directory that is not there", plugintest.Behaviour{}, specIn("/nowhere"), "no such file", func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
 	}
 	for _, test := range tests {

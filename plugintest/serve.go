@@ -12,15 +12,14 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 const (
 	// socketDirectory is where every managed plugin makes its socket.
 	socketDirectory = "/run/docker/plugins"
 	defaultSocket   = "plugin.sock"
-	// socketPathLimit is the size of sun_path in Linux's sockaddr_un, less
-	// the NUL that ends it.
-	socketPathLimit = 107
 
 	contentType = "application/vnd.docker.plugins.v1.2+json"
 )
@@ -82,30 +81,47 @@ func (r *Run) await(event <-chan struct{}) (ended bool) {
 
 // server is a plugin that answers calls.
 type server struct {
-	listener *net.UnixListener
-	http     *http.Server
-	served   chan struct{}
+	directory *socketpath.Directory
+	listener  *net.UnixListener
+	http      *http.Server
+	served    chan struct{}
 }
 
 func (r *Run) listen() (*server, error) {
-	path, err := r.socketPath()
+	directory, name, err := r.socket()
 	if err != nil {
 		return nil, err
+	}
+	s := &server{
+		directory: socketpath.New(directory),
+		http:      &http.Server{Handler: r.handler()},
+		served:    make(chan struct{}),
+	}
+	if s.listener, err = listenBelow(s.directory, name); err != nil {
+		return nil, errors.Join(err, s.directory.Close())
+	}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(s.listener)
+	}()
+	return s, nil
+}
+
+func listenBelow(directory *socketpath.Directory, name string) (*net.UnixListener, error) {
+	path, err := directory.Path(name)
+	if err != nil {
+		return nil, invalidParameterError{fmt.Errorf("listen: %w", err)}
+	}
+	if filepath.Base(name) != name {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, err
+		}
 	}
 	// Like most plugins: a socket that an earlier run left is in the way.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	s := &server{listener: listener, http: &http.Server{Handler: r.handler()}, served: make(chan struct{})}
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(listener)
-	}()
-	return s, nil
+	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }
 
 // serve answers calls until the run ends. One that ends in peace takes its
@@ -119,23 +135,21 @@ func (s *server) serve(r *Run) int {
 	}
 	s.http.Close()
 	<-s.served
+	_ = s.directory.Close() // it was open for reading
 	return 0
 }
 
-func (r *Run) socketPath() (string, error) {
-	name := r.behaviour.Socket
+// socket returns where the plugin is to listen.
+func (r *Run) socket() (directory, name string, err error) {
+	name = r.behaviour.Socket
 	if name == "" {
 		name = defaultSocket
 	}
 	directory, ok := mountSource(r.Spec, socketDirectory)
 	if !ok {
-		return "", invalidParameterError{fmt.Errorf("find the socket's directory: the spec mounts nothing at %s", socketDirectory)}
+		return "", "", invalidParameterError{fmt.Errorf("find the socket's directory: the spec mounts nothing at %s", socketDirectory)}
 	}
-	path := filepath.Join(directory, name)
-	if len(path) > socketPathLimit {
-		return "", invalidParameterError{fmt.Errorf("listen on %s: the path has %d bytes, a unix socket's may have %d", path, len(path), socketPathLimit)}
-	}
-	return path, nil
+	return directory, name, nil
 }
 
 func mountSource(spec specs.Spec, destination string) (source string, ok bool) {

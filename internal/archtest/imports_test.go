@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"cmd/...":                          {".", "engineapi", "executor/..."},
 	"executor/...":                     {},
 	"examples/...":                     {".", "engineapi", "executor/..."},
-	"plugintest":                       {".", "v2", "plugintest/..."},
+	"plugintest":                       {".", "v2", "plugintest/...", "internal/socketpath"},
 	"plugintest/...":                   {".", "v2", "plugintest/..."},
 	"test/...":                         {},
 	"test/crash/drive":                 {"plugintest", "plugintest/...", "test/crash/..."},
@@ -41,7 +41,8 @@ var mayImport = map[string][]string{
 	"internal/privilege":               {},
 	"internal/remote":                  {"internal/blobs"},
 	"internal/rootfs":                  {"internal/trees"},
-	"internal/supervise":               {"internal/lifecycle"},
+	"internal/socketpath":              {},
+	"internal/supervise":               {"internal/lifecycle", "internal/socketpath"},
 	"internal/trees":                   {},
 }
 

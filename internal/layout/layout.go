@@ -50,10 +50,11 @@ type Root struct {
 	sweeping chan struct{} // holds one while a sweep of garbage is under way
 }
 
-// Open makes the directory where it is missing and locks it: against other
-// processes with [LockedError], and against earlier Roots of this process by
-// taking over from them, see [FencedError]. From then on each step of files,
-// which may be nil, needs the lock: after a takeover none happens any more.
+// Open makes the directory where it is missing, resolves links on the way to
+// it, and locks it: against other processes with [LockedError], and against
+// earlier Roots of this process by taking over from them, see [FencedError].
+// From then on each step of files, which may be nil, needs the lock: after a
+// takeover none happens any more.
 func Open(dir string, files *durable.FS) (*Root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -63,6 +64,11 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 		files = &durable.FS{}
 	}
 	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// Runtimes want a rootfs whose path has no link, and the kernel lists mounts
+	// by such paths.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
 	held, err := acquire(dir)
@@ -87,7 +93,7 @@ func (r *Root) Close() error { return r.lock.release() }
 // because it was closed or another Root of this process took over.
 func (r *Root) Check() error { return r.lock.check() }
 
-// Dir returns the directory as an absolute path.
+// Dir returns the directory as an absolute path, without links.
 func (r *Root) Dir() string { return r.dir }
 
 // Storage returns the directory of the content store.

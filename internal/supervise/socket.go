@@ -14,6 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/dovetailhq/plugin/internal/plaintext"
+	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 // Sockets waits for unix sockets to accept connections. One serves all
@@ -46,23 +47,24 @@ func (s *Sockets) Close() error {
 }
 
 // Await blocks until something accepts connections on the socket name in dir,
-// which must exist and be watched by nobody else, or until ctx ends: then a
+// which must exist and be watched by no other Await, or until ctx ends: then a
 // [NoSocketError] tells what is there instead.
 func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	path := filepath.Join(dir, name)
 	if accepts(ctx, dir, name) {
 		return nil
 	}
-	changed, forget, err := s.watch(dir)
-	if err != nil {
+	w := &watch{sockets: s, wake: make(chan struct{}, 1)}
+	defer w.forget()
+	if err := w.add(dir); err != nil {
 		return err
 	}
-	defer forget()
 	// A socket shows up with bind and accepts only from listen on, of which
 	// no event tells: between the two, and only then, the clock is asked.
 	const maxPause = 50 * time.Millisecond
 	pause := time.Millisecond
 	for {
+		w.descend(dir, name)
 		if accepts(ctx, dir, name) {
 			return nil
 		}
@@ -74,28 +76,53 @@ func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 		select {
 		case <-ctx.Done():
 			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
-		case <-changed:
+		case <-w.wake:
 		case <-bound:
 		}
 	}
 }
 
-func (s *Sockets) watch(dir string) (changed <-chan struct{}, forget func(), err error) {
-	wake := make(chan struct{}, 1)
-	s.mu.Lock()
-	s.waiting[dir] = wake
-	s.mu.Unlock()
-	forget = func() {
-		s.mu.Lock()
-		delete(s.waiting, dir)
-		s.mu.Unlock()
-		_ = s.watcher.Remove(dir) // it fails if the directory has gone
+// watch is what one Await watches: the directory of the sockets, and those on
+// the way to a socket that is in a directory of its own.
+type watch struct {
+	sockets *Sockets
+	wake    chan struct{}
+	dirs    []string
+}
+
+func (w *watch) add(dir string) error {
+	if !slices.Contains(w.dirs, dir) {
+		w.dirs = append(w.dirs, dir)
+		w.sockets.mu.Lock()
+		w.sockets.waiting[dir] = w.wake
+		w.sockets.mu.Unlock()
 	}
-	if err := s.watcher.Add(dir); err != nil {
-		forget()
-		return nil, nil, fmt.Errorf("watch %s: %w", dir, err)
+	if err := w.sockets.watcher.Add(dir); err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
 	}
-	return wake, forget, nil
+	return nil
+}
+
+// descend watches the directories on the way to name that the process has made
+// by now. One that it has removed is watched again when it comes back.
+func (w *watch) descend(dir, name string) {
+	rest := strings.Split(filepath.Clean(name), string(filepath.Separator))
+	for _, component := range rest[:len(rest)-1] {
+		dir = filepath.Join(dir, component)
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || w.add(dir) != nil {
+			return // its parent tells when there is something to look at
+		}
+	}
+}
+
+func (w *watch) forget() {
+	for _, dir := range w.dirs {
+		w.sockets.mu.Lock()
+		delete(w.sockets.waiting, dir)
+		w.sockets.mu.Unlock()
+		_ = w.sockets.watcher.Remove(dir) // it fails if the directory has gone
+	}
 }
 
 func (s *Sockets) run() {
@@ -143,8 +170,14 @@ func accepts(ctx context.Context, dir, name string) bool {
 	if !leadsInside(dir, name) {
 		return false
 	}
+	directory := socketpath.New(dir)
+	defer directory.Close()
+	path, err := directory.Path(name)
+	if err != nil {
+		return false
+	}
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", filepath.Join(dir, name))
+	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
 		return false
 	}

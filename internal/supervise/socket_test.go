@@ -7,11 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 func shortDir(t *testing.T) string {
@@ -28,6 +31,49 @@ func newSockets(t *testing.T) *Sockets {
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, s.Close()) })
 	return s
+}
+
+// TestAwaitSocketInDirectories waits for sockets in directories that do not exist
+// yet, and whose paths are longer than a sockaddr_un takes.
+func TestAwaitSocketInDirectories(t *testing.T) {
+	sockets := newSockets(t)
+	for _, name := range []string{"csi/csi.sock", "a/b/c/p.sock", "/p.sock", "./a//p.sock", "a/../p.sock"} {
+		for _, dir := range []string{shortDir(t), filepath.Join(shortDir(t), strings.Repeat("long", 30))} {
+			assert.NilError(t, os.MkdirAll(dir, 0o755))
+			ended := make(chan error, 1)
+			go func() { ended <- sockets.Await(t.Context(), dir, name) }()
+			assert.NilError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+			directory := socketpath.New(dir)
+			path, err := directory.Path(name)
+			assert.NilError(t, err)
+			listener, err := net.Listen("unix", path)
+			assert.NilError(t, err)
+			assert.Check(t, <-ended, "%s in %s", name, dir)
+			assert.Check(t, listener.Close())
+			assert.Check(t, directory.Close())
+			sockets.mu.Lock()
+			assert.Check(t, is.Len(sockets.waiting, 0), "directories are watched for ever")
+			sockets.mu.Unlock()
+		}
+	}
+}
+
+// TestAwaitSocketInDirectoryThatComesBack removes the directory of a socket on
+// which nothing listens, as a plugin does that clears what its last run left.
+func TestAwaitSocketInDirectoryThatComesBack(t *testing.T) {
+	sockets, dir := newSockets(t), shortDir(t)
+	path := filepath.Join(dir, "d", "p.sock")
+	assert.NilError(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
+	ended := make(chan error, 1)
+	go func() { ended <- sockets.Await(t.Context(), dir, "d/p.sock") }()
+	for range 3 {
+		assert.NilError(t, os.RemoveAll(filepath.Join(dir, "d")))
+		assert.NilError(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
+	}
+	listener, err := net.Listen("unix", path)
+	assert.NilError(t, err)
+	defer listener.Close()
+	assert.NilError(t, <-ended)
 }
 
 func TestAwaitSocket(t *testing.T) {
