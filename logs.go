@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// LogLine is one line that a plugin wrote.
+// LogLine is one line that a plugin wrote, with whatever control characters it
+// has: whoever shows it on a terminal escapes them, or means not to.
 type LogLine struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"` // stdout, stderr, or manager for a note of ours

@@ -20,9 +20,10 @@ const (
 )
 
 // output receives what one run writes: each line goes to the plugin's logbook
-// and to the daemon's log, and the last ones are kept.
+// and, within the plugin's rate, to the daemon's log; the last ones are kept.
 type output struct {
 	logger  logging.Entry
+	rate    *rateLimit
 	logbook *logbook
 
 	mu     sync.Mutex
@@ -34,6 +35,7 @@ type output struct {
 func newOutput(u *unit) *output {
 	return &output{
 		logger:  u.logger(),
+		rate:    &u.outputRate,
 		logbook: u.logbook,
 		open:    2,
 		closed:  make(chan struct{}),
@@ -63,9 +65,18 @@ func (o *output) last() []string {
 }
 
 func (o *output) line(s *stream, text string) {
-	o.logger.Log(s.level, text)
-	if err := o.logbook.add(LogLine{Time: time.Now(), Stream: s.name, Text: text}); err != nil {
+	now := time.Now()
+	err := o.logbook.add(LogLine{Time: now, Stream: s.name, Text: text})
+	verdict := o.rate.take(now, len(text))
+	o.noteMissing(verdict.missing)
+	if verdict.write {
+		o.logger.Log(s.level, text)
+	}
+	if verdict.write && err != nil {
 		o.logger.WithError(err).Warn("write plugin output to its file")
+	}
+	if verdict.mutes {
+		o.logger.Warnf("plugin writes more than %d KiB a second: lines are left out here, the plugin's own log has them", outputRate>>10)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -75,11 +86,19 @@ func (o *output) line(s *stream, text string) {
 	o.kept = append(o.kept, text)
 }
 
+func (o *output) noteMissing(lines int) {
+	if lines > 0 {
+		o.logger.WithField("lines", lines).Warn("lines of plugin output were left out")
+	}
+}
+
 func (o *output) closeOne() {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.open--
-	if o.open == 0 {
+	last := o.open == 0
+	o.mu.Unlock()
+	if last {
+		o.noteMissing(o.rate.end())
 		close(o.closed)
 	}
 }

@@ -23,7 +23,9 @@ type unit struct {
 	plugin  *v2.Plugin
 	process *process
 	logbook *logbook
-	broken  error // why the record can't be read; nothing but removal works then
+	// outputRate is of all runs: a plugin that floods and exits is no better.
+	outputRate rateLimit
+	broken     error // why the record can't be read; nothing but removal works then
 
 	// operation serialises verbs. It is held across I/O and is the outermost
 	// lock; Disable gets past a start that holds it by interrupting that.

@@ -1,0 +1,188 @@
+package plugin
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/log"
+	"github.com/sirupsen/logrus"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/logging"
+)
+
+// daemonLog is a formatter that keeps messages, with the field lines, and
+// counts bytes.
+type daemonLog struct {
+	mu    sync.Mutex
+	lines []string
+	bytes int
+}
+
+func (d *daemonLog) Format(e *logrus.Entry) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bytes += len(e.Message)
+	if missing, ok := e.Data["lines"]; ok {
+		d.lines = append(d.lines, fmt.Sprintf("%s: %d", e.Message, missing))
+	} else {
+		d.lines = append(d.lines, e.Message)
+	}
+	return nil, nil
+}
+
+// newWriter returns the output of a plugin with a logbook of its own, and the
+// daemon's log.
+func newWriter(t *testing.T) (*output, *daemonLog) {
+	t.Helper()
+	files := durable.Default
+	root, err := layout.Open(t.TempDir(), &files)
+	assert.NilError(t, err)
+	id := strings.Repeat("a", 64)
+	assert.NilError(t, os.Mkdir(filepath.Dir(root.Output(id)), 0o700))
+	kept := &daemonLog{}
+	logger := logrus.New()
+	logger.SetFormatter(kept)
+	o := &output{
+		logger:  logging.G(log.WithLogger(t.Context(), logrus.NewEntry(logger))),
+		rate:    &rateLimit{},
+		logbook: newLogbook(root, id),
+		open:    2,
+		closed:  make(chan struct{}),
+	}
+	t.Cleanup(func() {
+		assert.Check(t, o.logbook.close())
+		root.Close()
+	})
+	return o, kept
+}
+
+const noted = "plugin writes more than 32 KiB a second: lines are left out here, the plugin's own log has them"
+
+// TestFloodIsBounded has a plugin write far more than its share for 20 seconds,
+// in lines of each form.
+func TestFloodIsBounded(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		line  string
+		lines int // a second
+	}{
+		{"short lines", strings.Repeat("x", 99) + "\n", 1000},
+		{"empty lines", "\n", 1000},
+		{"long lines", strings.Repeat("x", maxLine-1) + "\n", 100},
+		{"no lines", strings.Repeat("x", maxLine), 100},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o, daemon := newWriter(t)
+				written := 0
+				stdout, stderr := o.stdout(), o.stderr()
+				for range 20 {
+					for range tc.lines {
+						_, err := stdout.Write([]byte(tc.line))
+						assert.NilError(t, err)
+						written++
+					}
+					time.Sleep(time.Second)
+				}
+				assert.NilError(t, stdout.Close())
+				assert.NilError(t, stderr.Close())
+				assert.Check(t, daemon.bytes < outputBurst+20*outputRate+maxLine, "%d bytes", daemon.bytes)
+
+				shown, missing := 0, 0
+				for _, line := range daemon.lines {
+					var n int
+					if _, err := fmt.Sscanf(line, "lines of plugin output were left out: %d", &n); err == nil {
+						missing += n
+					} else if line != noted {
+						shown++
+					}
+				}
+				assert.Check(t, shown < written)
+				assert.Check(t, is.Equal(shown+missing, written), "lines are unaccounted for")
+
+				lines, missed, _, _ := o.logbook.since(0)
+				assert.Check(t, is.Equal(len(lines)+int(missed), written), "the plugin's own log lacks lines")
+			})
+		})
+	}
+}
+
+// TestChattyPluginIsHeard writes a stack trace, and then a line ten times a
+// second for an hour.
+func TestChattyPluginIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, daemon := newWriter(t)
+		stdout := o.stdout()
+		for range 1000 {
+			_, err := stdout.Write([]byte(strings.Repeat("x", 200) + "\n"))
+			assert.NilError(t, err)
+		}
+		for range 36_000 {
+			time.Sleep(100 * time.Millisecond)
+			_, err := stdout.Write([]byte("again\n"))
+			assert.NilError(t, err)
+		}
+		assert.Check(t, is.Len(daemon.lines, 37_000))
+	})
+}
+
+// TestMutedPluginIsHeardAgain holds the order of what is told.
+func TestMutedPluginIsHeardAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, daemon := newWriter(t)
+		o.rate = &rateLimit{spent: outputBurst, at: time.Now()}
+		stdout := o.stdout()
+		write := func(text string) {
+			_, err := stdout.Write([]byte(text + "\n"))
+			assert.NilError(t, err)
+		}
+		write("one")
+		write("two")
+		time.Sleep(time.Second) // there is room for it, and not for many
+		write("three")
+		time.Sleep(outputBurst / outputRate * time.Second)
+		write("four")
+		assert.NilError(t, stdout.Close())
+		o.rate.spent = outputBurst
+		stderr := o.stderr()
+		_, err := stderr.Write([]byte("five"))
+		assert.NilError(t, err)
+		assert.NilError(t, stderr.Close())
+		assert.DeepEqual(t, daemon.lines, []string{
+			noted, "lines of plugin output were left out: 3", "four",
+			noted, "lines of plugin output were left out: 1",
+		})
+	})
+}
+
+func TestRateLimit(t *testing.T) {
+	began := time.Now()
+	for _, tc := range []struct {
+		name  string
+		limit *rateLimit
+		after time.Duration
+		bytes int
+		want  verdict
+	}{
+		{"the first line", &rateLimit{}, 0, 100, verdict{write: true}},
+		{"the last that fits", &rateLimit{spent: outputBurst - 100 - lineOverhead, at: began}, 0, 100, verdict{write: true}},
+		{"the first that does not", &rateLimit{spent: outputBurst - 99 - lineOverhead, at: began}, 0, 100, verdict{mutes: true}},
+		{"one more", &rateLimit{spent: outputBurst, at: began, muted: true, missing: 1}, time.Second, 100, verdict{}},
+		{"a quarter is there", &rateLimit{spent: outputBurst, at: began, muted: true, missing: 7}, outputBurst / 4 / outputRate * time.Second, 100, verdict{write: true, missing: 7}},
+		{"a clock that went back", &rateLimit{spent: 0, at: began}, -time.Hour, 100, verdict{write: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			assert.Equal(t, tc.limit.take(began.Add(tc.after), tc.bytes), tc.want)
+		})
+	}
+}
