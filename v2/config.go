@@ -15,6 +15,9 @@ import (
 // escapes of JSON. Unknown members are ignored. The error is of type
 // [ErrInvalidConfig].
 func ParseConfig(data []byte) (types.PluginConfig, error) {
+	if entries := longestList(data); entries > maxListEntries {
+		return types.PluginConfig{}, ErrInvalidConfig{Err: fmt.Errorf("a list has %d entries, more than %d", entries, maxListEntries)}
+	}
 	var config wireConfig
 	if err := json.Unmarshal(data, &config); err != nil {
 		var mismatch *json.UnmarshalTypeError

@@ -61,7 +61,10 @@ type ErrInvalidSetting struct {
 func (e ErrInvalidSetting) Error() string {
 	settable := "nothing"
 	if len(e.Settable) > 0 {
-		settable = strings.Join(e.Settable, ", ")
+		settable = strings.Join(e.Settable[:min(len(e.Settable), maxProblems)], ", ")
+	}
+	if more := len(e.Settable) - maxProblems; more > 0 {
+		settable += plaintext.Sprintf(" and %d more", more)
 	}
 	return plaintext.Sprintf("%q %s (settable in this plugin: %s)", e.Setting, e.Reason, settable)
 }

@@ -19,6 +19,10 @@ const (
 	maxOptionBytes = 4095    // what mount(2) takes of a mount's options
 	maxListEntries = 1 << 12 // far from any plugin, and from ARG_MAX
 	noUser         = math.MaxUint32
+
+	// maxProblems is how many problems of a config an error lists. More help
+	// nobody, and a config of a MiB has room for a million.
+	maxProblems = 20
 )
 
 // ValidateConfig refuses a config that can't be run, or that would reach out of
@@ -36,7 +40,7 @@ const (
 //   - nothing is larger than the kernel takes, or holds a NUL byte.
 //
 // What is empty and can be set is fine. The error is of type [ErrInvalidConfig]
-// and joins an [ErrConfigProblem] for each problem.
+// and joins an [ErrConfigProblem] for each of the first 20 problems.
 func ValidateConfig(config types.PluginConfig) error {
 	var v validator
 	v.config(config)
@@ -57,16 +61,24 @@ func (p *Plugin) Validate() error {
 // validator collects problems.
 type validator struct {
 	problems []error
+	more     int // that are not listed
 }
 
 func (v *validator) err() error {
 	if len(v.problems) == 0 {
 		return nil
 	}
+	if v.more > 0 {
+		v.problems = append(v.problems, fmt.Errorf("and %d more problems", v.more))
+	}
 	return ErrInvalidConfig{Err: errors.Join(v.problems...)}
 }
 
 func (v *validator) refuse(field, value, reason string) {
+	if len(v.problems) == maxProblems {
+		v.more++
+		return
+	}
 	v.problems = append(v.problems, ErrConfigProblem{Field: field, Value: value, Reason: reason})
 }
 

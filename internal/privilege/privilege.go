@@ -120,10 +120,30 @@ func (e *MismatchError) Error() string {
 // InvalidParameter marks the error's class.
 func (e *MismatchError) InvalidParameter() {}
 
+// Bounds of an error's text: a config can ask for more than is ever read.
+const (
+	maxShown      = 50
+	maxShownBytes = 1 << 10
+)
+
 func describe(privileges types.PluginPrivileges) string {
-	texts := make([]string, len(privileges))
-	for i, p := range privileges {
-		texts[i] = fmt.Sprintf("%s: %v", p.Name, p.Value)
+	var texts []string
+	for _, p := range privileges[:min(len(privileges), maxShown)] {
+		texts = append(texts, fmt.Sprintf("%s: %v", p.Name, shown(p.Value)))
+	}
+	if more := len(privileges) - maxShown; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// shown is the beginning of a privilege's values, or all of them.
+func shown(values []string) []string {
+	length := 0
+	for i, value := range values {
+		if length += len(value); length > maxShownBytes {
+			return append(values[:i:i], fmt.Sprintf("and %d more", len(values)-i))
+		}
+	}
+	return values
 }

@@ -36,9 +36,9 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	text := fmt.Sprintf("%s of type %q is not supported", e.What, e.Type)
+	text := fmt.Sprintf("%s of type %q is not supported", e.What, shorten(e.Type))
 	if e.Why != "" {
-		text += ": " + e.Why
+		text += ": " + shorten(e.Why)
 	}
 	return plaintext.Quote(text)
 }
@@ -48,22 +48,23 @@ func (*UnsupportedError) InvalidParameter() {}
 
 // document is a manifest or an index, as far as it matters here.
 type document struct {
-	SchemaVersion int                  `json:"schemaVersion"`
-	MediaType     string               `json:"mediaType"`
-	ArtifactType  string               `json:"artifactType"`
-	Config        *ocispec.Descriptor  `json:"config"`
-	Layers        []ocispec.Descriptor `json:"layers"`
-	Manifests     []ocispec.Descriptor `json:"manifests"`
+	SchemaVersion int
+	MediaType     string
+	ArtifactType  string
+	Config        *ocispec.Descriptor
+	Layers        []ocispec.Descriptor
+	Manifests     []ocispec.Descriptor
 }
 
 // parse reads a manifest or index that is named mediaType by who gave it.
 // Documents that could be taken for something else by somebody else are
 // refused.
 func parse(data []byte, mediaType string) (document, error) {
-	var d document
-	if err := json.Unmarshal(data, &d); err != nil {
+	var w wireDocument
+	if err := json.Unmarshal(data, &w); err != nil {
 		return document{}, &UnsupportedError{What: "manifest", Type: mediaType, Why: err.Error()}
 	}
+	d := w.document()
 	if d.SchemaVersion != 2 {
 		return document{}, &UnsupportedError{What: "manifest", Type: cmp.Or(d.MediaType, mediaType), Why: fmt.Sprintf("schema version %d", d.SchemaVersion)}
 	}

@@ -27,7 +27,7 @@ func (e *PlatformError) Error() string {
 	if len(e.Available) == 0 {
 		return plaintext.Sprintf("no variant for platform %s: the index is empty", e.Want)
 	}
-	return plaintext.Sprintf("no variant for platform %s: there are %s", e.Want, strings.Join(e.Available, ", "))
+	return plaintext.Sprintf("no variant for platform %s: there are %s", e.Want, shorten(strings.Join(e.Available, ", ")))
 }
 
 // NotFound marks the error's class.
