@@ -29,7 +29,7 @@ func TestRestartStartsWhatIsWished(t *testing.T) {
 	w.restart()
 	assert.Check(t, w.enabled(on) && w.alive(on))
 	assert.Check(t, !w.enabled(off) && !w.alive(off))
-	assert.Equal(t, w.executor.Runs(on), 2)
+	assert.Equal(t, w.executor.Started(on), 2)
 }
 
 func TestLiveRestore(t *testing.T) {
@@ -40,12 +40,12 @@ func TestLiveRestore(t *testing.T) {
 	w.enable(id)
 	w.restart()
 	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Runs(id), 1)
+	assert.Equal(t, w.executor.Started(id), 1)
 
 	w.config.LiveRestoreEnabled = false
 	w.restart()
 	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Runs(id), 2, "a stray was taken over")
+	assert.Equal(t, w.executor.Started(id), 2, "a stray was taken over")
 	assert.NilError(t, w.Disable(id, nil))
 }
 
@@ -83,8 +83,8 @@ func TestLiveRestoreReattaches(t *testing.T) {
 	defer cancel()
 	assert.NilError(t, w.executor.Exit(answers, 1))
 	assert.Equal(t, (<-events).(plugin.EventRestarted).Plugin.ID, answers)
-	assert.Equal(t, w.executor.Runs(answers), 2)
-	assert.Equal(t, w.executor.Runs(writes), 1)
+	assert.Equal(t, w.executor.Started(answers), 2)
+	assert.Equal(t, w.executor.Started(writes), 1)
 }
 
 // TestCrash makes a new manager without shutting the old one down, as
@@ -97,7 +97,7 @@ func TestCrash(t *testing.T) {
 	assert.NilError(t, w.executor.Close())
 	w.start()
 	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Runs(id), 2)
+	assert.Equal(t, w.executor.Started(id), 2)
 
 	var fenced *plugin.FencedError
 	assert.Check(t, errors.As(crashed.Disable(id, nil), &fenced))

@@ -32,12 +32,14 @@ type Executor interface {
 	// writes the output of the process to them and closes them. A failed
 	// Create leaves nothing behind.
 	Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error
-	// IsRunning reports whether the main process of plugin id lives. An
-	// unknown id is not an error.
+	// IsRunning reports whether the main process of plugin id lives. For an
+	// unknown id it returns false, without an error or with one of class not
+	// found. Any other error means that it is not known.
 	IsRunning(id string) (bool, error)
 	// Restore takes over a run that a previous manager left, with its
 	// streams, and reports whether it lives. What is left of a dead one is
-	// cleaned up. An unknown id is not alive and not an error.
+	// cleaned up. An unknown id is not alive and not an error. An error means
+	// that it is not known whether the run lives; it is left alone then.
 	Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error)
 	// Signal sends signal to the main process of plugin id.
 	Signal(id string, signal syscall.Signal) error

@@ -302,7 +302,7 @@ func TestTwoEnablesStartOnce(t *testing.T) {
 		}
 	}
 	assert.Equal(t, won, 1)
-	assert.Equal(t, w.executor.Runs(id), 1)
+	assert.Equal(t, w.executor.Started(id), 1)
 }
 
 func TestDisableWins(t *testing.T) {
@@ -333,7 +333,7 @@ func TestDisableWins(t *testing.T) {
 		assert.NilError(t, w.executor.Exit(id, 1))
 		assert.NilError(t, w.Disable(id, nil))
 		assert.Check(t, !w.enabled(id))
-		assert.Equal(t, w.executor.Runs(id), 1)
+		assert.Equal(t, w.executor.Started(id), 1)
 	})
 }
 
@@ -353,12 +353,12 @@ func TestCrashIsFollowedByRestart(t *testing.T) {
 		assert.Equal(t, <-restarted, "crashing:latest")
 		assert.Check(t, w.enabled(id))
 	}
-	assert.Equal(t, w.executor.Runs(id), 4)
+	assert.Equal(t, w.executor.Started(id), 4)
 	for range 3 {
 		w.executor.Report(id) // late and duplicate
 	}
 	assert.NilError(t, w.Disable(id, nil))
-	assert.Equal(t, w.executor.Runs(id), 4)
+	assert.Equal(t, w.executor.Started(id), 4)
 }
 
 func TestRemove(t *testing.T) {

@@ -147,8 +147,15 @@ func (p *process) Ready(ctx context.Context) error {
 	return p.unit.manager.sockets.Await(ctx, p.execDir(), p.unit.plugin.GetSocket())
 }
 
-// Alive asks the executor.
-func (p *process) Alive() (bool, error) { return p.unit.manager.executor.IsRunning(p.id()) }
+// Alive asks the executor. An executor that has no such process may say so by an
+// error of class not found, as docker's does.
+func (p *process) Alive() (bool, error) {
+	alive, err := p.unit.manager.executor.IsRunning(p.id())
+	if errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	return alive, err
+}
 
 // Signal sends a signal to the process.
 func (p *process) Signal(signal syscall.Signal) error {

@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Runs returns how many runs of id were started.
-func (e *Executor) Runs(id string) int {
+// Started returns how many runs of id were started.
+func (e *Executor) Started(id string) int {
 	return len(e.Specs(id))
 }
 

@@ -54,7 +54,7 @@ func TestCreator(t *testing.T) {
 	p, err := m.Get("p")
 	assert.NilError(t, err)
 	id := p.GetID()
-	assert.Equal(t, e.Runs(id), 1)
+	assert.Equal(t, e.Started(id), 1)
 
 	m.Shutdown()
 	alive, err := e.IsRunning(id)
@@ -63,7 +63,7 @@ func TestCreator(t *testing.T) {
 
 	m = newManager(t, directory, e)
 	defer m.Shutdown()
-	assert.Equal(t, e.Runs(id), 1)
+	assert.Equal(t, e.Started(id), 1)
 	assert.NilError(t, m.Disable("p", &backend.PluginDisableConfig{}))
 	alive, err = e.IsRunning(id)
 	assert.NilError(t, err)

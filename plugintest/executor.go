@@ -3,6 +3,7 @@ package plugintest
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -110,22 +111,45 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 }
 
 // Restore attaches the streams to the newest run of id, if it lives, and
-// closes them otherwise. What the run wrote while nobody was attached comes
-// first.
+// closes them otherwise. What the run wrote while no manager was attached comes
+// first. A living run that is attached already is an error of class conflict.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error) {
-	e.mu.Lock()
-	h := e.historyLocked(id)
-	r := h.newest
-	if r != nil && !r.hasEnded() {
-		h.attached = true
-	}
-	e.mu.Unlock()
+	r, err := e.adopt(id)
 	if r == nil {
 		stdout.Close()
 		stderr.Close()
-		return false, nil
+		return false, err
 	}
 	return r.attach(stdout, stderr), nil
+}
+
+// adopt returns the newest run of id, attached if it lives.
+func (e *Executor) adopt(id string) (*Run, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.historyLocked(id)
+	if h.newest == nil || h.newest.hasEnded() {
+		return h.newest, nil
+	}
+	if h.attached {
+		return nil, conflictError{fmt.Errorf("restore plugin %s: it is running", id)}
+	}
+	h.attached = true
+	return h.newest, nil
+}
+
+// Runs returns the ids of all living runs, attached or not.
+func (e *Executor) Runs() ([]string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var ids []string
+	for id, h := range e.plugins {
+		if h.newest != nil && !h.newest.hasEnded() {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
 }
 
 // Signal sends signal to the newest run of id. SIGKILL ends it, SIGTERM is

@@ -139,6 +139,7 @@ func TestSocketsOfEndedRuns(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
+	nowhere := filepath.Join(t.TempDir(), "none")
 	deep := filepath.Join(t.TempDir(), strings.Repeat("d", 100))
 	assert.NilError(t, os.MkdirAll(deep, 0o700))
 	cause := errors.New("no memory")
@@ -152,7 +153,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"what it is told to", plugintest.Behaviour{CreateError: cause}, specIn(deep), "no memory", func(err error) bool { return errors.Is(err, cause) }},
 		{"a spec without the sockets' mount", plugintest.Behaviour{}, specs.Spec{}, "mounts nothing at /run/docker/plugins", errdefs.IsInvalidArgument},
 		{"a socket's name that is too long", plugintest.Behaviour{Socket: strings.Repeat("s", 100)}, specIn(deep), "the system allows 107", errdefs.IsInvalidArgument},
-		{"a directory that is not there", plugintest.Behaviour{}, specIn("/nowhere"), "no such file", func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
+		{"a directory that is not there", plugintest.Behaviour{}, specIn(nowhere), "no such file", func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -162,7 +163,7 @@ func TestCreateRefuses(t *testing.T) {
 			assert.ErrorContains(t, err, test.want)
 			assert.Assert(t, test.is(err), "class of %v", err)
 			assert.Equal(t, stdout.all()+stderr.all(), "")
-			assert.Equal(t, e.Runs("p"), 0)
+			assert.Equal(t, e.Started("p"), 0)
 		})
 	}
 }
@@ -175,7 +176,7 @@ func TestCreateOfALivingRunIsAConflict(t *testing.T) {
 	alive, err := e.IsRunning("p")
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
-	assert.Equal(t, e.Runs("p"), 1)
+	assert.Equal(t, e.Started("p"), 1)
 }
 
 func TestAPluginThatNeverListens(t *testing.T) {
@@ -213,10 +214,11 @@ func TestAPluginThatCannotListenLater(t *testing.T) {
 	e := &plugintest.Executor{Behaviour: plugintest.Behaviour{ListenAfter: event}}
 	n := newNotebook(e)
 	stderr := newBuffer()
-	assert.NilError(t, e.Create("p", specIn("/nowhere"), discard(), stderr))
+	nowhere := filepath.Join(t.TempDir(), "none")
+	assert.NilError(t, e.Create("p", specIn(nowhere), discard(), stderr))
 	close(event)
 	n.await(t, "p")
-	assert.Assert(t, strings.Contains(stderr.all(), "/nowhere/plugin.sock"), stderr.all())
+	assert.Assert(t, strings.Contains(stderr.all(), nowhere+"/plugin.sock"), stderr.all())
 	code, _, ok := e.LastExit("p")
 	assert.Assert(t, ok)
 	assert.Equal(t, code, 1)
@@ -266,7 +268,7 @@ func TestChoosePicksByAttempt(t *testing.T) {
 	spec.Hostname = "second"
 	assert.ErrorContains(t, e.Create("p", specIn(t.TempDir()), discard(), discard()), "not yet p")
 	assert.NilError(t, e.Create("p", spec, discard(), discard()))
-	assert.Equal(t, e.Runs("p"), 1)
+	assert.Equal(t, e.Started("p"), 1)
 	assert.Equal(t, e.Specs("p")[0].Hostname, "second")
-	assert.Equal(t, e.Runs("q"), 0)
+	assert.Equal(t, e.Started("q"), 0)
 }

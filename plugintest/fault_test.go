@@ -36,6 +36,7 @@ type broken struct {
 	signal    func(id string, signal syscall.Signal) error
 	lastExit  func(id string) (int, bool, bool)
 	pid       func(id string) (int, bool)
+	runs      func() ([]string, error)
 }
 
 func (b broken) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
@@ -78,6 +79,13 @@ func (b broken) Pid(id string) (pid int, ok bool) {
 		return b.pid(id)
 	}
 	return b.Executor.Pid(id)
+}
+
+func (b broken) Runs() ([]string, error) {
+	if b.runs != nil {
+		return b.runs()
+	}
+	return b.Executor.Runs()
 }
 
 // changed is a stream that an executor treats in a wrong way.
@@ -142,7 +150,7 @@ var faults = map[string]fault{
 	}},
 	"unknown ids are errors": {"IsRunning_knows_no_unknown_id", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, isRunning: func(id string) (bool, error) {
-			if e.Runs(id) == 0 {
+			if e.Started(id) == 0 {
 				return false, errors.New("no such plugin")
 			}
 			return e.IsRunning(id)
@@ -196,11 +204,30 @@ var faults = map[string]fault{
 	}},
 	"Restore of an unknown id is an error": {"Restore_of_an_unknown_id", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, restore: func(id string, stdout, stderr io.WriteCloser) (bool, error) {
-			if e.Runs(id) == 0 {
+			if e.Started(id) == 0 {
 				return false, errors.New("no such plugin")
 			}
 			return e.Restore(id, stdout, stderr)
 		}}
+	}},
+	"Restore takes a run from its streams": {"Restore_of_a_run_that_is_attended", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+		return broken{Executor: e, restore: func(id string, stdout, stderr io.WriteCloser) (bool, error) {
+			e.Close()
+			return e.Restore(id, stdout, stderr)
+		}}
+	}},
+	"Runs lists what is over": {"Runs_lists_what_exists", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+		var made []string
+		return broken{Executor: e,
+			create: func(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
+				made = append(made, id)
+				return e.Create(id, spec, stdout, stderr)
+			},
+			runs: func() ([]string, error) { return made, nil },
+		}
+	}},
+	"Runs forgets what a daemon left": {"Runs_lists_what_exists", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+		return broken{Executor: e, runs: func() ([]string, error) { return nil, nil }}
 	}},
 	"runs of several ids end together": {"many_runs_at_once", func(e *plugintest.Executor, exits func(string)) executortest.Executor {
 		return broken{Executor: e, signal: func(id string, signal syscall.Signal) error { e.KillAll(); return nil }}

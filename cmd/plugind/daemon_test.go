@@ -197,7 +197,7 @@ func TestRestartsKeepPluginsAndVolumes(t *testing.T) {
 			if liveRestore {
 				runs, mounted = 1, 1
 			}
-			assert.Check(t, is.Equal(h.executor.Runs(inspected.ID), runs))
+			assert.Check(t, is.Equal(h.executor.Started(inspected.ID), runs))
 			assert.Check(t, is.Equal(h.driver.mounts("data"), mounted))
 			volumes, err := docker.VolumeList(t.Context(), volume.ListOptions{})
 			assert.NilError(t, err)

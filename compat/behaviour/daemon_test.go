@@ -26,7 +26,7 @@ var daemonScenarios = []Scenario{
 		r.enable("enable", "dovetail/one")
 		r.Restart("restart")
 		r.inspect("inspect", "dovetail/one")
-		r.See("runs", "count", r.Executor.Runs(id))
+		r.See("runs", "count", r.Executor.Started(id))
 		r.Stop("shutdown")
 		r.runs("after the shutdown", id)
 	}},
@@ -38,7 +38,7 @@ var daemonScenarios = []Scenario{
 		assert.NilError(r.t, r.Executor.Exit(id, 1))
 		r.Do("start again", r.begin)
 		r.inspect("inspect", "dovetail/one")
-		r.See("runs", "count", r.Executor.Runs(id))
+		r.See("runs", "count", r.Executor.Started(id))
 	}},
 	{"restart without live restore of one that runs", func(r *Run) {
 		r.Config.LiveRestore = true
@@ -48,7 +48,7 @@ var daemonScenarios = []Scenario{
 		r.Config.LiveRestore = false
 		r.Do("start again", r.begin)
 		r.inspect("inspect", "dovetail/one")
-		r.See("runs", "count", r.Executor.Runs(id))
+		r.See("runs", "count", r.Executor.Started(id))
 	}},
 	{"restart with one that does not start", func(r *Run) {
 		id := r.installed("dovetail/one:latest", volume)

@@ -113,7 +113,7 @@ func TestSwarm(t *testing.T) {
 	assert.NilError(t, c.prepare(t.Context(), ref, []string{"A=1"}))
 	assert.NilError(t, c.start())
 	assert.NilError(t, c.start())
-	assert.Equal(t, executor.Runs(c.pluginID), 1)
+	assert.Equal(t, executor.Started(c.pluginID), 1)
 
 	waiting, waited := make(chan struct{}), make(chan error, 1)
 	go func() { waited <- c.wait(t.Context(), waiting) }()

@@ -28,6 +28,20 @@
 // run that ended while containerd was down the exit code may be unknown.
 // Processes that somebody executes in a plugin's container don't matter.
 //
+// # When containerd does not answer
+//
+// Every method returns within a bound, whatever containerd does:
+//
+//	Create                   one minute
+//	Restore, IsRunning,
+//	Signal, Runs             10 s
+//	Close                    5 s, and usually at once; it ends all other calls
+//	New                      it does not wait for containerd
+//
+// Restore and IsRunning tell "not alive" from "not known", which is an error.
+// Requests of a Create are not cancelled at its limit. When containerd answers
+// them at last, what came of them is removed.
+//
 // # On disk
 //
 //	<rootDir>/<id>/  <id>-stdout, <id>-stderr

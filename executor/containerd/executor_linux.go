@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
-	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -22,25 +24,29 @@ import (
 // methods may be called concurrently, but for the same id only one of Create
 // and Restore at a time.
 type Executor struct {
-	// ctx is that of New, with the namespace; it ends when Close is called.
-	ctx      context.Context
-	cancel   context.CancelFunc
 	client   *containerd.Client
 	root     string
 	shim     string
 	shimOpts any
 	exits    ExitHandler
-	outage   time.Duration
+	limits   limits
 
-	// calls are those of Create and Restore that are under way.
-	calls sync.WaitGroup
+	// ctx has the values of New's and the namespace; it ends as Close begins.
+	ctx   context.Context
+	calls *attend.Calls
 	// followed closes when the event stream is followed no more.
 	followed chan struct{}
+	// shut ends the executor, once.
+	shut func() error
 
-	mu     sync.Mutex
-	closed bool
-	runs   map[string]*run
-	ended  map[string]ending
+	mu    sync.Mutex
+	runs  map[string]*run
+	ended map[string]ending
+	// watched are the runs whose goroutine has not ended. It includes those
+	// whose end is being reported.
+	watched map[*run]struct{}
+	// silent says that no end is reported any more.
+	silent bool
 }
 
 // New returns an executor that runs plugins in namespace ns of the containerd
@@ -48,9 +54,10 @@ type Executor struct {
 // containerd's default. Named pipes are made below rootDir, which is made if
 // absent. The executor tells exitHandler the end of every run.
 //
-// The executor works until ctx ends or Close is called, whichever comes
-// first. It does not close cli. New does not need containerd to answer yet;
-// other calls wait up to ten seconds for one that can't be reached.
+// The executor works until Close is called. Of ctx it takes the values alone:
+// its end ends nothing, so that a daemon whose context ends by a signal can
+// still stop its plugins. New does not close cli, and does not need containerd
+// to answer yet.
 func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string, exitHandler ExitHandler, shim string, shimOpts interface{}) (*Executor, error) {
 	root, err := filepath.Abs(rootDir)
 	if err != nil {
@@ -59,19 +66,21 @@ func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string,
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(namespaces.WithNamespace(ctx, ns))
 	e := &Executor{
-		ctx: ctx, cancel: cancel,
 		client:   cli,
 		root:     root,
 		shim:     shim,
 		shimOpts: shimOpts,
 		exits:    exitHandler,
-		outage:   outage,
+		limits:   defaultLimits,
+		calls:    attend.New(namespaces.WithNamespace(context.WithoutCancel(ctx), ns)),
 		followed: make(chan struct{}),
 		runs:     make(map[string]*run),
 		ended:    make(map[string]ending),
+		watched:  make(map[*run]struct{}),
 	}
+	e.ctx = e.calls.Context()
+	e.shut = sync.OnceValue(e.close)
 	go e.follow(ns)
 	return e, nil
 }
@@ -80,34 +89,48 @@ func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string,
 // includes one that an earlier executor left and that was not restored yet.
 // A run is over once its end can be told: when LastExit knows about it and
 // its output was delivered.
+//
+// The error is of class not found if containerd has no task of id: it never
+// had, or the run is over. Other errors mean that it is not known whether the
+// process lives; they are of class unavailable if containerd, or the task's
+// shim, has not answered within ten seconds.
 func (e *Executor) IsRunning(id string) (bool, error) {
 	if e.run(id) != nil {
 		return true, nil
 	}
-	found, err := e.task(id)
+	ctx, cancel := e.bounded(e.limits.outage)
+	defer cancel()
+	task, err := e.task(ctx, id)
 	if err != nil {
 		return false, fmt.Errorf("find plugin %s: %w", id, err)
 	}
-	return found.lives(), nil
+	if task.Process == nil {
+		return false, notFoundError{fmt.Errorf("plugin %s has no process", id)}
+	}
+	return task.lives(), nil
 }
 
 // Signal sends signal to the main process of plugin id. The error is of class
-// not found if that does not run.
+// not found if that does not run, and unavailable if containerd has not
+// answered within ten seconds; the signal may arrive later then.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	if r := e.run(id); r != nil && signal == syscall.SIGKILL {
 		r.killed.Store(true)
 	}
-	err := e.persist(func() error {
-		_, err := e.client.TaskService().Kill(e.ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
+	ctx, cancel := e.bounded(e.limits.outage)
+	defer cancel()
+	err := e.persist(ctx, func() error {
+		_, err := e.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
 		return err
 	})
-	if isGone(err) {
+	if err == nil {
+		return nil
+	}
+	// A shim on its way out answers one thing or another.
+	if task, unknown := e.task(ctx, id); unknown == nil && !task.lives() {
 		return notFoundError{fmt.Errorf("signal plugin %s: it is not running", id)}
 	}
-	if err != nil {
-		return fmt.Errorf("signal plugin %s: %w", id, native(err))
-	}
-	return nil
+	return fmt.Errorf("signal plugin %s: %w", id, native(ctx, err))
 }
 
 // ProcessEvent takes an event about the process ei.ProcessID of plugin id from
@@ -147,50 +170,46 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 
 // Close stops watching all runs, without ending any: what they write is kept
 // for the executor that restores them, their streams are closed, and no end is
-// reported once Close has returned. A Create that is under way fails. Close
-// may be called more than once.
-func (e *Executor) Close() error {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
-	e.cancel()
-	e.calls.Wait()
-	<-e.followed
+// reported once Close has returned. A Create or Restore in progress fails, and
+// so do later ones.
+//
+// Close waits five seconds at most, for example for an exit handler that does
+// not return; the error then names the plugins that it gave up on. Close may be
+// called more than once, and returns the same each time.
+func (e *Executor) Close() error { return e.shut() }
 
-	e.mu.Lock()
-	runs := e.allRunsLocked()
-	e.mu.Unlock()
-	for _, r := range runs {
-		<-r.watched
+func (e *Executor) close() error {
+	limit, cancel := context.WithTimeout(context.Background(), e.limits.close)
+	defer cancel()
+	var problems []error
+	for _, id := range e.calls.Close(limit) {
+		problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", id)})
 	}
-	return nil
+	select {
+	case <-e.followed:
+	case <-limit.Done():
+	}
+	problems = append(problems, e.awaitRuns(limit))
+	e.mu.Lock()
+	e.silent = true
+	e.mu.Unlock()
+	return errors.Join(problems...)
 }
 
-// enter begins a call of Create or Restore, once id has no run that is ending;
-// leave ends it. A run that lives is a conflict.
-func (e *Executor) enter(id string) (leave func(), err error) {
+// awaitRuns waits until no run is watched.
+func (e *Executor) awaitRuns(limit context.Context) error {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if r := e.runs[id]; r != nil {
-		e.mu.Unlock()
-		found, err := e.task(id)
-		if err == nil && !found.lives() {
-			r.lookAgain()
-			select {
-			case <-r.over:
-			case <-e.ctx.Done():
-			}
+	runs := slices.Collect(maps.Keys(e.watched))
+	e.mu.Unlock()
+	var problems []error
+	for _, r := range runs {
+		select {
+		case <-r.watched:
+		case <-limit.Done():
+			problems = append(problems, unavailableError{fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)})
 		}
-		e.mu.Lock()
 	}
-	if e.runs[id] != nil {
-		return nil, conflictError{errors.New("it is running already")}
-	}
-	if e.closed || e.ctx.Err() != nil {
-		return nil, unavailableError{errors.New("executor is closed")}
-	}
-	e.calls.Add(1)
-	return e.calls.Done, nil
+	return errors.Join(problems...)
 }
 
 func (e *Executor) run(id string) *run {
@@ -199,16 +218,14 @@ func (e *Executor) run(id string) *run {
 	return e.runs[id]
 }
 
-func (e *Executor) allRunsLocked() []*run {
-	all := make([]*run, 0, len(e.runs))
-	for _, r := range e.runs {
-		all = append(all, r)
-	}
-	return all
-}
-
 // report tells the handler of the end of id.
 func (e *Executor) report(id string) {
+	e.mu.Lock()
+	silent := e.silent
+	e.mu.Unlock()
+	if silent {
+		return
+	}
 	if err := e.exits.HandleExitEvent(id); err != nil {
 		logging.L().WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 )
@@ -128,6 +130,20 @@ func (d *daemon) assertNothingLeft(root string) {
 	assert.Equal(d.t, len(entries), 0, "%s holds %v", root, entries)
 }
 
+// assertNothingLeftOf is assertNothingLeft for one run.
+func (d *daemon) assertNothingLeftOf(t *testing.T, id, root string) {
+	t.Helper()
+	ctx := inNamespace(t)
+	_, err := d.client.ContainerService().Get(ctx, id)
+	assert.Assert(t, errdefs.IsNotFound(err), "container: %v", err)
+	_, err = d.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	assert.Assert(t, errdefs.IsNotFound(errgrpc.ToNative(err)), "task: %v", err)
+	entries, err := os.ReadDir(root)
+	assert.NilError(t, err)
+	assert.Equal(t, len(entries), 0, "%s holds %v", root, entries)
+	assert.Equal(t, len(processesOf(t, id)), 0, "%q", processesOf(t, id))
+}
+
 // trigger makes a fifo in rootfs that a program's step waits for.
 func trigger(t testing.TB, rootfs, name string) (pull func()) {
 	t.Helper()
@@ -173,4 +189,20 @@ func parentOf(t testing.TB, pid int) int {
 	_, err = fmt.Sscan(rest, &parent)
 	assert.NilError(t, err)
 	return parent
+}
+
+// processesOf returns the arguments of all processes that have id in them,
+// except shims, which may take a moment to end.
+func processesOf(t *testing.T, id string) (found []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	assert.NilError(t, err)
+	for _, file := range files {
+		// A process may be gone by now; a zombie has no arguments.
+		arguments, _ := os.ReadFile(file)
+		if bytes.Contains(arguments, []byte("id="+id)) {
+			found = append(found, string(arguments))
+		}
+	}
+	return found
 }

@@ -8,17 +8,11 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 )
 
-// outage is how long a call waits for a containerd that can't be reached:
-// longer than a restart of it takes, and no longer than a user would wait.
-const outage = 10 * time.Second
-
 // persist makes a call that may be made twice. One that failed because the
 // connection was lost, or was not there, is made again when containerd is back,
-// until outage has passed or the executor is closed. A connection that the end
-// of containerd left says so only to the first who uses it.
-func (e *Executor) persist(call func() error) error {
-	ctx, cancel := context.WithTimeout(e.ctx, e.outage)
-	defer cancel()
+// until ctx ends, which is that of the call. A connection that the end of
+// containerd left says so only to the first who uses it.
+func (e *Executor) persist(ctx context.Context, call func() error) error {
 	for backoff := newBackoff(); ; {
 		err := call()
 		if !isLost(err) || !e.reconnect(ctx, &backoff) {

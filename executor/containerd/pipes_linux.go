@@ -1,13 +1,13 @@
 package containerd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,23 +107,29 @@ func handOn(from io.Reader, to io.WriteCloser) (done chan struct{}) {
 }
 
 // finish waits until all output of a run that has ended is delivered, and
-// closes the near ends. Somebody who holds on to the far ends, or a writer
-// that blocks, is waited for until ctx ends.
-func (s *streams) finish(ctx context.Context) {
-	for _, done := range s.copies {
-		select {
-		case <-done:
-		case <-ctx.Done():
-		}
-	}
+// closes the near ends. A process that holds on to the far ends, or a writer
+// that blocks, is waited for no longer than handover.
+func (s *streams) finish() {
+	s.awaitCopies()
 	s.close()
 }
 
-// leave closes the near ends; what the pipes hold is for the next reader.
+// leave closes the near ends; what the pipes hold is for the next reader. A
+// writer that blocks is waited for no longer than handover.
 func (s *streams) leave() {
 	s.close()
+	s.awaitCopies()
+}
+
+func (s *streams) awaitCopies() {
+	limit := time.NewTimer(handover)
+	defer limit.Stop()
 	for _, done := range s.copies {
-		<-done
+		select {
+		case <-done:
+		case <-limit.C:
+			return
+		}
 	}
 }
 

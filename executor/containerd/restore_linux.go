@@ -2,9 +2,12 @@ package containerd
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
+
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 )
 
 // Restore takes over the run of plugin id that an earlier executor left, and
@@ -13,33 +16,33 @@ import (
 // once if the run is dead, unknown or can't be taken over. The container of a
 // run that is dead is deleted, with its task if that is still there.
 //
-// A run that this executor attends already is an error of class conflict.
+// An error says that it is not known whether the run lives, or that what is
+// left of it can't be removed; the run goes on then, and the call may be made
+// again. The error is of class unavailable if containerd, or the task's shim,
+// has not answered within ten seconds, and of class conflict if this executor
+// attends the run already.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (bool, error) {
-	leave, err := e.enter(id)
-	if err == nil {
-		defer leave()
-		var r *run
-		if r, err = e.restore(id); r != nil {
-			r.begin(stdout, stderr)
-			return true, nil
+	alive, err := e.perform(id, e.limits.outage, stdout, stderr, func(ctx context.Context) (s attend.Started[*run]) {
+		s.Run, s.Err = e.restore(ctx, id)
+		if s.Run != nil {
+			s.Undo = s.Run.streams.close
 		}
-	}
-	stdout.Close()
-	stderr.Close()
+		return s
+	})
 	if err != nil {
 		return false, fmt.Errorf("restore plugin %s: %w", id, err)
 	}
-	return false, nil
+	return alive, nil
 }
 
 // restore returns the run of id, nil if there is none that lives.
-func (e *Executor) restore(id string) (*run, error) {
-	found, err := e.task(id)
+func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
+	found, err := e.task(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if !found.lives() {
-		return nil, e.clear(id)
+		return nil, e.clear(ctx, id)
 	}
 	// Whoever started the task chose the pipes.
 	p := e.pipes(id)

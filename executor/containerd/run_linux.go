@@ -67,6 +67,7 @@ func (r *run) begin(stdout, stderr io.WriteCloser) {
 	r.streams.copy(stdout, stderr)
 	r.e.mu.Lock()
 	r.e.runs[r.id] = r
+	r.e.watched[r] = struct{}{}
 	r.e.mu.Unlock()
 	go r.watch()
 }
@@ -83,7 +84,7 @@ func offer(items chan<- struct{}) {
 
 // watch is the goroutine of a run.
 func (r *run) watch() {
-	defer close(r.watched)
+	defer r.unwatch()
 	end, ok := r.awaitEnd()
 	if !ok {
 		r.streams.leave()
@@ -91,14 +92,39 @@ func (r *run) watch() {
 	}
 	end.oomKilled = end.code == killedCode && !r.killed.Load() && r.wantedMemory()
 	// From here on the end is told even if the executor is closed meanwhile.
-	if err := r.e.clear(r.id); err != nil {
-		logging.L().WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed")
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.e.ctx), handover)
-	defer cancel()
-	r.streams.finish(ctx)
+	r.clear()
+	r.streams.finish()
 	r.conclude(end)
 	r.e.report(r.id)
+}
+
+// clear removes what is left of the run. A containerd that does not answer has
+// it removed later: no call for the id begins before that, unless one waits
+// already, which begins by removing.
+func (r *run) clear() {
+	ctx, cancel := r.e.cleaning()
+	defer cancel()
+	err := r.e.clear(ctx, r.id)
+	if err == nil {
+		return
+	}
+	logging.L().WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed yet")
+	leave, err := r.e.calls.Enter(r.id)
+	if err != nil {
+		return
+	}
+	go func() {
+		defer leave()
+		r.e.undo(r.id)
+	}()
+}
+
+// unwatch is the end of watch.
+func (r *run) unwatch() {
+	r.e.mu.Lock()
+	delete(r.e.watched, r)
+	r.e.mu.Unlock()
+	close(r.watched)
 }
 
 // awaitEnd waits until the run has ended; ok is false if the executor was
@@ -131,7 +157,7 @@ func (r *run) awaitAnswer() (ending, error) {
 			cancel()
 			return a.ending()
 		case <-r.again:
-			found, err := r.e.task(r.id)
+			found, err := r.look()
 			if err != nil || found.lives() {
 				continue
 			}
@@ -145,6 +171,12 @@ func (r *run) awaitAnswer() (ending, error) {
 			return answer{status: found.ExitStatus}.ending()
 		}
 	}
+}
+
+func (r *run) look() (found, error) {
+	ctx, cancel := r.e.bounded(r.e.limits.outage)
+	defer cancel()
+	return r.e.task(ctx, r.id)
 }
 
 // answer is that of a Wait call.

@@ -39,9 +39,9 @@ func TestAnEndIsReportedLast(t *testing.T) {
 			reported <- nil
 			return
 		}
-		alive, err := e.IsRunning(id)
-		if alive {
-			err = errors.Join(err, errors.New("the run still lives"))
+		var err error
+		if alive, notFound := e.IsRunning(id); alive || !errdefs.IsNotFound(notFound) {
+			err = errors.New("the run still lives")
 		}
 		if code, _, ok := e.LastExit(id); code != 3 || !ok {
 			err = errors.Join(err, errors.New("the code is not known"))
@@ -217,22 +217,42 @@ func TestNoContainerd(t *testing.T) {
 	cli, err := client.New(root+"/none.sock", client.WithTimeout(10*time.Millisecond))
 	assert.NilError(t, err)
 	defer cli.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	e, err := containerd.New(ctx, root+"/state", cli, namespace, make(exits), shim, nil)
+	e, err := containerd.New(t.Context(), root+"/state", cli, namespace, make(exits), shim, nil)
 	assert.NilError(t, err)
 	defer e.Close()
 	e.GiveUpAfter(10 * time.Millisecond)
-	err = e.Create("p", specs.Spec{Root: &specs.Root{}}, newOutput(), newOutput())
-	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
-	_, err = e.IsRunning("p")
-	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
-	_, err = e.Restore("p", newOutput(), newOutput())
-	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
-	// The end of New's context is the end of the executor too.
-	cancel()
-	assert.Assert(t, errdefs.IsUnavailable(e.Create("p", specs.Spec{}, newOutput(), newOutput())))
+	e.LimitCreate(10 * time.Millisecond)
+	for name, call := range callsOf(e, "p", specs.Spec{Root: &specs.Root{}}) {
+		err := call()
+		assert.Assert(t, errdefs.IsUnavailable(err), "%s: %v", name, err)
+		assert.ErrorContains(t, err, "containerd does not answer: it did not answer within 10ms")
+	}
 	assert.NilError(t, e.Close())
+	for name, call := range callsOf(e, "p", specs.Spec{Root: &specs.Root{}}) {
+		err := call()
+		assert.Assert(t, errdefs.IsUnavailable(err), "%s: %v", name, err)
+		assert.ErrorContains(t, err, "executor is closed")
+	}
+}
+
+// callsOf are the calls of e that need containerd.
+func callsOf(e *containerd.Executor, id string, spec specs.Spec) map[string]func() error {
+	return map[string]func() error{
+		"Create": func() error { return e.Create(id, spec, newOutput(), newOutput()) },
+		"Restore": func() error {
+			_, err := e.Restore(id, newOutput(), newOutput())
+			return err
+		},
+		"IsRunning": func() error {
+			_, err := e.IsRunning(id)
+			return err
+		},
+		"Signal": func() error { return e.Signal(id, syscall.SIGTERM) },
+		"Runs": func() error {
+			_, err := e.Runs()
+			return err
+		},
+	}
 }
 
 func TestNewNeedsItsDirectory(t *testing.T) {
@@ -272,8 +292,11 @@ func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 			id := newID()
 			leave(id)
 			alive, err := e.IsRunning(id)
-			assert.NilError(t, err)
+			assert.Assert(t, err == nil || errdefs.IsNotFound(err), "%v", err)
 			assert.Assert(t, !alive)
+			runs, err := e.Runs()
+			assert.NilError(t, err)
+			assert.Equal(t, len(runs), 0, "they are not this executor's: %q", runs)
 			alive, err = e.Restore(id, newOutput(), newOutput())
 			assert.NilError(t, err)
 			assert.Assert(t, !alive)

@@ -1,40 +1,48 @@
 package containerd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"syscall"
-	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
-	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/typeurl/v2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 )
 
-// cleanupTimeout bounds what should take milliseconds: ending and deleting
-// what is left of a run.
-const cleanupTimeout = 10 * time.Second
+// rootLabel marks containers with the directory of the executor that made
+// them: daemons may share a namespace.
+const rootLabel = "com.github.dovetailhq.plugin.root"
 
 // found is what containerd knows about a task; nil if there is none.
 type found struct{ *task.Process }
 
-// task asks for the task of id.
-func (e *Executor) task(id string) (found, error) {
+// task asks for the task of id. That its state is unknown, because its shim
+// does not answer, is an error of class unavailable.
+func (e *Executor) task(ctx context.Context, id string) (found, error) {
 	var response *tasks.GetResponse
-	err := e.persist(func() (err error) {
-		response, err = e.client.TaskService().Get(e.ctx, &tasks.GetRequest{ContainerID: id})
+	err := e.persist(ctx, func() (err error) {
+		response, err = e.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
 		return err
 	})
 	if isGone(err) {
 		return found{}, nil
 	}
 	if err != nil {
-		return found{}, native(err)
+		return found{}, native(ctx, err)
+	}
+	if response.Process.GetStatus() == task.Status_UNKNOWN {
+		return found{}, unavailableError{errors.New("the state of its task is unknown: the shim does not answer")}
 	}
 	return found{response.Process}, nil
 }
@@ -51,27 +59,51 @@ func (f found) lives() bool {
 	return false
 }
 
-// createContainer makes the record that a task needs.
+// createContainer makes the record that a task needs. It needs no lease, which
+// the client's own way of making a container takes out: there is no content
+// and no snapshot to protect.
 func (e *Executor) createContainer(id string, spec specs.Spec) error {
-	opts := []containerd.NewContainerOpts{containerd.WithSpec(&spec)}
-	if e.shim != "" {
-		opts = append(opts, containerd.WithRuntime(e.shim, e.shimOpts))
+	runtime, err := e.runtime()
+	if err != nil {
+		return err
 	}
-	_, err := e.client.NewContainer(e.ctx, id, opts...)
+	encoded, err := typeurl.MarshalAny(&spec)
+	if err != nil {
+		return fmt.Errorf("encode spec: %w", err)
+	}
+	_, err = e.client.ContainerService().Create(e.ctx, containers.Container{
+		ID:      id,
+		Labels:  map[string]string{rootLabel: e.root},
+		Runtime: runtime,
+		Spec:    encoded,
+	})
 	return err
+}
+
+// runtime names the shim: that of New, or the namespace's default.
+func (e *Executor) runtime() (runtime containers.RuntimeInfo, err error) {
+	if e.shim == "" {
+		label, err := e.client.GetLabel(e.ctx, defaults.DefaultRuntimeNSLabel)
+		return containers.RuntimeInfo{Name: cmp.Or(label, defaults.DefaultRuntime)}, err
+	}
+	runtime.Name = e.shim
+	if e.shimOpts != nil {
+		if runtime.Options, err = typeurl.MarshalAny(e.shimOpts); err != nil {
+			return runtime, fmt.Errorf("encode options of shim %s: %w", e.shim, err)
+		}
+	}
+	return runtime, nil
 }
 
 // clear ends and deletes what containerd has of id: it is the way to the
 // start of every Create and from the end of every run.
-func (e *Executor) clear(id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), cleanupTimeout)
-	defer cancel()
-	if err := e.persist(func() error { return e.deleteTask(ctx, id) }); err != nil {
-		return fmt.Errorf("delete task: %w", native(err))
+func (e *Executor) clear(ctx context.Context, id string) error {
+	if err := e.persist(ctx, func() error { return e.deleteTask(ctx, id) }); err != nil {
+		return fmt.Errorf("delete task: %w", native(ctx, err))
 	}
-	err := e.persist(func() error { return e.client.ContainerService().Delete(ctx, id) })
+	err := e.persist(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) })
 	if err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("delete container: %w", native(err))
+		return fmt.Errorf("delete container: %w", native(ctx, err))
 	}
 	return e.pipes(id).remove()
 }
@@ -101,16 +133,19 @@ func (e *Executor) deleteTask(ctx context.Context, id string) error {
 
 func isGone(err error) bool { return err != nil && errdefs.IsNotFound(errgrpc.ToNative(err)) }
 
-// native gives an answer of containerd the class that it means, and leaves
-// out the words that say it has none.
-func native(err error) error {
+// native gives an answer of containerd to a call under ctx the class that it
+// means, and leaves out the words that say it has none.
+func native(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = errgrpc.ToNative(err)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return unavailableError{fmt.Errorf("containerd does not answer: %w", err)}
+	if errors.Is(context.Cause(ctx), attend.ErrClosed) {
+		return unavailableError{attend.ErrClosed}
 	}
+	if ctx.Err() != nil {
+		return unavailableError{fmt.Errorf("containerd does not answer: %w", context.Cause(ctx))}
+	}
+	err = errgrpc.ToNative(err)
 	if !errdefs.IsUnknown(err) {
 		return err
 	}

@@ -8,32 +8,25 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-)
 
-var (
-	errClosed    = errors.New("executor is closed")
-	errTakenOver = errors.New("a newer executor has taken its directory over")
-	errBusy      = errors.New("an earlier call for it has not returned")
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 )
-
-// call is one of Create or Restore in progress. An abandoned one is until what
-// hung has returned.
-type call struct {
-	id   string
-	done chan struct{}
-}
 
 // perform makes a run by start and gives it the streams, which are closed if
-// there is none. The context of start ends at limit and with the executor.
+// there is none. The context of start ends at limit and with the executor. A
+// start that goes on after that, because something in it hangs beyond the
+// reach of a context, is abandoned after the time that its undoing may take.
 func (e *Executor) perform(id string, limit time.Duration, stdout, stderr io.WriteCloser, start func(context.Context) (*run, error)) (alive bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(e.ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(e.calls.Context(), limit, fmt.Errorf("it took longer than %v", limit))
 	defer cancel()
-	c, err := e.enter(ctx, id)
+	leave, err := e.enter(ctx, id)
 	if err == nil {
 		var r *run
-		if r, err = e.attempt(ctx, c, start); r != nil {
+		if r, err = e.attempt(ctx, leave, start); err == nil {
+			defer leave()
+		}
+		if r != nil {
 			r.begin(stdout, stderr)
-			e.leave(c)
 			return true, nil
 		}
 	}
@@ -42,106 +35,60 @@ func (e *Executor) perform(id string, limit time.Duration, stdout, stderr io.Wri
 	return false, err
 }
 
-// attempt calls start. If that goes on although its context has ended, because
-// something in it hangs beyond the reach of a context, attempt returns after
-// the time that undoing may take, and the run that start makes at last is
-// ended. Without a run the call has left, or leaves then.
-func (e *Executor) attempt(ctx context.Context, c *call, start func(context.Context) (*run, error)) (*run, error) {
-	type result struct {
-		run *run
-		err error
-	}
-	results, abandoned := make(chan result), make(chan struct{})
-	go func() {
+// attempt returns the run that start makes. After an error it calls leave.
+func (e *Executor) attempt(ctx context.Context, leave func(), start func(context.Context) (*run, error)) (*run, error) {
+	overdue, cancel := e.calls.Grace(ctx, e.limits.cleanup+2*handover, 2*handover)
+	defer cancel()
+	r, ok, err := attend.Try(overdue, leave, func() attend.Started[*run] {
 		r, err := start(ctx)
-		if r == nil {
-			e.leave(c)
+		started := attend.Started[*run]{Run: r, Err: err}
+		if r != nil {
+			started.Undo = r.undo
 		}
-		select {
-		case results <- result{r, err}:
-		case <-abandoned:
-			if r != nil {
-				r.undo()
-				e.leave(c)
-			}
-		}
-	}()
-	overdue, stop := e.undoing(ctx)
-	defer stop()
-	select {
-	case got := <-results:
-		return got.run, got.err
-	case <-overdue.Done():
-		close(abandoned)
+		return started
+	})
+	if !ok {
 		return nil, unavailableError{fmt.Errorf("the runtime, or a file system that it needs, hangs: %w", context.Cause(ctx))}
 	}
-}
-
-// undoing returns a context for the wait until a call whose ctx has ended is
-// undone.
-func (e *Executor) undoing(ctx context.Context) (context.Context, context.CancelFunc) {
-	late, cancel := context.WithCancel(context.Background())
-	stop := context.AfterFunc(ctx, func() {
-		grace := e.limits.cleanup + 2*handover
-		if e.ctx.Err() != nil {
-			grace = 2 * handover
-		}
-		time.AfterFunc(grace, cancel)
-	})
-	return late, func() { stop(); cancel() }
-}
-
-// cleaning returns a context for the removal of what a run left. The end of
-// the executor leaves it a moment only.
-func (e *Executor) cleaning() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.limits.cleanup)
-	stop := context.AfterFunc(e.ctx, func() { time.AfterFunc(handover, cancel) })
-	return ctx, func() { stop(); cancel() }
+	return r, err
 }
 
 // enter begins a call of Create or Restore, once the run of id that is ending
 // is over; leave ends it. A run that lives is a conflict.
-func (e *Executor) enter(ctx context.Context, id string) (*call, error) {
+func (e *Executor) enter(ctx context.Context, id string) (leave func(), err error) {
 	if !validID(id) {
 		return nil, invalidParameterError{fmt.Errorf("id %q is no file name", id)}
 	}
-	for {
-		c, ending, err := e.tryEnter(id)
-		if ending == nil {
-			return c, err
-		}
-		select {
-		case <-ending.over:
-		case <-ctx.Done():
-			return nil, unavailableError{fmt.Errorf("its last run is still ending: %w", context.Cause(ctx))}
-		}
+	if leave, err = e.calls.Enter(id); err != nil {
+		return nil, unavailableError{err}
+	}
+	if err := e.awaitFree(ctx, id); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+// awaitFree waits until id has no run that is ending.
+func (e *Executor) awaitFree(ctx context.Context, id string) error {
+	r := e.run(id)
+	if r == nil {
+		return nil
+	}
+	if r.alive() {
+		return conflictError{errors.New("it is running already")}
+	}
+	select {
+	case <-r.over:
+		return nil
+	case <-ctx.Done():
+		return unavailableError{fmt.Errorf("its last run is still ending: %w", context.Cause(ctx))}
 	}
 }
 
-// tryEnter returns the run to wait for, if there is one.
-func (e *Executor) tryEnter(id string) (c *call, ending *run, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch r := e.runs[id]; {
-	case e.closed:
-		return nil, nil, unavailableError{errClosed}
-	case e.calls[id] != nil:
-		return nil, nil, unavailableError{errBusy}
-	case r != nil && r.alive():
-		return nil, nil, conflictError{errors.New("it is running already")}
-	case r != nil:
-		return nil, r, nil
-	}
-	c = &call{id: id, done: make(chan struct{})}
-	e.calls[id] = c
-	return c, nil, nil
-}
-
-func (e *Executor) leave(c *call) {
-	e.mu.Lock()
-	delete(e.calls, c.id)
-	e.mu.Unlock()
-	close(c.done)
+// cleaning returns a context for the removal of what a run left.
+func (e *Executor) cleaning() (context.Context, context.CancelFunc) {
+	return e.calls.Lasting(e.limits.cleanup, handover)
 }
 
 // validID reports whether id names a directory of its own.

@@ -1,6 +1,8 @@
 package runc
 
 import (
+	"errors"
+
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
@@ -37,6 +39,8 @@ func (e *LockedError) Error() string {
 
 // Conflict marks the class of the error.
 func (*LockedError) Conflict() {}
+
+var errTakenOver = errors.New("a newer executor has taken its directory over")
 
 type notFoundError struct{ error }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -24,20 +25,16 @@ type Executor struct {
 	exits  ExitHandler
 	starts *starts
 
-	lock *lock
-	// ctx ends as Close is called, with the cause errClosed.
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	// shut ends the executor; it is called once.
+	lock  *lock
+	calls *attend.Calls
+	// shut ends the executor, once.
 	shut func() error
 
-	mu sync.Mutex
-	// closed says that no call and no run begins any more, and silent that no
-	// end is reported any more.
-	closed, silent bool
-	calls          map[string]*call
-	runs           map[string]*run
-	ended          map[string]ending
+	mu    sync.Mutex
+	runs  map[string]*run
+	ended map[string]ending
+	// silent says that no end is reported any more.
+	silent bool
 	// watched are the runs whose goroutine has not ended. It includes those
 	// whose end is being reported.
 	watched map[*run]struct{}
@@ -63,7 +60,7 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 		settings: defaults(),
 		root:     root,
 		exits:    exits,
-		calls:    make(map[string]*call),
+		calls:    attend.New(context.Background()),
 		runs:     make(map[string]*run),
 		ended:    make(map[string]ending),
 		watched:  make(map[*run]struct{}),
@@ -79,7 +76,6 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 			return nil, err
 		}
 	}
-	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.shut = sync.OnceValue(e.close)
 	if e.lock, err = take(root, e); err != nil {
 		return nil, err
@@ -179,35 +175,18 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 func (e *Executor) Close() error { return e.shut() }
 
 func (e *Executor) close() error {
-	e.mu.Lock()
-	e.closed = true
-	e.mu.Unlock()
-	e.cancel(errClosed)
 	limit, cancel := context.WithTimeout(context.Background(), e.limits.close)
 	defer cancel()
-
-	problems := []error{e.awaitCalls(limit), e.awaitRuns(limit)}
+	var problems []error
+	for _, id := range e.calls.Close(limit) {
+		problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", id)})
+	}
+	problems = append(problems, e.awaitRuns(limit))
 	e.mu.Lock()
 	e.silent = true
 	e.mu.Unlock()
 	e.starts.close()
 	e.lock.release(e)
-	return errors.Join(problems...)
-}
-
-// awaitCalls waits until no Create and no Restore is in progress.
-func (e *Executor) awaitCalls(limit context.Context) error {
-	e.mu.Lock()
-	calls := slices.Collect(maps.Values(e.calls))
-	e.mu.Unlock()
-	var problems []error
-	for _, c := range calls {
-		select {
-		case <-c.done:
-		case <-limit.Done():
-			problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", c.id)})
-		}
-	}
 	return errors.Join(problems...)
 }
 

@@ -86,8 +86,7 @@ func (r *run) record(boot string) record {
 	return written
 }
 
-// begin makes the run known and starts to watch it. An executor that was
-// closed just now lets go of it.
+// begin makes the run known and starts to watch it.
 func (r *run) begin(stdout, stderr io.WriteCloser) {
 	for i, to := range []io.WriteCloser{stdout, stderr} {
 		r.streams = append(r.streams, newStream(r.readers[i], to))
@@ -95,12 +94,8 @@ func (r *run) begin(stdout, stderr io.WriteCloser) {
 	r.e.mu.Lock()
 	r.e.runs[r.id] = r
 	r.e.watched[r] = struct{}{}
-	closed := r.e.closed
 	r.e.mu.Unlock()
 	go r.watch()
-	if closed {
-		r.letGo()
-	}
 }
 
 func (r *run) alive() bool { return r.init != nil && r.init.alive() }

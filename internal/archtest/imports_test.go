@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"v2":                               {},
 	"engineapi":                        {"."},
 	"cmd/...":                          {".", "engineapi", "executor/..."},
-	"executor/...":                     {},
+	"executor/...":                     {"executor/internal/..."},
 	"examples/...":                     {".", "engineapi", "executor/..."},
 	"plugintest":                       {".", "v2", "plugintest/...", "internal/socketpath"},
 	"plugintest/...":                   {".", "v2", "plugintest/..."},

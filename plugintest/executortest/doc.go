@@ -29,7 +29,8 @@
 //     what a crashed daemon left replaces it;
 //   - Restore re-attaches a living run after a daemon restart, with what it
 //     wrote meanwhile and with the report of its end, cleans up after a dead
-//     one, and takes an unknown one calmly;
+//     one, takes an unknown one calmly, and refuses one that is attended;
+//   - Runs, where an executor has it, lists what exists in its own directory;
 //   - runs of different ids don't disturb each other;
 //   - no goroutine and no file descriptor is left behind.
 //

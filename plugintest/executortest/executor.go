@@ -19,13 +19,18 @@ type Executor interface {
 	Signal(id string, signal syscall.Signal) error
 }
 
-// exitReporter and pidReporter are what an executor may also tell.
+// exitReporter, pidReporter and runLister are what an executor may also
+// implement.
 type exitReporter interface {
 	LastExit(id string) (code int, oomKilled bool, ok bool)
 }
 
 type pidReporter interface {
 	Pid(id string) (pid int, ok bool)
+}
+
+type runLister interface {
+	Runs() (ids []string, err error)
 }
 
 // Subject is an implementation of [Executor] under test. New is required.

@@ -97,7 +97,7 @@ func (h *host) kill(id string) {
 			return
 		}
 	}
-	alive, err := h.executor.IsRunning(id)
+	alive, err := h.isRunning(id)
 	if err != nil {
 		h.t.Errorf("IsRunning(%s) while cleaning up: %v", id, err)
 	}
@@ -166,7 +166,7 @@ func (h *host) awaitDeath(id string) {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for {
-		alive, err := h.executor.IsRunning(id)
+		alive, err := h.isRunning(id)
 		if err != nil {
 			h.t.Fatalf("IsRunning: %v", err)
 		}

@@ -41,6 +41,8 @@ func Run(t *testing.T, subject Subject) {
 		{"Restore of a dead run", testRestoreDead},
 		{"Restore of a living run", testRestoreLiving},
 		{"Restore again and again", testRestoreAgain},
+		{"Restore of a run that is attended", testRestoreAttended},
+		{"Runs lists what exists", testRuns},
 		{"many runs at once", testManyRuns},
 	} {
 		t.Run(test.name, func(t *testing.T) {

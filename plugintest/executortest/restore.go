@@ -5,6 +5,8 @@ package executortest
 import (
 	"fmt"
 	"syscall"
+
+	"github.com/containerd/errdefs"
 )
 
 func testCreateReplaces(h *host) {
@@ -24,6 +26,24 @@ func testCreateReplaces(h *host) {
 	if stdout, _ := fresh.ended(before + 1); stdout != "fresh\n" {
 		h.t.Errorf("stdout = %q, want the new run's alone", stdout)
 	}
+}
+
+// testRestoreAttended asks for a run twice. The streams of the first call go on
+// having its output.
+func testRestoreAttended(h *host) {
+	step, pull := h.trigger("next")
+	r := h.create(h.newID(), step, "out=to the first", "wait=")
+	stdout, stderr := h.newStream(), h.newStream()
+	alive, err := h.executor.Restore(r.id, stdout, stderr)
+	if alive || !errdefs.IsConflict(err) {
+		h.t.Errorf("Restore = (%v, %v), want an error of class conflict", alive, err)
+	}
+	stdout.assertClosedOnce(h.t)
+	stderr.assertClosedOnce(h.t)
+	pull()
+	r.stdout.awaitLine(h.t, "to the first")
+	h.signal(r.id, syscall.SIGKILL)
+	r.ended(1)
 }
 
 func testRestoreUnknown(h *host) {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -68,9 +69,19 @@ func (r *run) ended(count int) (stdout, stderr string) {
 	return r.stdout.awaitClose(r.h.t), r.stderr.awaitClose(r.h.t)
 }
 
+// isRunning asks the executor, which may say of a run that is not there that it
+// is not found.
+func (h *host) isRunning(id string) (bool, error) {
+	alive, err := h.executor.IsRunning(id)
+	if !alive && errdefs.IsNotFound(err) {
+		return false, nil
+	}
+	return alive, err
+}
+
 func (h *host) assertRunning(id string, want bool) {
 	h.t.Helper()
-	got, err := h.executor.IsRunning(id)
+	got, err := h.isRunning(id)
 	if err != nil || got != want {
 		h.t.Fatalf("IsRunning = (%v, %v), want (%v, nil)", got, err, want)
 	}

@@ -73,7 +73,7 @@ func TestSubjects(t *testing.T) {
 			found, err := s.Store().Lookup(p.GetID())
 			assert.NilError(t, err)
 			assert.Equal(t, found.Name(), "dovetail/one:latest")
-			assert.Equal(t, executor.Runs(p.GetID()), 1)
+			assert.Equal(t, executor.Started(p.GetID()), 1)
 			_, err = s.Plugin("dovetail/none")
 			assert.ErrorContains(t, err, "not found")
 			_, err = s.Store().Lookup("dovetail/none")
