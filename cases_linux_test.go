@@ -2,6 +2,7 @@ package plugin_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/plugintest"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
 // Configs of the forms that public plugins have, run by the real runtime.
@@ -134,4 +140,107 @@ func TestRootsBehindLinks(t *testing.T) {
 			w.check("behind links")
 		})
 	}
+}
+
+// publicConfigs are configs of public plugins, reduced to what is odd in them,
+// and siblings of these.
+func publicConfigs(t *testing.T) map[string]publicConfig {
+	data := t.TempDir()
+	mount := func(m types.PluginMount) func(*types.PluginConfig) {
+		return func(c *types.PluginConfig) { c.Mounts = append(c.Mounts, m) }
+	}
+	ofType := func(typ string, source *string, destination string, options ...string) func(*types.PluginConfig) {
+		return mount(types.PluginMount{Name: "m", Type: typ, Source: source, Destination: destination, Options: options})
+	}
+	source, value, mtab := "tmpfs", "x", "/proc/self/mounts"
+	return map[string]publicConfig{
+		"a capability that Linux does not have": {func(c *types.PluginConfig) { c.Linux.Capabilities = []string{"ALL", "cap_sys_admin"} }, "status=CapEff", "00000000a82425fb"},
+		"a type that means nothing":             {ofType("volume", &data, "/x", "rbind"), "try=/x/file", "/file: ok"},
+		"the name of a network":                 {func(c *types.PluginConfig) { c.Network.Type = "storage_internal" }, "", ""},
+		"options of other programs":             {ofType("bind", &data, "/x", "readonly", "shared", "rbind"), "try=/x/file", "read-only file system"},
+		"an option of volumes":                  {ofType("bind", &data, "/x", "rbind", "z", "r", "consistency=cached", "defaults,acl"), "try=/x/file", "/file: ok"},
+		"a bind without any option":             {ofType("bind", &data, "/x"), "try=/x/file", "/file: ok"},
+		"a socket in a directory":               {func(c *types.PluginConfig) { c.Interface.Socket = "csi/csi.sock" }, "", ""},
+		"a socket with a slash before it":       {func(c *types.PluginConfig) { c.Interface.Socket = "/v.sock" }, "", ""},
+		"relative places": {func(c *types.PluginConfig) {
+			c.PropagatedMount = "mnt/../volumes"
+			ofType("bind", &data, "x//y/../", "rbind")(c)
+		}, "try=/x/file", "/file: ok"},
+		"temporary files without a source": {ofType("tmpfs", nil, "/x"), "try=/x/file", "/file: ok"},
+		"temporary files":                  {ofType("tmpfs", &source, "/x", "size=1m,readonly", "defaults"), "try=/x/file", "read-only file system"},
+		"a variable whose name has a space": {func(c *types.PluginConfig) {
+			c.Env = []types.PluginEnv{{Name: "A B", Value: &value}, {Name: "C=D", Value: &value}}
+		}, "", ""},
+		"a device that is not set":            {func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}} }, "", ""},
+		"a source of the host that is a link": {ofType("bind", &mtab, "/etc/mtab", "rbind"), "", ""},
+		"the host's root and devices": {func(c *types.PluginConfig) {
+			c.PropagatedMount, c.PidHost, c.Linux.AllowAllDevices = "/mnt/volumes", true, true
+			c.Mounts = []types.PluginMount{bind("/dev", "/dev"), bind("/", "/host")}
+		}, "try=/mnt/volumes/file", "/file: ok"},
+		// Without ratime, rnorelatime and rnostrictatime, which runc 1.1.5 can't set.
+		"every word of binds": {func(c *types.PluginConfig) {
+			for _, word := range strings.Fields(`async atime bind dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime
+				noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private rbind rdev rdiratime relatime rexec rnoatime
+				rnodev rnodiratime rnoexec rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid
+				rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync unbindable acl noacl defaults idmap ridmap tmpcopyup readonly
+				r z Z nocopy copy cached delegated consistent volume-nocopy bind-propagation=rslave uid=0 size=1m X`) {
+				c.Mounts = append(c.Mounts, bind(data, "/m/"+word, word))
+			}
+		}, "try=/m/rw/file", "/file: ok"},
+	}
+}
+
+type publicConfig struct {
+	change     func(*types.PluginConfig)
+	look, want string // a step of the probe, and what it prints in part
+}
+
+// TestPublicConfigsRun takes them through all verbs with the machine's runtime
+// and with a newer one, which refuses what older ones ignored.
+func TestPublicConfigsRun(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	program, err := os.ReadFile(filepath.Join(probe, "probe"))
+	assert.NilError(t, err)
+	for name, runtime := range map[string]string{"the machine's": "runc", "1.3": buildRunc13(t)} {
+		w := newRuncWorld(t)
+		state := filepath.Join(w.config.ExecRoot, "runc")
+		w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
+			return runc.New(state, pm, runc.WithRuntime(runtime))
+		}
+		w.start()
+		for odd, public := range publicConfigs(t) {
+			t.Run(name+"/"+odd, func(t *testing.T) {
+				w.t = t
+				config := plugintest.Config("docker.volumedriver/1.0")
+				public.change(&config)
+				config.Entrypoint = []string{"/probe", "listen=/run/docker/plugins/" + config.Interface.Socket, "wait="}
+				if public.look != "" {
+					config.Entrypoint = slices.Insert(config.Entrypoint, 1, public.look)
+				}
+				source := plugintest.BuildContext(config, map[string]string{"probe": string(program)})
+				assert.NilError(t, w.CreateFromContext(t.Context(), source, &types.PluginCreateOptions{RepoName: "p"}))
+				for range 2 {
+					w.enable("p")
+					assert.NilError(t, w.Disable("p", nil))
+				}
+				if public.want != "" {
+					assert.Check(t, is.Contains(strings.Join(w.logs("p", plugin.LogOptions{}), "\n"), public.want))
+				}
+				w.enable("p")
+				assert.NilError(t, w.Remove("p", &backend.PluginRmConfig{ForceRemove: true}))
+				assert.Check(t, is.Len(mountsBelow(t, w.config.Root), 0))
+			})
+		}
+	}
+}
+
+func buildRunc13(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	build := exec.Command("go", "build", "-o", bin+"/", "tool")
+	build.Dir = "tools/runc13"
+	build.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=")
+	output, err := build.CombinedOutput()
+	assert.NilError(t, err, "%s", output)
+	return filepath.Join(bin, "runc")
 }

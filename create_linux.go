@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/dockerversion"
+	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -60,6 +61,7 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	pm.warn(name, p.PluginObj.Config, progress.DiscardOutput())
 	return in.commit(p, events.ActionCreate)
 }
 

@@ -159,6 +159,14 @@ func hostiles() []hostile {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host")}
 			c.WorkDir = "/host/new"
 		}},
+		{"a working directory in the host's files by the host's link", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "link"), "/host")}
+			c.WorkDir = "/host/new"
+		}},
+		{"sockets in the host's files by the host's link", nil, func(c *types.PluginConfig, s sentinel) {
+			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "link"), "/run")}
+			c.PropagatedMount = "/mnt"
+		}},
 		{"a working directory at a link", map[string]string{"work": "//data/new"},
 			func(c *types.PluginConfig, _ sentinel) { c.WorkDir = "/work" }},
 		{"a working directory of the runtime", nil,

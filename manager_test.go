@@ -189,9 +189,9 @@ func TestCreateRefusals(t *testing.T) {
 	}
 	for _, change := range []func(c *types.PluginConfig){
 		func(c *types.PluginConfig) { c.Interface.Socket = "../escape.sock" },
-		func(c *types.PluginConfig) { c.PropagatedMount = "relative" },
+		func(c *types.PluginConfig) { c.PropagatedMount = "." },
 		func(c *types.PluginConfig) { c.PropagatedMount = "/" },
-		func(c *types.PluginConfig) { c.PropagatedMount = "/a/../../b" },
+		func(c *types.PluginConfig) { c.PropagatedMount = "/a/../.." },
 	} {
 		config := plugintest.Config()
 		change(&config)

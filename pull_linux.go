@@ -54,6 +54,7 @@ func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, m
 		return err
 	}
 	t.announce(f)
+	pm.warn(name, f.config, t.out)
 	if err := f.unpack(ctx, in.stage.Rootfs(), t.out); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -84,19 +85,13 @@ func badConfigs() []badInput {
 		all = append(all, badInput{name: name, config: encoded, want: new(v2.ErrInvalidConfig), says: says})
 	}
 	bad("no entrypoint", func(c *types.PluginConfig) { c.Entrypoint = nil }, "entrypoint is empty")
-	bad("socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../../docker.sock" }, `interface.socket "../../docker.sock"`, "plain file name")
-	bad("interface of no capability", func(c *types.PluginConfig) { c.Interface.Types[0].Capability = "" }, "interface.types[0]", "want PREFIX.CAPABILITY/VERSION")
-	bad("unknown capability", func(c *types.PluginConfig) { c.Linux.Capabilities = []string{"CAP_FLY"} }, "linux.capabilities[0]", "CAP_FLY")
-	bad("unknown network", func(c *types.PluginConfig) { c.Network.Type = "cloud" }, `network.type "cloud"`, "use bridge, host")
-	bad("unknown mount", func(c *types.PluginConfig) { c.Mounts = []types.PluginMount{{Destination: "/a", Type: "nosuchfs"}} }, "mounts[0].type", "nosuchfs")
-	bad("unknown option", func(c *types.PluginConfig) {
-		c.Mounts = []types.PluginMount{{Destination: "/a", Type: "bind", Options: []string{"sudo"}}}
-	}, "mounts[0].options", "sudo")
-	bad("mount that leads up", func(c *types.PluginConfig) { c.Mounts = []types.PluginMount{{Destination: "/a/../../etc"}} }, "mounts[0].destination", "write /etc")
+	bad("socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../../docker.sock" }, `interface.socket "../../docker.sock"`, "leads out of the directory for sockets")
+	bad("mount over all", func(c *types.PluginConfig) { c.Mounts = []types.PluginMount{{Destination: "/a/../.."}} }, `mounts[0].destination "/a/../.."`, "would hide")
+	bad("variable without a name", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Value: new(string)}} }, "env[0] has no name")
+	bad("variable with a NUL byte", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A\x00"}} }, "env[0]", "NUL")
+	bad("user that is none", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0"`)
 	bad("propagated mount over all", func(c *types.PluginConfig) { c.PropagatedMount = "/" }, `propagatedMount "/"`)
-	bad("device without a path", func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "disk"}} }, "linux.devices[0].path", `"disk"`, "make it settable")
-	bad("variable with =", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A=B"}} }, `env[0] "A=B"`)
-	bad("much at once", func(c *types.PluginConfig) { c.Entrypoint, c.PropagatedMount, c.Interface.Socket = nil, "x", ".." }, "entrypoint", "propagatedMount", "interface.socket")
+	bad("much at once", func(c *types.PluginConfig) { c.Entrypoint, c.PropagatedMount, c.Interface.Socket = nil, "/x/..", ".." }, "entrypoint", "propagatedMount", "interface.socket")
 
 	unreadable := func(name, text string, says ...string) {
 		all = append(all, badInput{name: name, config: []byte(text), want: new(v2.ErrInvalidConfig), says: says})

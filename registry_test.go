@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -446,4 +447,32 @@ func TestTransferWithoutRegistryService(t *testing.T) {
 	assert.Check(t, errors.As(w.Push(context.Background(), "p", nil, nil, nil), &unsupported))
 	_, err = w.Privileges(context.Background(), named(t, "x"), nil, nil)
 	assert.Check(t, errors.As(err, &unsupported))
+}
+
+// TestWarningsAreShown installs what docker runs and does not mean what it says.
+func TestWarningsAreShown(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	source, ref := "/srv", host+"/group/odd:v1"
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Network.Type = "cloud"
+	for i := range 30 {
+		config.Mounts = append(config.Mounts, types.PluginMount{
+			Name: "m", Type: "bind", Source: &source, Destination: fmt.Sprintf("/m%d", i), Options: []string{"rbind", "z"},
+		})
+	}
+	assert.NilError(t, w.createConfig(ref, config))
+	w.push(ref)
+	assert.NilError(t, w.Remove(ref, nil))
+	grants, err := w.Privileges(t.Context(), named(t, ref), nil, nil)
+	assert.NilError(t, err)
+	progress, err := w.pull(ref, "mine", grants)
+	assert.NilError(t, err)
+	assert.Check(t, is.Contains(progress, `Warning: network.type \"cloud\" is no type that docker documents`))
+	assert.Check(t, is.Contains(progress, `Warning: mounts[0].options \"z\" means nothing to this mount: it is left out`))
+	assert.Check(t, is.Contains(progress, "Warning: and 11 more warnings"))
+	assert.Check(t, is.Equal(strings.Count(progress, "Warning: "), 21))
+
+	var out bytes.Buffer
+	assert.NilError(t, w.Upgrade(t.Context(), named(t, ref), "mine", nil, nil, grants, &out))
+	assert.Check(t, is.Equal(strings.Count(out.String(), "Warning: "), 21))
 }

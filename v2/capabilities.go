@@ -5,11 +5,22 @@ import (
 	"strings"
 )
 
-// isCapability knows the capabilities of Linux. Case does not matter, and
-// neither does the prefix: docker installs a plugin that leaves it out, and
-// runs it without the capability.
-func isCapability(name string) bool {
-	return slices.Contains(capabilities, strings.TrimPrefix(strings.ToUpper(name), "CAP_"))
+// capabilityNamed returns a capability of Linux as runtimes spell it. Configs
+// write them in any case, and without the prefix.
+func capabilityNamed(name string) (capability string, ok bool) {
+	plain := strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+	return "CAP_" + plain, slices.Contains(capabilities, plain)
+}
+
+// knownCapabilities leaves out what is no capability of Linux.
+func knownCapabilities(list []string) []string {
+	var known []string
+	for _, name := range list {
+		if capability, ok := capabilityNamed(name); ok {
+			known = append(known, capability)
+		}
+	}
+	return known
 }
 
 // capabilities are all of capabilities(7), in the order of their numbers.

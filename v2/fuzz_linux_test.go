@@ -38,6 +38,9 @@ func FuzzConfig(f *testing.F) {
 		}
 		p := &Plugin{PluginObj: types.Plugin{ID: exampleID, Name: "fuzzed", Config: config}, Rootfs: "/plugins/x/rootfs"}
 		p.InitEmptySettings()
+		if config.Interface.Socket == "" {
+			p.PluginObj.Config.Interface.Socket = "plugin.sock"
+		}
 		assert.NilError(t, p.Validate(), "settings of a sound config are not sound")
 		checkSpec(t, p)
 	})

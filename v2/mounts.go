@@ -57,9 +57,5 @@ func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
 // isUnset tells of a bind that waits for its user to say what of the host is
 // to be there, and may wait for ever: vieux/sshfs has one for ssh keys.
 func isUnset(m types.PluginMount) bool {
-	return isBind(m.Type, m.Options) && m.Source != nil && *m.Source == ""
-}
-
-func isBind(typ string, options []string) bool {
-	return typ == "bind" || slices.Contains(options, "bind") || slices.Contains(options, "rbind")
+	return bindsFiles(m) && m.Source != nil && *m.Source == ""
 }

@@ -100,24 +100,26 @@ func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) [
 }
 
 // userMount checks and converts a mount that the author or user of a plugin
-// wants.
+// wants. A file system without a source gets the name of its type.
 func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 	name := m.Name
 	if name == "" {
 		name = m.Destination
 	}
-	destination := path.Join("/", m.Destination)
+	converted := specs.Mount{Destination: path.Join("/", m.Destination), Type: m.Type, Source: m.Type, Options: runtimeOptions(m)}
+	if bindsFiles(m) {
+		converted.Type, converted.Source = "bind", ""
+	}
+	if m.Source != nil && *m.Source != "" {
+		converted.Source = *m.Source
+	}
 	switch {
-	case destination == "/":
+	case converted.Destination == "/":
 		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no destination below /", name)}
-	case m.Source == nil:
+	case converted.Source == "":
 		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no source", name)}
 	}
-	options := slices.Clone(m.Options)
-	if isBind(m.Type, m.Options) && !slices.Contains(options, "bind") && !slices.Contains(options, "rbind") {
-		options = append(options, "rbind")
-	}
-	return specs.Mount{Destination: destination, Type: m.Type, Source: *m.Source, Options: options}, nil
+	return converted, nil
 }
 
 // withoutHidden drops what a later mount hides, at its place or above, and

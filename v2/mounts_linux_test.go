@@ -217,9 +217,25 @@ func TestUserMount(t *testing.T) {
 		},
 		{
 			"file system that needs no source", types.PluginMount{Type: "tmpfs", Source: pointer(""), Destination: "/b"},
-			specs.Mount{Type: "tmpfs", Destination: "/b"}, "",
+			specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/b"}, "",
 		},
-		{"no source", types.PluginMount{Name: "m", Type: "tmpfs", Destination: "/b"}, specs.Mount{}, `mount "m" has no source`},
+		{
+			"file system whose source is not given", types.PluginMount{Type: "tmpfs", Destination: "/b"},
+			specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: "/b"}, "",
+		},
+		{
+			"words that mean something", types.PluginMount{Type: "volume", Source: pointer("/a"), Destination: "/b", Options: []string{"z", "rbind, readonly", "r", "consistency=cached"}},
+			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"rbind", "ro"}}, "",
+		},
+		{
+			"a type that binds", types.PluginMount{Type: "rbind", Source: pointer("/a"), Destination: "/b", Options: []string{"rw"}},
+			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"rw", "rbind"}}, "",
+		},
+		{
+			"data of a file system", types.PluginMount{Type: "tmpfs", Source: pointer("t"), Destination: "b/../c", Options: []string{"size=1m,defaults", "readonly", "anything"}},
+			specs.Mount{Type: "tmpfs", Source: "t", Destination: "/c", Options: []string{"size=1m", "ro", "anything"}}, "",
+		},
+		{"no source", types.PluginMount{Name: "m", Type: "bind", Destination: "/b"}, specs.Mount{}, `mount "m" has no source`},
 		{"neither name nor source", types.PluginMount{Destination: "/b"}, specs.Mount{}, `mount "/b" has no source`},
 		{"no destination", types.PluginMount{Name: "m", Source: pointer("/a")}, specs.Mount{}, `mount "m" has no destination below /`},
 		{"over everything", types.PluginMount{Name: "m", Source: pointer("/a"), Destination: "/.."}, specs.Mount{}, `mount "m" has no destination below /`},

@@ -27,6 +27,8 @@ import (
 //     at its place or below is seen by the host there. A bind mount without
 //     the option bind or rbind gets rbind. A bind whose source is empty is left
 //     out: no user has set it.
+//   - Words of a mount's options that mean nothing to it are left out, as are
+//     capabilities that Linux does not have; see [ConfigWarnings].
 //   - With any network type the plugin has the host's /etc/hosts and
 //     /etc/resolv.conf, those that exist, unless it mounts its own.
 //   - Devices whose path is not set are left out. AllowAllDevices opens all
@@ -152,7 +154,7 @@ func setProcess(spec *specs.Spec, view *Plugin) {
 	for _, set := range []*[]string{
 		&capabilities.Bounding, &capabilities.Permitted, &capabilities.Effective, &capabilities.Inheritable,
 	} {
-		*set = union(*set, config.Linux.Capabilities)
+		*set = union(*set, knownCapabilities(config.Linux.Capabilities))
 	}
 }
 

@@ -146,7 +146,7 @@ func TestProcess(t *testing.T) {
 
 func TestCapabilities(t *testing.T) {
 	p := minimal()
-	p.PluginObj.Config.Linux.Capabilities = []string{"CAP_SYS_ADMIN", "CAP_CHOWN", "CAP_SYS_ADMIN"}
+	p.PluginObj.Config.Linux.Capabilities = []string{"cap_sys_admin", "CHOWN", "CAP_SYS_ADMIN", "ALL", ""}
 	defaults := oci.DefaultSpec().Process.Capabilities.Bounding
 	got := specOf(t, p).Process.Capabilities
 	for name, set := range map[string][]string{

@@ -26,35 +26,47 @@ const (
 )
 
 // ValidateConfig refuses a config that can't be run, or that would reach out of
-// the plugin's own directories:
+// the plugin's own directories. It accepts whatever else docker runs, and
+// [ConfigWarnings] says how. Refused are
 //
-//   - the entrypoint names a program;
-//   - the socket is a plain file name, and may be empty;
-//   - interface types have a capability, and no spaces or control characters;
-//   - capabilities are known to Linux, and the network type to docker;
-//   - mounts have a type that Linux knows, or none, options that an OCI runtime
-//     understands or hands to the file system, and a destination, like the
-//     propagated mount an absolute, clean path below /;
-//   - devices have a path, or one that can be set;
-//   - variables have names, without = and without space;
-//   - nothing is larger than the kernel takes, or holds a NUL byte.
+//   - an entrypoint that names no program;
+//   - a socket that leads out of the directory for sockets, or is that directory;
+//   - a mount, or a propagated mount, in the place of the plugin's root;
+//   - a variable without a name that has a value;
+//   - a user or group whose id is the kernel's for none;
+//   - what is larger than the kernel takes, or holds a NUL byte.
 //
-// What is empty and can be set is fine. The error is of type [ErrInvalidConfig]
-// and joins an [ErrConfigProblem] for each of the first 20 problems.
+// The error is of type [ErrInvalidConfig] and joins an [ErrConfigProblem] for
+// each of the first 20 problems.
 func ValidateConfig(config types.PluginConfig) error {
 	var v validator
 	v.config(config)
 	return v.err()
 }
 
-// Validate is [ValidateConfig] for the config of p, and for its settings, which
-// are held to the same; but a user may name variables in any way that the kernel
-// takes.
+// ConfigWarnings returns what of a sound config is ignored, or taken for
+// something else, a sentence each, the first 20 and how many more there are:
+// words that mean nothing to a mount, capabilities that Linux does not have, and
+// the like.
+func ConfigWarnings(config types.PluginConfig) []string {
+	var v validator
+	v.config(config)
+	if more := v.warned - len(v.warnings); more > 0 {
+		return append(v.warnings, fmt.Sprintf("and %d more warnings", more))
+	}
+	return v.warnings
+}
+
+// Validate is [ValidateConfig] for the config of p and for its settings, before
+// p is run: then it needs a socket as well.
 func (p *Plugin) Validate() error {
 	view := p.Snapshot()
 	var v validator
 	v.config(view.Config)
 	v.settings(view.Settings)
+	if view.Config.Interface.Socket == "" {
+		v.refuse("interface.socket", "", "is empty: name the socket that the plugin makes below /run/docker/plugins")
+	}
 	return v.err()
 }
 
@@ -62,6 +74,8 @@ func (p *Plugin) Validate() error {
 type validator struct {
 	problems []error
 	more     int // that are not listed
+	warnings []string
+	warned   int // how many there are
 }
 
 func (v *validator) err() error {
@@ -82,6 +96,12 @@ func (v *validator) refuse(field, value, reason string) {
 	v.problems = append(v.problems, ErrConfigProblem{Field: field, Value: value, Reason: reason})
 }
 
+func (v *validator) warn(field, value, reason string) {
+	if v.warned++; v.warned <= maxProblems {
+		v.warnings = append(v.warnings, ErrConfigProblem{Field: field, Value: value, Reason: reason}.Error())
+	}
+}
+
 func (v *validator) config(c types.PluginConfig) {
 	if len(c.Entrypoint) == 0 || c.Entrypoint[0] == "" {
 		v.refuse("entrypoint", "", "is empty: name the program to start")
@@ -93,7 +113,7 @@ func (v *validator) config(c types.PluginConfig) {
 		v.refuse("user", fmt.Sprintf("%d:%d", c.User.UID, c.User.GID), "is nobody's id")
 	}
 	if !slices.Contains(networkTypes, c.Network.Type) {
-		v.refuse("network.type", c.Network.Type, "is not known: use "+strings.Join(networkTypes[1:], ", ")+" or nothing")
+		v.warn("network.type", c.Network.Type, "is no type that docker documents: the plugin gets a network namespace of its own, in which there is no network")
 	}
 	v.interfaces(c.Interface)
 	v.env(c.Env)
@@ -110,24 +130,35 @@ func (v *validator) config(c types.PluginConfig) {
 var networkTypes = []string{"", "bridge", "host", "none", "null"}
 
 func (v *validator) interfaces(c types.PluginConfigInterface) {
-	switch socket := c.Socket; {
-	case socket == "." || socket == ".." || strings.Contains(socket, "/"):
-		v.refuse("interface.socket", socket, "is not a plain file name")
-	default:
-		v.text("interface.socket", socket, maxSocketBytes)
-	}
+	v.socket(c.Socket)
 	v.length("interface.types", len(c.Types))
 	for i, t := range c.Types {
 		field := fmt.Sprintf("interface.types[%d]", i)
 		text := t.Prefix + t.Capability + t.Version
 		switch {
 		case t.Capability == "":
-			v.refuse(field, t.String(), "names no capability: want PREFIX.CAPABILITY/VERSION")
+			v.warn(field, t.String(), "names no capability: want PREFIX.CAPABILITY/VERSION")
 		case strings.ContainsFunc(text, isNotWord):
-			v.refuse(field, t.String(), "is not of the form PREFIX.CAPABILITY/VERSION")
+			v.warn(field, t.String(), "is not of the form PREFIX.CAPABILITY/VERSION: docker reads it differently")
 		}
 		v.text(field, text, maxPathBytes)
 	}
+}
+
+// socket checks a path below the directory for sockets, to which docker takes
+// it as relative.
+func (v *validator) socket(socket string) {
+	if socket == "" {
+		v.warn("interface.socket", "", "is empty: the plugin can't be enabled")
+		return
+	}
+	switch relative := path.Clean(strings.TrimLeft(socket, "/")); {
+	case relative == ".":
+		v.refuse("interface.socket", socket, "names no file")
+	case relative == "..", strings.HasPrefix(relative, "../"):
+		v.refuse("interface.socket", socket, "leads out of the directory for sockets")
+	}
+	v.text("interface.socket", socket, maxSocketBytes)
 }
 
 // isNotWord tells what a word that travels in JSON and headers can't have;
@@ -138,19 +169,22 @@ func (v *validator) env(env []types.PluginEnv) {
 	v.length("env", len(env))
 	for i, variable := range env {
 		field := fmt.Sprintf("env[%d]", i)
-		value := ""
-		if variable.Value != nil {
-			value = *variable.Value
+		switch {
+		case variable.Name == "" && variable.Value == nil:
+			v.warn(field, "", "has no name: it is left out")
+		case variable.Value == nil:
+			v.variable(field, variable.Name, "")
+		default:
+			v.variable(field, variable.Name, *variable.Value)
 		}
-		if strings.ContainsFunc(variable.Name, isNoName) {
-			v.refuse(field, variable.Name, "is no name of a variable: leave out =, spaces and control characters")
-			continue
+		if strings.ContainsFunc(variable.Name, isOdd) {
+			v.warn(field, variable.Name, "is no name that shells take")
 		}
-		v.variable(field, variable.Name, value)
 	}
 }
 
-func isNoName(r rune) bool { return r <= ' ' || r == 0x7f || r == '=' }
+// isOdd tells what the kernel takes in a name and shells don't.
+func isOdd(r rune) bool { return r <= ' ' || r == 0x7f || r == '=' }
 
 // variable does not show the value, which may be a secret.
 func (v *validator) variable(field, name, value string) {
@@ -167,8 +201,8 @@ func (v *validator) variable(field, name, value string) {
 func (v *validator) linux(c types.PluginConfigLinux) {
 	v.length("linux.capabilities", len(c.Capabilities))
 	for i, name := range c.Capabilities {
-		if !isCapability(name) {
-			v.refuse(fmt.Sprintf("linux.capabilities[%d]", i), name, "is not a capability of Linux: see capabilities(7)")
+		if _, ok := capabilityNamed(name); !ok {
+			v.warn(fmt.Sprintf("linux.capabilities[%d]", i), name, "is not a capability of Linux, see capabilities(7): it is left out")
 		}
 	}
 	v.length("linux.devices", len(c.Devices))
@@ -177,7 +211,7 @@ func (v *validator) linux(c types.PluginConfigLinux) {
 		if device.Path != nil && *device.Path != "" {
 			v.text(field, *device.Path, maxPathBytes)
 		} else if len(device.Settable) == 0 {
-			v.refuse(field, "", fmt.Sprintf("of device %q is empty, and not settable: give it a path or make it settable", device.Name))
+			v.warn(field, "", fmt.Sprintf("of device %q is empty, and not settable: it is left out", device.Name))
 		}
 	}
 }
@@ -197,17 +231,15 @@ func (v *validator) settings(s types.PluginSettings) {
 	}
 }
 
-// place checks a path that something is mounted at. Slashes at its end change
-// nothing.
+// place checks a path that something is mounted at, which is below the plugin's
+// root however it is written.
 func (v *validator) place(field, place string) {
-	trimmed := strings.TrimRight(place, "/")
+	clean := path.Join("/", place)
 	switch {
-	case !path.IsAbs(place):
-		v.refuse(field, place, "is not absolute")
-	case trimmed == "":
+	case clean == "/":
 		v.refuse(field, place, "would hide the plugin's root file system")
-	case path.Clean(place) != trimmed:
-		v.refuse(field, place, "is not clean: write "+path.Clean(place))
+	case clean != strings.TrimRight(place, "/"):
+		v.warn(field, place, "is not absolute and clean: it is taken for "+clean)
 	}
 	v.text(field, place, maxPathBytes)
 }

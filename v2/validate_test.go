@@ -18,7 +18,7 @@ import (
 
 // sound is the least that passes.
 func sound() types.PluginConfig {
-	return types.PluginConfig{Entrypoint: []string{"/plugin"}}
+	return types.PluginConfig{Entrypoint: []string{"/plugin"}, Interface: types.PluginConfigInterface{Socket: "plugin.sock"}}
 }
 
 func withMount(change func(*types.PluginMount)) func(*types.PluginConfig) {
@@ -61,56 +61,34 @@ func TestValidateConfigRefuses(t *testing.T) {
 		{"NUL in the workdir", func(c *types.PluginConfig) { c.WorkDir = "/\x00" }, "workdir"},
 		{"user that is nobody's", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0" is nobody's id`},
 		{"group that is nobody's", func(c *types.PluginConfig) { c.User.GID = math.MaxUint32 }, "is nobody's id"},
-		{"unknown network", func(c *types.PluginConfig) { c.Network.Type = "container:x" }, `network.type "container:x" is not known: use bridge, host, none, null or nothing`},
 
-		{"socket with a directory", func(c *types.PluginConfig) { c.Interface.Socket = "a/b.sock" }, `interface.socket "a/b.sock" is not a plain file name`},
-		{"socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../x/plugin.sock" }, "is not a plain file name"},
-		{"absolute socket", func(c *types.PluginConfig) { c.Interface.Socket = "/run/docker.sock" }, "is not a plain file name"},
-		{"socket that is the directory", func(c *types.PluginConfig) { c.Interface.Socket = "." }, "is not a plain file name"},
-		{"socket that is the parent", func(c *types.PluginConfig) { c.Interface.Socket = ".." }, "is not a plain file name"},
+		{"socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../x/plugin.sock" }, `interface.socket "../x/plugin.sock" leads out of the directory for sockets`},
+		{"socket that leads out in the end", func(c *types.PluginConfig) { c.Interface.Socket = "a/../../x" }, "leads out of the directory"},
+		{"socket that leads out from the root", func(c *types.PluginConfig) { c.Interface.Socket = "//../x" }, "leads out of the directory"},
+		{"socket that is the directory in the end", func(c *types.PluginConfig) { c.Interface.Socket = "/a/.." }, "names no file"},
+		{"socket that is the directory", func(c *types.PluginConfig) { c.Interface.Socket = "." }, `interface.socket "." names no file`},
+		{"socket that is the parent", func(c *types.PluginConfig) { c.Interface.Socket = ".." }, "leads out of the directory"},
 		{"NUL in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x00" }, "interface.socket"},
 		{"long socket", func(c *types.PluginConfig) { c.Interface.Socket = long[:maxSocketBytes+1] }, "has more than 107 bytes"},
 
-		{"type without a capability", implementing("docker.volumedriver/1.0", "/1.0"), "interface.types[1]"},
-		{"empty type", implementing(""), "interface.types[0] \"./\" names no capability"},
-		{"type with a space", implementing("docker.volume driver/1.0"), "is not of the form PREFIX.CAPABILITY/VERSION"},
-		{"type with a quote", implementing(`docker.volumedriver/"`), "is not of the form"},
-		{"type that is not ASCII", implementing("docker.volumedriv\u00e9r/1.0"), "is not of the form"},
-
-		{"unknown capability", capable("CAP_CHOWN", "CAP_FLY"), `linux.capabilities[1] "CAP_FLY" is not a capability of Linux`},
-		{"all capabilities", capable("ALL"), `"ALL" is not a capability`},
-		{"empty capability", capable(""), "linux.capabilities[0] is not a capability"},
-
-		{"device without a path", func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}} }, `linux.devices[0].path of device "fuse" is empty, and not settable`},
-		{"device with an empty path", func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Path: pointer("")}} }, "linux.devices[0].path of device"},
 		{"NUL in a device's path", func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Path: pointer("/dev/\x00")}} }, "linux.devices[0].path"},
 
 		{"variable without a name", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Value: pointer("x")}} }, "env[0] has no name"},
-		{"variable with =", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A=B"}} }, `env[0] "A=B" is no name of a variable`},
-		{"variable with a space", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A B"}} }, "is no name of a variable"},
-		{"variable with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A\x00"}} }, "is no name of a variable"},
+		{"variable with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A\x00"}} }, `env[0] "A\x00" has a NUL byte`},
 		{"value with NUL", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A", Value: pointer("\x00")}} }, `env[0] "A" has a NUL byte`},
 		{"long value", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A", Value: &long}} }, `env[0] "A" has more than 131071 bytes`},
 
-		{"unknown mount type", withMount(func(m *types.PluginMount) { m.Type = "nosuchfs" }), `mounts[0].type "nosuchfs" is no file system`},
-		{"unknown option of a bind mount", withMount(func(m *types.PluginMount) { m.Options = []string{"rbind", "sudo"} }), `mounts[0].options "sudo" is not an option of mounts`},
-		{"unknown option behind a comma", withMount(func(m *types.PluginMount) { m.Options = []string{"rbind,sudo"} }), `"sudo" is not an option`},
-		{"unknown option of an untyped bind mount", withMount(func(m *types.PluginMount) { m.Type, m.Options = "", []string{"bind", "sudo"} }), "is not an option"},
-		{"option with a line break", withMount(func(m *types.PluginMount) { m.Type, m.Options = "tmpfs", []string{"size=1\n2"} }), "is not an option"},
-		{"option without a name", withMount(func(m *types.PluginMount) { m.Options = []string{"=x"} }), "is not an option"},
 		{"long options", withMount(func(m *types.PluginMount) {
 			m.Type, m.Options = "overlay", []string{"lowerdir=" + long[:maxOptionBytes]}
 		}), "mounts[0].options have more than 4095 bytes"},
-		{"no destination", withMount(func(m *types.PluginMount) { m.Destination = "" }), "mounts[0].destination is not absolute"},
-		{"relative destination", withMount(func(m *types.PluginMount) { m.Destination = "data" }), `mounts[0].destination "data" is not absolute`},
-		{"destination that leads up", withMount(func(m *types.PluginMount) { m.Destination = "/a/../../b" }), "is not clean: write /b"},
-		{"doubled slash", withMount(func(m *types.PluginMount) { m.Destination = "/a//b" }), "is not clean: write /a/b"},
+		{"no destination", withMount(func(m *types.PluginMount) { m.Destination = "" }), "mounts[0].destination would hide"},
+		{"destination that hides all in the end", withMount(func(m *types.PluginMount) { m.Destination = "a/../.." }), "would hide the plugin's root file system"},
+		{"NUL in an option", withMount(func(m *types.PluginMount) { m.Options = []string{"a\x00"} }), "mounts[0].options"},
 		{"destination that hides all", withMount(func(m *types.PluginMount) { m.Destination = "//" }), "would hide the plugin's root file system"},
 		{"long destination", withMount(func(m *types.PluginMount) { m.Destination = "/" + long[:maxPathBytes] }), "has more than 4095 bytes"},
 		{"NUL in the source", withMount(func(m *types.PluginMount) { m.Source = pointer("/\x00") }), "mounts[0].source"},
 
-		{"relative propagated mount", func(c *types.PluginConfig) { c.PropagatedMount = "data" }, "propagatedMount \"data\" is not absolute"},
-		{"propagated mount that leads up", func(c *types.PluginConfig) { c.PropagatedMount = "/data/.." }, "propagatedMount \"/data/..\" is not clean: write /"},
+		{"propagated mount that leads up", func(c *types.PluginConfig) { c.PropagatedMount = "/data/.." }, "propagatedMount \"/data/..\" would hide"},
 		{"propagated mount over all", func(c *types.PluginConfig) { c.PropagatedMount = "/" }, "propagatedMount \"/\" would hide"},
 	}
 	for _, tt := range tests {
@@ -131,17 +109,121 @@ func TestValidateConfigRefuses(t *testing.T) {
 
 func TestValidateConfigTellsAll(t *testing.T) {
 	err := ValidateConfig(types.PluginConfig{
-		Network:         types.PluginConfigNetwork{Type: "x"},
 		Interface:       types.PluginConfigInterface{Socket: "../x"},
 		PropagatedMount: "/",
-		Env:             []types.PluginEnv{{Name: "SECRET\n", Value: pointer("hunter2\x00")}, {}},
+		Env:             []types.PluginEnv{{Name: "SECRET", Value: pointer("hunter2\x00")}, {Value: pointer("hunter3")}},
 	})
 	assert.Error(t, err, `invalid plugin config: entrypoint is empty: name the program to start; `+
-		`network.type "x" is not known: use bridge, host, none, null or nothing; `+
-		`interface.socket "../x" is not a plain file name; `+
-		`env[0] "SECRET\n" is no name of a variable: leave out =, spaces and control characters; `+
+		`interface.socket "../x" leads out of the directory for sockets; `+
+		`env[0] "SECRET" has a NUL byte; `+
 		`env[1] has no name; `+
 		`propagatedMount "/" would hide the plugin's root file system`)
+}
+
+// TestConfigWarnings has what docker runs and does not mean what it says.
+func TestConfigWarnings(t *testing.T) {
+	bindWith := func(options ...string) func(*types.PluginConfig) {
+		return withMount(func(m *types.PluginMount) { m.Options = options })
+	}
+	socket := func(socket string) func(*types.PluginConfig) {
+		return func(c *types.PluginConfig) { c.Interface.Socket = socket }
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*types.PluginConfig)
+		want   []string
+	}{
+		{"nothing", func(*types.PluginConfig) {}, nil},
+		{"a sound mount", bindWith("rbind", "ro", "rslave", "nosuid", "rro"), nil},
+		{"network", func(c *types.PluginConfig) { c.Network.Type = "storage_internal" }, []string{`network.type "storage_internal" is no type that docker documents: the plugin gets a network namespace of its own, in which there is no network`}},
+		{"no socket", socket(""), []string{"interface.socket is empty: the plugin can't be enabled"}},
+		{"socket in a directory", socket("csi/csi.sock"), nil},
+		{"socket with a slash before it", socket("/v.sock"), nil},
+		{"socket with dots", socket("./a/../v.sock"), nil},
+		{"types", implementing("/1.0", "docker.volume driver/1.0", `docker.volumedriver/"`, "docker.volumedriv\u00e9r/1.0"), []string{
+			`interface.types[0] "./1.0" names no capability: want PREFIX.CAPABILITY/VERSION`,
+			`interface.types[1] "docker.volume driver/1.0" is not of the form PREFIX.CAPABILITY/VERSION: docker reads it differently`,
+			`interface.types[2] "docker.volumedriver/\"" is not of the form PREFIX.CAPABILITY/VERSION: docker reads it differently`,
+			`interface.types[3] "docker.volumedrivér/1.0" is not of the form PREFIX.CAPABILITY/VERSION: docker reads it differently`,
+		}},
+		{"capabilities", capable("CAP_CHOWN", "cap_sys_admin", "mknod", "ALL", "", "CAP_CAP_CHOWN"), []string{
+			`linux.capabilities[3] "ALL" is not a capability of Linux, see capabilities(7): it is left out`,
+			`linux.capabilities[4] is not a capability of Linux, see capabilities(7): it is left out`,
+			`linux.capabilities[5] "CAP_CAP_CHOWN" is not a capability of Linux, see capabilities(7): it is left out`,
+		}},
+		{"devices", func(c *types.PluginConfig) {
+			c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}, {Path: pointer("")}, {Name: "late", Settable: []string{"path"}}}
+		}, []string{
+			`linux.devices[0].path of device "fuse" is empty, and not settable: it is left out`,
+			`linux.devices[1].path of device "" is empty, and not settable: it is left out`,
+		}},
+		{"variables", func(c *types.PluginConfig) {
+			c.Env = []types.PluginEnv{{Name: "A B"}, {Name: "A=B", Value: pointer("x")}, {Name: "\t", Value: pointer("")}, {}}
+		}, []string{
+			`env[0] "A B" is no name that shells take`, `env[1] "A=B" is no name that shells take`, `env[2] "\t" is no name that shells take`,
+			"env[3] has no name: it is left out",
+		}},
+		{"destinations", func(c *types.PluginConfig) {
+			for _, destination := range []string{"data", "/a/../../b", "/a//b", "/x/"} {
+				c.Mounts = append(c.Mounts, types.PluginMount{Destination: destination, Source: pointer("/data"), Type: "bind"})
+			}
+			c.PropagatedMount = "mnt/volumes"
+		}, []string{
+			`mounts[0].destination "data" is not absolute and clean: it is taken for /data`,
+			`mounts[1].destination "/a/../../b" is not absolute and clean: it is taken for /b`,
+			`mounts[2].destination "/a//b" is not absolute and clean: it is taken for /a/b`,
+			`propagatedMount "mnt/volumes" is not absolute and clean: it is taken for /mnt/volumes`,
+		}},
+		{"mount types", func(c *types.PluginConfig) {
+			for _, typ := range []string{"volume", "gpfs", "fuse.sshfs", "none", "", "rbind"} {
+				m := types.PluginMount{Destination: "/x", Source: pointer("/data"), Type: typ}
+				if typ == "volume" || typ == "none" {
+					m.Options = []string{"rbind"}
+				}
+				c.Mounts = append(c.Mounts, m)
+			}
+		}, []string{
+			`mounts[0].type "volume" is ignored: the mount's options make it a bind`,
+			`mounts[1].type "gpfs" is no file system of the Linux kernel: it needs a module`,
+			"mounts[4].type is empty, and no option says bind: runtimes can't mount it",
+		}},
+		{"words", bindWith("rbind", "readonly", "r", "z,Z", "consistency=cached", "=x", "defaults", "idmap", "size=1m", "acl"), []string{
+			`mounts[0].options "readonly" is taken for ro`,
+			`mounts[0].options "r" means nothing to this mount: it is left out`,
+			`mounts[0].options "z" means nothing to this mount: it is left out`,
+			`mounts[0].options "Z" means nothing to this mount: it is left out`,
+			`mounts[0].options "consistency=cached" means nothing to this mount: it is left out`,
+			`mounts[0].options "=x" means nothing to this mount: it is left out`,
+			`mounts[0].options "defaults" means nothing to this mount: it is left out`,
+			`mounts[0].options "idmap" means nothing to this mount: it is left out`,
+			`mounts[0].options "size=1m" means nothing to this mount: it is left out`,
+			`mounts[0].options "acl" means nothing to this mount: it is left out`,
+		}},
+		{"words of a file system", withMount(func(m *types.PluginMount) {
+			m.Type, m.Options = "ext4", []string{"acl", "data=ordered", "defaults", "ro,noatime"}
+		}), []string{`mounts[0].options "defaults" means nothing to this mount: it is left out`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := sound()
+			tt.change(&config)
+			assert.NilError(t, ValidateConfig(config))
+			warnings := ConfigWarnings(config)
+			if len(tt.want) == 0 {
+				assert.Check(t, is.Len(warnings, 0))
+				return
+			}
+			assert.Check(t, is.DeepEqual(warnings, tt.want))
+		})
+	}
+}
+
+// TestValidateWantsASocket lets no plugin start whose socket is waited for in
+// vain.
+func TestValidateWantsASocket(t *testing.T) {
+	p := example()
+	p.PluginObj.Config.Interface.Socket = ""
+	assert.NilError(t, ValidateConfig(p.PluginObj.Config))
+	assert.ErrorContains(t, p.Validate(), "interface.socket is empty: name the socket that the plugin makes below /run/docker/plugins")
 }
 
 // What docker runs is accepted, odd as it may be.
@@ -217,11 +299,11 @@ func TestValidateLooksAtSettings(t *testing.T) {
 	odd.PluginObj.Settings.Env = append(odd.PluginObj.Settings.Env, "as a user wants=it")
 	assert.NilError(t, odd.Validate())
 	for want, change := range map[string]func(*types.PluginSettings){
-		`settings.mounts[0].destination "/../x"`: func(s *types.PluginSettings) { s.Mounts = []types.PluginMount{{Destination: "/../x"}} },
-		"settings.args[1]":                       func(s *types.PluginSettings) { s.Args = []string{"a", "\x00"} },
-		"settings.env[0] has no name":            func(s *types.PluginSettings) { s.Env = []string{"=x"} },
-		`settings.env[0] "A" has a NUL byte`:     func(s *types.PluginSettings) { s.Env = []string{"A=\x00"} },
-		"settings.devices[0].path":               func(s *types.PluginSettings) { s.Devices = []types.PluginDevice{{Path: pointer("\x00")}} },
+		`settings.mounts[0].destination "/.."`: func(s *types.PluginSettings) { s.Mounts = []types.PluginMount{{Destination: "/.."}} },
+		"settings.args[1]":                     func(s *types.PluginSettings) { s.Args = []string{"a", "\x00"} },
+		"settings.env[0] has no name":          func(s *types.PluginSettings) { s.Env = []string{"=x"} },
+		`settings.env[0] "A" has a NUL byte`:   func(s *types.PluginSettings) { s.Env = []string{"A=\x00"} },
+		"settings.devices[0].path":             func(s *types.PluginSettings) { s.Devices = []types.PluginDevice{{Path: pointer("\x00")}} },
 	} {
 		p := example()
 		change(&p.PluginObj.Settings)

@@ -4,7 +4,7 @@ const malformed = "create from bad contexts/config is another type|create from b
 	"create from bad contexts/empty|create from bad contexts/no config|create from bad contexts/no files|" +
 	"create from bad contexts/not an archive|create from bad contexts/truncated"
 
-const unsound = "create from bad contexts/config is too big|create from bad contexts/config of nothing|create from bad contexts/device without a path|create from bad contexts/no rootfs|create from bad contexts/propagated mount elsewhere|" +
+const unsound = "create from bad contexts/config is too big|create from bad contexts/config of nothing|create from bad contexts/no rootfs|" +
 	"create from bad contexts/socket elsewhere|create from unusual contexts/config twice"
 
 // classDifferences are of errors that both answer with.

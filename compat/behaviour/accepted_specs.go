@@ -30,6 +30,38 @@ var specDifferences = Group{"OCI specs", []Difference{
 		Seen: []Seen{effect("specs/relative working directory, enable", "spec.process.cwd", `"work"`, `"/work"`)},
 	},
 	{
+		Docker: "capabilities as they are written", Ours: "those that Linux has, in capitals and with their prefix",
+		Why:  "runtimes leave out what they don't know, and know capitals only",
+		Seen: []Seen{effect("specs/odd capabilities, enable", "spec.process.capabilities.*", something, something)},
+	},
+	{
+		Docker: "places of mounts as they are written", Ours: "absolute and clean",
+		Why: "runtimes take them so, and warn",
+		Seen: []Seen{
+			effect("specs/odd places of mounts, enable|specs/odd propagated mount, enable", "spec.mounts*", anything, anything),
+		},
+	},
+	{
+		Docker: "a bind of another type", Ours: "of type bind",
+		Why:  "runtimes go by the option, and take it so",
+		Seen: []Seen{effect("specs/odd types of mounts, enable", "spec.mounts*", anything, anything)},
+	},
+	{
+		Docker: "words that mean nothing to a bind", Ours: "without them; `readonly` is `ro`, and a bind without an option `rbind`",
+		Why:  "runc 1.2 and newer refuse what older ones ignored",
+		Seen: []Seen{effect("specs/odd options of mounts, enable", "spec.mounts*", anything, anything)},
+	},
+	{
+		Docker: "refuses a file system without a source", Ours: "the name of its type",
+		Why:  "temporary file systems have none",
+		Seen: onlyOurs("specs/odd mount without a source, enable", unclassed, "*mount source is not specified*", effects),
+	},
+	{
+		Docker: "refuses a device whose path is empty", Ours: "without it",
+		Why:  "it was not set",
+		Seen: onlyOurs("specs/odd device, enable", unclassed, something, effects),
+	},
+	{
 		Docker: "root, whatever `config.user` says", Ours: "`config.user`",
 		Why:  "it is what it is for",
 		Seen: []Seen{effect("specs/user, enable", "spec.process.user.*", "0", "1000")},

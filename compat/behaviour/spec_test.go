@@ -62,6 +62,50 @@ var specScenarios = []Scenario{{"specs", func(r *Run) {
 		{"working directory", func(c *types.PluginConfig) { c.WorkDir = "/work" }},
 		{"relative working directory", func(c *types.PluginConfig) { c.WorkDir = "work" }},
 		{"user", func(c *types.PluginConfig) { c.User = types.PluginConfigUser{UID: 1000, GID: 1000} }},
+		{"odd network", func(c *types.PluginConfig) { c.Network.Type = "storage_internal" }},
+		{"odd network in capitals", func(c *types.PluginConfig) { c.Network.Type = "HOST" }},
+		{"odd capabilities", func(c *types.PluginConfig) {
+			c.Linux.Capabilities = []string{"ALL", "cap_sys_admin", "net_admin"}
+		}},
+		{"odd variables", func(c *types.PluginConfig) {
+			c.Env = []types.PluginEnv{{Name: "A B", Value: ptr("1")}, {Name: "C=D", Value: ptr("2")}, {}}
+		}},
+		{"odd device", func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "none", Path: ptr("")}} }},
+		{"odd places of mounts", func(c *types.PluginConfig) {
+			for _, place := range []string{"relative", "/a/../../up", "/double//slash", "/end/"} {
+				c.Mounts = append(c.Mounts, types.PluginMount{Source: ptr("/usr"), Destination: place, Type: "bind", Options: []string{"rbind"}})
+			}
+		}},
+		{"odd propagated mount", func(c *types.PluginConfig) { c.PropagatedMount = "dovetail-propagated/" }},
+		{"odd types of mounts", func(c *types.PluginConfig) {
+			for _, typ := range []string{"volume", "none", "", "npipe"} {
+				c.Mounts = append(c.Mounts, types.PluginMount{Source: ptr("/usr"), Destination: "/t" + typ, Type: typ, Options: []string{"rbind"}})
+			}
+			c.Mounts = append(c.Mounts, types.PluginMount{Source: ptr("fs"), Destination: "/gpfs", Type: "gpfs", Options: []string{"dev=fs"}})
+		}},
+		{"odd options of mounts", func(c *types.PluginConfig) {
+			for i, options := range [][]string{
+				{"readonly", "shared", "rbind"}, {"rbind", "r"}, {"rbind", "z"}, {"rbind,ro"}, {"rbind", "consistency=cached"},
+				{"rbind", "defaults"}, {"rbind", "idmap"}, {"rbind", "acl"}, {"rbind", ""}, {"rbind", " "}, nil,
+			} {
+				c.Mounts = append(c.Mounts, types.PluginMount{Source: ptr("/usr"), Destination: fmt.Sprintf("/o%d", i), Type: "bind", Options: options})
+			}
+		}},
+		{"odd mount without a source", func(c *types.PluginConfig) {
+			c.Mounts = []types.PluginMount{{Destination: "/scratch", Type: "tmpfs"}}
+		}},
+		{"odd mount at the propagated mount", func(c *types.PluginConfig) {
+			c.PropagatedMount = "/dovetail-propagated"
+			c.Mounts = []types.PluginMount{
+				{Source: ptr("/usr"), Destination: "/dovetail-propagated", Type: "bind", Options: []string{"rbind"}},
+			}
+		}},
+		{"odd mount below the propagated mount", func(c *types.PluginConfig) {
+			c.PropagatedMount = "/dovetail-propagated"
+			c.Mounts = []types.PluginMount{
+				{Source: ptr("/usr"), Destination: "/dovetail-propagated/usr", Type: "bind", Options: []string{"rbind"}},
+			}
+		}},
 		{"protocol", func(c *types.PluginConfig) { c.Interface.ProtocolScheme = "moby.plugins.http/v1" }},
 		{"two interfaces", func(c *types.PluginConfig) { c.Interface.Types = append(c.Interface.Types, c.Interface.Types...) }},
 	} {
