@@ -476,3 +476,24 @@ func TestWarningsAreShown(t *testing.T) {
 	assert.NilError(t, w.Upgrade(t.Context(), named(t, ref), "mine", nil, nil, grants, &out))
 	assert.Check(t, is.Equal(strings.Count(out.String(), "Warning: "), 21))
 }
+
+// TestUpgradeDropsLostSettings upgrades to what refuses a setting: not before the
+// caller says that it may be dropped.
+func TestUpgradeDropsLostSettings(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
+	grants := w.version(v1, "1", true)
+	w.version(v2ref, "2", false)
+	_, err := w.pull(v1, "mine", grants)
+	assert.NilError(t, err)
+	assert.NilError(t, w.Set("mine", []string{"LEVEL=9"}))
+	var lost v2.ErrLostSettings
+	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &lost))
+	assert.DeepEqual(t, lost.Reasons, []string{"can't be set in the new version"})
+	var out bytes.Buffer
+	assert.NilError(t, w.Upgrade(plugin.DropLostSettings(t.Context()), named(t, v2ref), "mine", nil, nil, grants, &out))
+	assert.Check(t, is.Contains(out.String(), "settings are dropped: the new version does not take what was set: LEVEL can't be set in the new version"))
+	p, err := w.Inspect("mine")
+	assert.NilError(t, err)
+	assert.DeepEqual(t, p.Settings.Env, []string{"LEVEL=2", "OTHER=2"})
+}

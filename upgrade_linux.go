@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/pkg/progress"
 
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
@@ -26,7 +27,8 @@ import (
 // with [Manager.Pull]. While it runs other verbs on the plugin are refused.
 //
 // Errors: [EnabledError], [BusyError], those of Pull, and
-// [v2.ErrLostSettings] for what was set and the new version does not allow.
+// [v2.ErrLostSettings] for what was set and the new version does not take,
+// unless ctx is one of [DropLostSettings].
 // After any, the old version is as it was, in memory and on disk.
 func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) (retErr error) {
 	defer plain(&retErr)
@@ -73,7 +75,7 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 	if err := checkGrants(old, f.config, privileges); err != nil {
 		return err
 	}
-	next, err := u.next(t, f, old)
+	next, err := u.next(ctx, t, f, old)
 	if err != nil {
 		return err
 	}
@@ -131,11 +133,15 @@ const mostConfigBytes = 16 << 20
 
 // next is the record of the plugin as the new version will have it, old being
 // the config that it has.
-func (u *unit) next(t transfer, f *found, old types.PluginConfig) (*v2.Plugin, error) {
+func (u *unit) next(ctx context.Context, t transfer, f *found, old types.PluginConfig) (*v2.Plugin, error) {
 	next := u.plugin.Clone()
 	settings, err := v2.MergeSettings(old, next.PluginObj.Settings, f.config)
-	if err != nil {
+	if err != nil && !DropsLostSettings(ctx) {
 		return nil, err
+	}
+	if err != nil {
+		progress.Message(t.out, "", "Warning: settings are dropped: "+err.Error())
+		u.logger().WithError(err).Warn("upgrade drops settings")
 	}
 	next.PluginObj.Config = f.config
 	next.PluginObj.Settings = settings

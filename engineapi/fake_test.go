@@ -104,9 +104,13 @@ func (b *recorder) Pull(_ context.Context, ref reference.Named, name string, met
 	return b.record("pull %s as %s %s granted=%s", ref, name, sender(meta, auth), names(granted))
 }
 
-func (b *recorder) Upgrade(_ context.Context, ref reference.Named, name string, meta http.Header, auth *registry.AuthConfig, granted types.PluginPrivileges, outStream io.Writer) error {
+func (b *recorder) Upgrade(ctx context.Context, ref reference.Named, name string, meta http.Header, auth *registry.AuthConfig, granted types.PluginPrivileges, outStream io.Writer) error {
 	b.report(outStream)
-	return b.record("upgrade %s to %s %s granted=%s", name, ref, sender(meta, auth), names(granted))
+	dropping := ""
+	if plugin.DropsLostSettings(ctx) {
+		dropping = " dropping"
+	}
+	return b.record("upgrade %s to %s %s granted=%s%s", name, ref, sender(meta, auth), names(granted), dropping)
 }
 
 func (b *recorder) Push(_ context.Context, name string, meta http.Header, auth *registry.AuthConfig, outStream io.Writer) error {

@@ -84,6 +84,7 @@ func TestRequestsReachTheBackend(t *testing.T) {
 		{"pull what is no name", "POST", "/plugins/pull?remote=FOO", `[]`, ``, 400, `{"message":"parse remote \"FOO\": invalid reference format: repository name (library/FOO) must be lowercase"}`},
 		{"pull with grants that are none", "POST", "/plugins/pull?remote=foo", `{}`, ``, 400, `{"message":"invalid JSON: json: cannot unmarshal object into Go value of type types.PluginPrivileges"}`},
 		{"upgrade", "POST", "/plugins/bar:v1/upgrade?remote=foo:v2", `[{"Name":"mount"}]`, `upgrade bar:v1 to docker.io/library/foo:v2 by= meta={} granted=mount`, 204, ``},
+		{"upgrade without what was set", "POST", "/plugins/bar:v1/upgrade?remote=foo:v2&dropLostSettings=1", `[]`, `upgrade bar:v1 to docker.io/library/foo:v2 by= meta={} granted= dropping`, 204, ``},
 		{"upgrade by id", "POST", "/plugins/" + id + "/upgrade?remote=foo:v2", `[]`, `upgrade ` + id + ` to docker.io/library/foo:v2 by= meta={} granted=`, 204, ``},
 		{"upgrade by digest", "POST", "/plugins/bar/upgrade?remote=foo:v2@" + digest, `[]`, `upgrade bar to docker.io/library/foo@` + digest + ` by= meta={} granted=`, 204, ``},
 		{"upgrade a digest", "POST", "/plugins/bar@" + digest + "/upgrade?remote=foo:v2", `[]`, ``, 400, `{"message":"name \"bar@` + digest + `\": cannot use digest in plugin tag"}`},

@@ -7,6 +7,8 @@ import (
 
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/types"
+
+	"github.com/dovetailhq/plugin"
 )
 
 // nameHeader tells the client under which name a plugin is being installed,
@@ -68,6 +70,9 @@ func (p *plugins) upgrade(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 
 	w.Header().Set(nameHeader, name)
+	if httputils.BoolValue(r, "dropLostSettings") { // docker's API has no such parameter
+		ctx = plugin.DropLostSettings(ctx)
+	}
 	progress := newProgressStream(w)
 	err = p.backend.Upgrade(ctx, remote.ref, name, metaHeaders(r), registryAuth(r), granted, progress)
 	return progress.finish(http.StatusNoContent, err)

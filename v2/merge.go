@@ -2,6 +2,7 @@ package v2
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -12,34 +13,68 @@ import (
 
 // MergeSettings carries settings over from one version of a plugin to another:
 // what the user has changed stays, and all else becomes the default of the new
-// version. Variables that the old config does not know, as a daemon adds them
-// at install, stay too. What the user has changed and the new version does not
-// allow to be changed makes an [ErrLostSettings], unless the new default is
-// the same. The result shares no memory with the arguments.
+// version. Variables that a user can't set stay as they are: a daemon adds them
+// at install. What the user has changed and the new version does not take makes
+// an [ErrLostSettings], unless it means the old default or the new one: a value
+// that is empty means one that is absent, and paths are compared clean. The
+// settings of a mount are not carried over to one that gives the plugin more: at
+// another place, writable, or shared with the host.
+//
+// Beside an ErrLostSettings the merged settings are those without what is lost.
+// They share no memory with the arguments.
 func MergeSettings(from types.PluginConfig, settings types.PluginSettings, to types.PluginConfig) (types.PluginSettings, error) {
-	defaults, merged := initialSettings(from), initialSettings(to)
-	var lost []string
+	m := merge{from: &from, to: &to, settings: settings, defaults: initialSettings(from), merged: initialSettings(to)}
 	for _, old := range targets(&from) {
-		value, isSet := old.value(settings)
-		was, wasSet := old.value(defaults)
-		if !isSet || isSet == wasSet && value == was {
-			continue
-		}
-		if now, nowSet := old.value(merged); nowSet && now == value {
-			continue
-		}
-		current, ok := old.counterpart(&to)
-		if !ok {
-			lost = append(lost, old.name)
-			continue
-		}
-		current.set(&to, &merged, settings, value)
+		m.carry(old)
 	}
-	keepForeignEnv(from, settings, &merged)
-	if len(lost) > 0 {
-		return types.PluginSettings{}, ErrLostSettings{Settings: lost}
+	keepForeignEnv(from, settings, &m.merged)
+	if len(m.lost.Settings) > 0 {
+		return m.merged, m.lost
 	}
-	return merged, nil
+	return m.merged, nil
+}
+
+// merge is one call of MergeSettings.
+type merge struct {
+	from, to         *types.PluginConfig
+	settings         types.PluginSettings
+	defaults, merged types.PluginSettings
+	lost             ErrLostSettings
+}
+
+// carry takes what is set for one entry of the old config to the new one.
+func (m *merge) carry(old target) {
+	value, isSet := old.value(m.settings)
+	was, wasSet := old.value(m.defaults)
+	if !isSet || isSet == wasSet && value == was {
+		return
+	}
+	if !slices.Contains(old.settable, old.kind.field) {
+		if old.kind == envKind {
+			setEnv(&m.merged, old.name, value)
+		}
+		return
+	}
+	now, nowSet := old.value(m.merged)
+	if nowSet && old.kind.same(value, now) {
+		return
+	}
+	current, reason := old.counterpart(m.from, m.to)
+	switch {
+	case reason == "":
+		current.set(m.to, &m.merged, m.settings, value)
+	case !old.kind.same(value, was):
+		m.lost.Settings = append(m.lost.Settings, old.name)
+		m.lost.Reasons = append(m.lost.Reasons, reason)
+	}
+}
+
+// same compares two values, of which one that is not set is empty.
+func (k kind) same(a, b string) bool {
+	if a != "" && b != "" && (k == mountKind || k == deviceKind) {
+		return path.Clean(a) == path.Clean(b)
+	}
+	return a == b
 }
 
 // value returns what settings say of a target, as one text.
@@ -69,16 +104,20 @@ func (t target) value(settings types.PluginSettings) (value string, isSet bool) 
 	return "", false
 }
 
-// counterpart finds what may be set in place of t in another version.
-func (t target) counterpart(config *types.PluginConfig) (target, bool) {
-	all := targets(config)
-	i := slices.IndexFunc(all, func(other target) bool {
-		return other.kind == t.kind && other.name == t.name && slices.Contains(other.settable, t.kind.field)
-	})
-	if i < 0 {
-		return target{}, false
+// counterpart finds what can be set in place of t in another version, or says
+// why nothing can.
+func (t target) counterpart(from, to *types.PluginConfig) (found target, reason string) {
+	all := targets(to)
+	i := slices.IndexFunc(all, func(other target) bool { return other.kind == t.kind && other.name == t.name })
+	switch {
+	case i < 0:
+		return target{}, "is not in the new version"
+	case !slices.Contains(all[i].settable, t.kind.field):
+		return target{}, "can't be set in the new version"
+	case t.kind == mountKind:
+		reason = gain(from.Mounts[t.index], to.Mounts[all[i].index])
 	}
-	return all[i], true
+	return all[i], reason
 }
 
 func (t target) set(config *types.PluginConfig, merged *types.PluginSettings, settings types.PluginSettings, value string) {
@@ -103,16 +142,26 @@ func keepForeignEnv(from types.PluginConfig, settings types.PluginSettings, merg
 	}
 }
 
-// ErrLostSettings says that a new version of a plugin does not allow what the
+// ErrLostSettings says that a new version of a plugin does not take what the
 // user has set.
 type ErrLostSettings struct {
 	// Settings are the names, in the order of the old config.
 	Settings []string
+	// Reasons continue each name to a sentence.
+	Reasons []string
 }
 
-// Error names the settings and the way out.
+// Error names the settings, the reasons and the way out.
 func (e ErrLostSettings) Error() string {
-	return plaintext.Sprintf("the new version does not allow what was set for %s: set the default again first", strings.Join(e.Settings, ", "))
+	parts := make([]string, len(e.Settings))
+	for i, name := range e.Settings {
+		parts[i] = name
+		if i < len(e.Reasons) {
+			parts[i] += " " + e.Reasons[i]
+		}
+	}
+	return plaintext.Sprintf("the new version does not take what was set: %s; set the default again first, with NAME= where there is none, "+
+		"or upgrade so that these settings are dropped", strings.Join(parts, ", "))
 }
 
 // Conflict is the error's class.
