@@ -182,7 +182,8 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 //
 // Errors: [InUseError], [EnabledError], and class System when the process
 // can't be stopped or the directory can't be removed; then the plugin is
-// still there. A plugin whose record can't be read is removed by its id.
+// still there. Only if the disk refuses to put it back as well is it gone, which
+// the error says. A plugin whose record can't be read is removed by its id.
 func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr error) {
 	defer plain(&retErr)
 	force := config != nil && config.ForceRemove
@@ -201,14 +202,16 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr e
 	if err := u.suspend(); err != nil {
 		return err
 	}
-	if err := u.delete(); err != nil {
+	err = u.delete()
+	var unsettled *layout.UnsettledError
+	if err != nil && !errors.As(err, &unsettled) {
 		u.resume(wasEnabled)
 		return err
 	}
 	pm.forget(u)
 	u.announce(events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
 	pm.requestGC()
-	return nil
+	return err
 }
 
 // suspend stops a plugin that is to go. Its wish stays on disk, so that a
@@ -256,11 +259,14 @@ func (u *unit) delete() error {
 	if err := unmountAll(root.Plugin(u.plugin.GetID())); err != nil {
 		u.logger().WithError(err).Warn("unmount plugin data")
 	}
-	err := root.Remove(u.plugin.GetID())
-	if err := u.tolerateLeftover(err); err != nil {
+	err := u.tolerateLeftover(root.Remove(u.plugin.GetID()))
+	var unsettled *layout.UnsettledError
+	if err == nil || errors.As(err, &unsettled) {
+		_ = u.fire(lifecycle.Done)
+	}
+	if err != nil {
 		return &StorageError{Op: "remove", Name: u.plugin.Name(), Err: err}
 	}
-	_ = u.fire(lifecycle.Done)
 	return nil
 }
 

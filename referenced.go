@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -39,7 +40,26 @@ func (pm *Manager) referenced(ctx context.Context) (map[digest.Digest]struct{}, 
 			return nil, &unknownContentError{ID: p.GetID(), Err: err}
 		}
 	}
-	return marked, nil
+	return marked, pm.markUnsettled(ctx, marked)
+}
+
+// markUnsettled marks what the next start may find.
+func (pm *Manager) markUnsettled(ctx context.Context, marked marks) error {
+	records, err := pm.root.UnsettledRecords()
+	if err != nil {
+		return &unknownContentError{ID: "that is interrupted", Err: err}
+	}
+	for _, record := range records {
+		p := &v2.Plugin{}
+		err := json.Unmarshal(record, p)
+		if err == nil {
+			err = pm.mark(ctx, marked, p)
+		}
+		if err != nil {
+			return &unknownContentError{ID: p.GetID(), Err: err}
+		}
+	}
+	return nil
 }
 
 func (pm *Manager) mark(ctx context.Context, marked marks, p *v2.Plugin) error {

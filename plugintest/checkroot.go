@@ -123,9 +123,9 @@ var (
 func (c *rootChecker) checkEntry(entry os.DirEntry) {
 	name := entry.Name()
 	switch {
-	case name == "tmp":
+	case name == "tmp", name == "stages":
 		for _, stage := range c.list(filepath.Join(c.root, name)) {
-			c.problem("stage tmp/%s is left", stage.Name())
+			c.problem("stage %s/%s is left", name, stage.Name())
 		}
 	case pluginID.MatchString(name):
 		c.checkPlugin(name)

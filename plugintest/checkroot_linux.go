@@ -34,7 +34,8 @@ func (c *rootChecker) checkHost() {
 // checkMount lets pass what a plugin may share with the host.
 func (c *rootChecker) checkMount(below string) {
 	id, inside, _ := strings.Cut(below, "/")
-	if !beginsWithID.MatchString(id) && id != "tmp" {
+	inStage := (id == "tmp" || id == "stages") && inside != ""
+	if !beginsWithID.MatchString(id) && !inStage {
 		return // somebody's who divides the root among disks
 	}
 	p, installed := c.plugins[id]

@@ -148,6 +148,7 @@ func TestCheckRootFinds(t *testing.T) {
 		also   int // how many problems follow from it
 	}{
 		{"stage", func(h *home) { h.write("", "tmp", "x", "y") }, "stage tmp/x is left", whole, 0},
+		{"stage beside the plugins", func(h *home) { h.write("", "stages", "x", "y") }, "stage stages/x is left", whole, 0},
 		{"trash", func(h *home) { h.write("", other+"-removing", "config.json") }, other + "-removing is left", whole, 0},
 		{"journal", func(h *home) { h.write("", h.off, "upgrade", "config.json") }, "upgrade is left", whole, 0},
 		{"temporary record", func(h *home) { h.write("", h.off, "config.json.tmp") }, "config.json.tmp is left", whole, 0},

@@ -48,11 +48,24 @@ func Open(dir string, files *durable.FS) (*Store, error) {
 			return nil, err
 		}
 	}
+	if err := checkMovable(dir, files); err != nil {
+		return nil, fmt.Errorf("use content store %s: %w", dir, err)
+	}
 	store, err := local.NewStore(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open content store %s: %w", dir, err)
 	}
 	return &Store{content: store, dir: dir, fs: files}, nil
+}
+
+// checkMovable refuses a store that no blob can be committed to.
+func checkMovable(dir string, files *durable.FS) error {
+	ingest, blobs := filepath.Join(dir, "ingest"), filepath.Join(dir, "blobs", digest.SHA256.String())
+	movable, err := files.CanMove(ingest, blobs)
+	if err == nil && !movable {
+		err = fmt.Errorf("%s and %s are on different file systems or mounts: mount %s as a whole", ingest, blobs, dir)
+	}
+	return err
 }
 
 // path returns where the bytes of a valid digest are.

@@ -15,7 +15,7 @@ import (
 
 // aside is a new name of garbage, which no stage takes.
 func (r *Root) aside(id string) string {
-	return filepath.Join(r.tmp(), id+"."+rand.Text()[:8])
+	return filepath.Join(r.staging, id+"."+rand.Text()[:8])
 }
 
 // Sweep deletes what crashes left of the plugins themselves, and what
@@ -55,8 +55,9 @@ func (r *Root) SweepGarbage(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	problems := []error{r.settle()}
 	all, err := r.garbage()
-	problems := []error{err}
+	problems = append(problems, err)
 	for _, one := range all {
 		err := r.sweep(ctx, one)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -73,6 +74,9 @@ func (r *Root) SweepGarbage(ctx context.Context) error {
 // sweep deletes one directory that is garbage. One whose name a stage may take
 // gets another name first, so that the stage does not have to wait.
 func (r *Root) sweep(ctx context.Context, one garbage) error {
+	if one.after != "" && exists(one.after) {
+		return nil // the error of that has been returned
+	}
 	if one.stage == "" {
 		return r.fs.RemoveWithin(ctx, one.path)
 	}
@@ -106,10 +110,11 @@ func (r *Root) moveAside(ctx context.Context, one garbage) (aside string, err er
 type garbage struct {
 	path  string
 	stage string // empty when no stage can use the name
+	after string // what must be gone before it
 }
 
 func (r *Root) garbage() ([]garbage, error) {
-	stages, err := os.ReadDir(r.tmp())
+	all, err := r.stagesLeft()
 	if err != nil {
 		return nil, err
 	}
@@ -117,23 +122,49 @@ func (r *Root) garbage() ([]garbage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []garbage
-	for _, entry := range stages {
-		one := garbage{path: filepath.Join(r.tmp(), entry.Name())}
-		if validID.MatchString(entry.Name()) {
-			one.stage = entry.Name()
-		}
-		all = append(all, one)
-	}
 	for _, entry := range entries {
 		name := entry.Name()
 		id, removing := strings.CutSuffix(name, removingSuffix)
 		switch {
 		case removing && validID.MatchString(id):
-			all = append(all, garbage{path: filepath.Join(r.dir, name)})
+			all = append(all, r.removedLeft(id)...)
 		case validID.MatchString(name) && exists(r.journal(name)) && r.uninterrupted(name) == nil:
-			all = append(all, garbage{r.journal(name), name})
+			all = append(all, garbage{path: r.journal(name), stage: name})
 		}
 	}
 	return all, nil
+}
+
+// stagesLeft returns all stages, those that have not ended included.
+func (r *Root) stagesLeft() ([]garbage, error) {
+	var all []garbage
+	for _, dir := range []string{r.tmp(), r.stagesDir()} {
+		stages, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != r.staging {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range stages {
+			one := garbage{path: filepath.Join(dir, entry.Name())}
+			if dir == r.staging && validID.MatchString(entry.Name()) {
+				one.stage = entry.Name()
+			}
+			all = append(all, one)
+		}
+	}
+	return all, nil
+}
+
+// removedLeft returns what is left of a removed plugin, its trash last: it tells
+// that what is left in the plugin's place is garbage.
+func (r *Root) removedLeft(id string) []garbage {
+	switch {
+	case r.unsettled.has(id):
+		return nil
+	case exists(r.Plugin(id)) && r.isRemoved(id):
+		return []garbage{{path: r.Plugin(id)}, {path: r.trash(id), after: r.Plugin(id)}}
+	}
+	return []garbage{{path: r.trash(id)}}
 }

@@ -8,23 +8,24 @@
 //	<root>/<id>/output.log         what it wrote, and output.log.old before that
 //	<root>/storage                 the content store
 //	<root>/tmp/<id>                a stage: an install that is not committed
+//	<root>/stages/<id>             the same, where tmp is on another file system
 //	<root>/<id>-removing           trash: a removal that is committed
 //	<root>/<id>/upgrade            an upgrade that is committed
 //
-// Names tell the state: whatever is below tmp, and every name that ends in
-// -removing, is garbage by definition and swept by [Root.Sweep]. Anything
+// Names tell the state: whatever is below tmp and stages, and every name that
+// ends in -removing, is garbage by definition and swept by [Root.Sweep]. Anything
 // else that is not ours is left alone.
 package layout
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/dovetailhq/plugin/internal/durable"
-	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -34,6 +35,7 @@ const (
 	outputName          = "output.log"
 	storageName         = "storage"
 	tmpName             = "tmp"
+	stagesName          = "stages"
 	removingSuffix      = "-removing"
 )
 
@@ -46,8 +48,10 @@ type Root struct {
 	fs   *durable.FS
 	lock *lock
 
-	stages   stages
-	sweeping chan struct{} // holds one while a sweep of garbage is under way
+	staging   string // where stages are made
+	stages    stages
+	unsettled unsettled     // what the disk refused to take back
+	sweeping  chan struct{} // holds one while a sweep of garbage is under way
 }
 
 // Open makes the directory where it is missing, resolves links on the way to
@@ -77,12 +81,29 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 	}
 	files.Guard = held.enter
 	r := &Root{dir: dir, fs: files, lock: held, sweeping: make(chan struct{}, 1)}
-	for _, sub := range []string{r.Storage(), r.tmp()} {
-		if err := files.MkdirAll(sub, 0o700); err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
+	if err := r.prepare(); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// prepare makes the directories of a root, and finds out where stages can be
+// made.
+func (r *Root) prepare() error {
+	for _, sub := range []string{r.Storage(), r.tmp()} {
+		if err := r.fs.MkdirAll(sub, 0o700); err != nil {
+			return err
+		}
+	}
+	r.staging = r.tmp()
+	movable, err := r.fs.CanMove(r.tmp(), r.dir)
+	if err != nil {
+		return fmt.Errorf("use plugin root %s: %w", r.dir, err)
+	}
+	if !movable {
+		r.staging = r.stagesDir()
+	}
+	return r.fs.MkdirAll(r.staging, 0o700)
 }
 
 // Close releases the lock. It is safe to call more than once, and does
@@ -126,6 +147,8 @@ func (r *Root) RotateOutput(id string) error {
 
 func (r *Root) tmp() string { return filepath.Join(r.dir, tmpName) }
 
+func (r *Root) stagesDir() string { return filepath.Join(r.dir, stagesName) }
+
 func (r *Root) record(id string) string { return filepath.Join(r.Plugin(id), recordName) }
 
 // SaveRecord replaces the record of an installed plugin. When it returns nil
@@ -157,51 +180,6 @@ func (r *Root) putBack(id string, record []byte) error {
 	return r.fs.WriteFile(r.record(id), record, 0o600)
 }
 
-// Remove deletes an installed plugin. Once its directory is renamed it is
-// gone; what takes long to delete is left to the next sweep, and what can't be
-// deleted as well, and reported as [LeftoverError]. After another error the plugin is still there; or its
-// directory was to be put back and could not: then Remove can be called again.
-func (r *Root) Remove(id string) error {
-	if err := r.Check(); err != nil {
-		return err
-	}
-	trash := r.Plugin(id) + removingSuffix
-	if err := r.discard(id, trash); err != nil {
-		return err
-	}
-	// The commit point is passed: a crash here leaves trash.
-	if err := r.fs.Tidy(trash); err != nil {
-		return &LeftoverError{Path: trash, Err: err}
-	}
-	return nil
-}
-
-// discard makes trash of an installed plugin, for good.
-func (r *Root) discard(id, trash string) error {
-	if !exists(r.Plugin(id)) {
-		// An earlier call came as far as this, and could not say so.
-		return r.fs.SyncDir(r.dir)
-	}
-	err := r.fs.Rename(r.Plugin(id), trash)
-	if err != nil && !exists(r.Plugin(id)) {
-		return errors.Join(err, r.fs.Rename(trash, r.Plugin(id)))
-	}
-	return err
-}
-
-// LeftoverError reports a removal that happened, and what is left to delete.
-type LeftoverError struct {
-	Path string
-	Err  error
-}
-
-func (e *LeftoverError) Error() string {
-	return plaintext.Sprintf("leave %s to be deleted at the next start: %v", e.Path, e.Err)
-}
-
-// Unwrap returns what kept the rest from being deleted.
-func (e *LeftoverError) Unwrap() error { return e.Err }
-
 // Found is one plugin's directory as Recover found it.
 type Found struct {
 	ID     string
@@ -221,7 +199,7 @@ func (r *Root) Recover() ([]Found, error) {
 	}
 	var found []Found
 	for _, entry := range entries {
-		if validID.MatchString(entry.Name()) && entry.IsDir() {
+		if id := entry.Name(); validID.MatchString(id) && entry.IsDir() && !r.isRemoved(id) {
 			found = append(found, r.find(entry.Name()))
 		}
 	}

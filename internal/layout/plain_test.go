@@ -12,5 +12,6 @@ func TestErrorsArePlain(t *testing.T) {
 		&FencedError{},
 		&InterruptedError{},
 		&LeftoverError{},
+		&UnsettledError{},
 	)
 }

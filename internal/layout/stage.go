@@ -23,7 +23,7 @@ func (r *Root) Stage(id string) (*Stage, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	s := &Stage{root: r, id: id, dir: filepath.Join(r.tmp(), id)}
+	s := &Stage{root: r, id: id, dir: filepath.Join(r.staging, id)}
 	if err := r.stages.begin(id, false); err != nil {
 		return nil, err
 	}
@@ -90,13 +90,18 @@ func (s *Stage) Abort() error {
 }
 
 // TakeBack deletes the stage even if a Commit put it into its place and could
-// not say so.
+// not say so. A plugin that can't be deleted is unsettled: the next sweep deletes
+// it.
 func (s *Stage) TakeBack() error {
-	if exists(s.root.Plugin(s.id)) {
-		defer s.end()
-		return s.root.Remove(s.id)
+	if !exists(s.root.Plugin(s.id)) {
+		return s.Abort()
 	}
-	return s.Abort()
+	defer s.end()
+	err := s.root.Remove(s.id)
+	if err != nil && !s.root.isRemoved(s.id) {
+		s.root.unsettled.add(s.id, installed)
+	}
+	return err
 }
 
 // stages are those that have not ended, and what is being swept in their

@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
@@ -17,10 +19,18 @@ import (
 //	<id>/upgrade/rootfs        the new rootfs, until it is in its place
 //	<id>/upgrade/config.json   the new record, until it is in its place
 //	<id>/upgrade/old-rootfs    the old rootfs, once it is out of the way
+//	<id>/upgrade/in-place      the old rootfs can't be moved, and is being deleted
+//
+// The last is how it goes on overlayfs without redirect_dir, which renames no
+// directory that a lower layer has:
+// https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories
 const (
 	upgradeName   = "upgrade"
 	oldRootfsName = "old-rootfs"
+	inPlaceName   = "in-place"
 )
+
+func (r *Root) journalRecord(id string) string { return filepath.Join(r.journal(id), recordName) }
 
 func (r *Root) journal(id string) string { return filepath.Join(r.Plugin(id), upgradeName) }
 
@@ -45,8 +55,12 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 	if err == nil {
 		err = r.advance(s.id)
 	}
+	if err != nil && r.isInPlace(s.id) {
+		err = r.advance(s.id) // there is no way back
+	}
 	if err != nil {
 		if undo := r.retreat(s.id, previous); undo != nil {
+			r.unsettled.add(s.id, interrupted)
 			return &InterruptedError{Err: errors.Join(err, undo)}
 		}
 		return err
@@ -64,10 +78,8 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 func (r *Root) advance(id string) error {
 	journal := r.journal(id)
 	if exists(filepath.Join(journal, rootfsName)) {
-		if !exists(filepath.Join(journal, oldRootfsName)) && exists(r.Rootfs(id)) {
-			if err := r.fs.Rename(r.Rootfs(id), filepath.Join(journal, oldRootfsName)); err != nil {
-				return err
-			}
+		if err := r.clearRootfs(id); err != nil {
+			return err
 		}
 		if err := r.fs.Rename(filepath.Join(journal, rootfsName), r.Rootfs(id)); err != nil {
 			return err
@@ -79,11 +91,44 @@ func (r *Root) advance(id string) error {
 	return nil
 }
 
+// clearRootfs takes the old rootfs out of the way: it moves it into the journal,
+// or deletes it where the file system can't move it.
+func (r *Root) clearRootfs(id string) error {
+	old := filepath.Join(r.journal(id), oldRootfsName)
+	if !exists(r.Rootfs(id)) || exists(old) {
+		return nil
+	}
+	if r.isInPlace(id) {
+		return r.fs.RemoveAll(r.Rootfs(id))
+	}
+	err := r.fs.Rename(r.Rootfs(id), old)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	// As long as it can be undone, find out what would keep it from being deleted.
+	mounts, err := durable.MountsBelow(r.Rootfs(id))
+	if err != nil {
+		return err
+	}
+	if len(mounts) > 0 {
+		return &durable.MountedError{Path: r.Rootfs(id), Mounts: mounts}
+	}
+	if err := r.fs.MkdirAll(filepath.Join(r.journal(id), inPlaceName), 0o700); err != nil {
+		return err
+	}
+	return r.fs.RemoveAll(r.Rootfs(id))
+}
+
+// isInPlace reports whether the old rootfs is being deleted, or was.
+func (r *Root) isInPlace(id string) bool {
+	return exists(filepath.Join(r.journal(id), inPlaceName))
+}
+
 // uninterrupted refuses to change a plugin of which the next start makes the
 // new version: what is changed now would be lost then.
 func (r *Root) uninterrupted(id string) error {
 	journal := r.journal(id)
-	if exists(filepath.Join(journal, rootfsName)) || exists(filepath.Join(journal, recordName)) {
+	if exists(filepath.Join(journal, rootfsName)) || exists(filepath.Join(journal, recordName)) || r.unsettled.is(id, interrupted) {
 		return &InterruptedError{Err: errors.New("an earlier upgrade was not completed")}
 	}
 	return nil
@@ -95,6 +140,9 @@ func (r *Root) retreat(id string, previous []byte) error {
 	journal := r.journal(id)
 	if !exists(journal) {
 		return nil
+	}
+	if r.isInPlace(id) {
+		return errors.New("the old version is deleted, at least in part")
 	}
 	if newRecord := filepath.Join(journal, recordName); !exists(newRecord) {
 		if err := r.fs.Rename(r.record(id), newRecord); err != nil {
@@ -116,7 +164,7 @@ func (r *Root) retreat(id string, previous []byte) error {
 		return err
 	}
 	// The journal becomes a stage again, which is the caller's to abort.
-	err := r.fs.Rename(journal, filepath.Join(r.tmp(), id))
+	err := r.fs.Rename(journal, filepath.Join(r.staging, id))
 	if err != nil && exists(journal) {
 		return err
 	}

@@ -4,8 +4,9 @@
 //
 // Everything is done by descriptors, relative to open directories. A walk and a
 // removal hold at most [maxOpen] of them and as little memory, whatever the
-// depth. Neither follows a symbolic link nor crosses a mount point; both rest on
-// openat2(2). The time is linear in the number of names.
+// depth, except for directories that the file system does not rename. Neither
+// follows a symbolic link nor crosses a mount point; both rest on openat2(2). The
+// time is linear in the number of names.
 package trees
 
 import (

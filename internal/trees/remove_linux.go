@@ -143,8 +143,7 @@ func (r *Removal) advanced() {
 }
 
 func (r *Removal) enter(dir int, name string) (entered bool) {
-	if len(r.path) >= maxOpen {
-		r.moveUp(dir, name)
+	if len(r.path) >= maxOpen && r.moveUp(dir, name) {
 		return false
 	}
 	fd, err := open(dir, name, directoryFlags)
@@ -153,8 +152,7 @@ func (r *Removal) enter(dir int, name string) (entered bool) {
 		r.path = append(r.path, emptying{listing: listing{fd: fd}, name: name})
 		return true
 	case errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE):
-		if len(r.path) > 1 {
-			r.moveUp(dir, name)
+		if len(r.path) > 1 && r.moveUp(dir, name) {
 			return false
 		}
 	case errors.Is(err, unix.EXDEV):
@@ -168,8 +166,10 @@ func (r *Removal) enter(dir int, name string) (entered bool) {
 
 var errMounted = errors.New("something is mounted there")
 
-// moveUp moves a directory to the top of the tree.
-func (r *Removal) moveUp(dir int, name string) {
+// moveUp moves a directory to the top of the tree, and reports whether it is done
+// with there. Overlayfs does not rename directories of a lower layer, which are
+// no deeper than images can have them: those are entered.
+func (r *Removal) moveUp(dir int, name string) (done bool) {
 	top := &r.path[0]
 	for {
 		r.moved++
@@ -177,13 +177,15 @@ func (r *Removal) moveUp(dir int, name string) {
 		switch {
 		case errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY):
 			continue
+		case errors.Is(err, unix.EXDEV):
+			return false
 		case err == nil:
 			top.progress = true
 			r.advanced()
 		case !errors.Is(err, unix.ENOENT):
 			r.fail(name, fmt.Errorf("it is nested too deep, and can't be moved: %w", err))
 		}
-		return
+		return true
 	}
 }
 
