@@ -29,8 +29,13 @@ const (
 
 // CreateFromContext installs a plugin from a build context: a tar stream of
 // config.json and of the directory rootfs, plain or compressed by gzip or
-// zstd. It is read once, and closed. The plugin is named options.RepoName, with the tag latest if it has
-// none, and is disabled.
+// zstd. It is read once, and closed. The plugin is named options.RepoName, with
+// the tag latest if it has none, and is disabled. What of its config is ignored,
+// see [v2.ConfigWarnings], is said in the daemon's log.
+//
+// It returns when ctx ends, or the manager, although tarCtx neither answers nor
+// ends: then a read of it may still be in progress, and tarCtx is closed
+// meanwhile.
 //
 // Errors: [ExistsError]; [InvalidError] for the name; [LimitError],
 // [ArchiveEntryError], [ArchiveError], [BuildContextError] and
@@ -39,7 +44,10 @@ const (
 // ctx and tarCtx. After any, nothing is left.
 func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) (retErr error) {
 	defer plain(&retErr)
-	defer tarCtx.Close()
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	buildContext := newInterruptible(ctx, tarCtx)
+	defer buildContext.Close()
 	if options == nil {
 		options = &types.PluginCreateOptions{}
 	}
@@ -47,14 +55,12 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := pm.untilShutdown(ctx)
-	defer cancel()
 	in, err := pm.beginInstall(name)
 	if err != nil {
 		return err
 	}
 	defer in.end()
-	p, err := in.build(ctx, tarCtx)
+	p, err := in.build(ctx, buildContext)
 	if err != nil {
 		return err
 	}

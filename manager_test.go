@@ -3,8 +3,10 @@
 package plugin_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -242,6 +244,69 @@ func TestCreateEndsWithItsContext(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, context.Canceled))
 	w.GC()
 	assert.DeepEqual(t, w.tree(), before)
+}
+
+// silentBody is a build context whose client sends a part, and nothing more. As
+// a body of net/http does, it closes only when no Read is in progress.
+type silentBody struct {
+	part    io.Reader
+	reading chan struct{} // closed as it waits for the client
+	answer  chan struct{}
+	mu      sync.Mutex
+	closed  chan struct{}
+}
+
+func (b *silentBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n, err := b.part.Read(p); err == nil {
+		return n, nil
+	}
+	close(b.reading)
+	<-b.answer
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (b *silentBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.closed)
+	return nil
+}
+
+// TestCreateEndsAlthoughItsClientIsSilent cancels creates, and shuts the manager
+// down, while the client sends nothing: before the first byte and in the middle.
+func TestCreateEndsAlthoughItsClientIsSilent(t *testing.T) {
+	whole, err := io.ReadAll(plugintest.BuildContext(plugintest.Config(), map[string]string{"plugin": strings.Repeat("x", 1<<20)}))
+	assert.NilError(t, err)
+	for _, sent := range []int{0, 1, 700, len(whole) / 2} {
+		for _, shutdown := range []bool{false, true} {
+			w := newWorld(t).start()
+			before := w.tree()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			body := &silentBody{
+				part: bytes.NewReader(whole[:sent]), reading: make(chan struct{}), answer: make(chan struct{}), closed: make(chan struct{}),
+			}
+			result := make(chan error)
+			go func() { result <- w.CreateFromContext(ctx, body, &types.PluginCreateOptions{RepoName: "x"}) }()
+			<-body.reading
+			var fenced *plugin.FencedError
+			if shutdown {
+				w.Shutdown()
+				assert.Check(t, errors.As(<-result, &fenced))
+				w.start() // what a verb leaves that a shutdown cuts off is swept
+			} else {
+				cancel()
+				assert.Check(t, is.ErrorIs(<-result, context.Canceled))
+			}
+			w.GC()
+			w.Shutdown()
+			assert.Check(t, is.DeepEqual(w.tree(), before))
+			close(body.answer)
+			<-body.closed
+		}
+	}
 }
 
 func TestEnableFailsWithWhatThePluginSaid(t *testing.T) {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/server/router"
@@ -133,12 +135,17 @@ func withBody(r *http.Request, body io.ReadCloser) *http.Request {
 	return r
 }
 
-// pacedBody fails, for good, where its client is slower than its pace.
+// pacedBody fails, for good, where its client is slower than its pace. Close
+// ends a Read that is in progress.
 type pacedBody struct {
 	io.ReadCloser
 	deadline func(time.Time) error
 	pace     pace
 	slow     error
+
+	mu          sync.Mutex // guards what follows
+	reading     bool
+	interrupted bool
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
@@ -146,10 +153,13 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		return 0, b.slow
 	}
 	began := time.Now()
-	// Servers that have no deadlines have their own way with such clients.
-	_ = b.deadline(began.Add(b.pace.left()))
+	if !b.enter(began) {
+		return 0, net.ErrClosed
+	}
 	n, err := b.ReadCloser.Read(p)
-	_ = b.deadline(time.Time{}) // the next request's, and the look-out for a client that leaves
+	if !b.leave() {
+		return n, net.ErrClosed
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		b.slow = invalid(fmt.Errorf("read request: %s", b.pace.complaint(began)))
 		err = b.slow
@@ -158,10 +168,56 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// enter begins a Read, unless one was interrupted.
+func (b *pacedBody) enter(began time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.interrupted {
+		return false
+	}
+	b.reading = true
+	// Servers that have no deadlines have their own way with such clients.
+	_ = b.deadline(began.Add(b.pace.left()))
+	return true
+}
+
+// leave ends it, and reports whether it was not interrupted.
+func (b *pacedBody) leave() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
+	if b.interrupted {
+		return false
+	}
+	_ = b.deadline(time.Time{}) // the next request's, and the look-out for a client that leaves
+	return true
+}
+
+func (b *pacedBody) isInterrupted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interrupted
+}
+
+// Close ends a Read that is in progress, and with it the connection. Otherwise
+// it does nothing: the server closes bodies.
+func (b *pacedBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.reading {
+		return nil
+	}
+	b.interrupted = true
+	return b.deadline(time.Unix(1, 0))
+}
+
 // discard takes what is left of a body that was refused, for a minute at most:
 // a client that is cut off while it sends complains about that, beside the
 // answer.
 func (b *pacedBody) discard() {
+	if b.isInterrupted() {
+		return // a Read may still be in progress
+	}
 	b.pace = pace{altogether: true}
 	_, _ = io.CopyN(io.Discard, b, discardLimit) // a client that is gone is no matter
 }

@@ -163,6 +163,34 @@ func (slowReader) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, _
 	return ctx.Err()
 }
 
+// TestClosedBodyEndsItsRead lets the backend close a body for which it waits, as
+// a manager does that is shut down.
+func TestClosedBodyEndsItsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, end := connect(t, impatient{})
+		defer end()
+		began := time.Now()
+		go send(t, client, createHead+chunk("begins"))
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		assert.NilError(t, err)
+		assert.Equal(t, answer.StatusCode, http.StatusInternalServerError)
+		assert.Equal(t, time.Since(began), time.Duration(0))
+	})
+}
+
+// impatient is a backend that gives a silent client up at once.
+type impatient struct{ Backend }
+
+func (impatient) CreateFromContext(_ context.Context, tarCtx io.ReadCloser, _ *types.PluginCreateOptions) error {
+	read := make(chan error)
+	go func() {
+		_, err := io.ReadAll(tarCtx)
+		read <- err
+	}()
+	synctest.Wait()
+	return errors.Join(errors.New("given up"), tarCtx.Close(), <-read)
+}
+
 // busy is a backend whose upgrade holds something while it tells its progress.
 type busy struct {
 	Backend

@@ -2,7 +2,6 @@ package engineapi
 
 import (
 	"context"
-	"io"
 	"net/http"
 
 	"github.com/docker/docker/api/server/httputils"
@@ -18,7 +17,7 @@ const nameHeader = "Docker-Plugin-Name"
 func (p *plugins) create(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	// The body is the build context, so the form is the query alone.
 	options := &types.PluginCreateOptions{RepoName: r.URL.Query().Get("name")}
-	err := p.backend.CreateFromContext(ctx, io.NopCloser(r.Body), options)
+	err := p.backend.CreateFromContext(ctx, r.Body, options)
 	if err != nil {
 		if body, ok := r.Body.(*pacedBody); ok {
 			body.discard()
