@@ -114,15 +114,29 @@ func badProgram(p *v2.Plugin, entrypoint, file string) string {
 	return missingInterpreter(p, entrypoint, binary.interpreter)
 }
 
+// byteOrderMark is what some editors put before the text, in UTF-8.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// badScript tells why the kernel would not run a file that is no program. It
+// takes the first line as it is, up to the newline, see execve(2).
 func badScript(p *v2.Plugin, entrypoint string, script io.Reader) string {
 	first, _ := bufio.NewReader(script).Peek(256)
-	line, isScript := strings.CutPrefix(string(first), "#!")
-	if !isScript {
-		return fmt.Sprintf("the entrypoint %s is neither a program for Linux nor a script that begins with #!", entrypoint)
-	}
+	text, marked := strings.CutPrefix(string(first), byteOrderMark)
+	line, isScript := strings.CutPrefix(text, "#!")
 	line, _, _ = strings.Cut(line, "\n")
-	interpreter, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-	return missingInterpreter(p, entrypoint, interpreter)
+	switch {
+	case !isScript:
+		return fmt.Sprintf("the entrypoint %s is neither a program for Linux nor a script that begins with #!", entrypoint)
+	case marked:
+		return fmt.Sprintf("the entrypoint %s begins with a byte order mark: save it as UTF-8 without one", entrypoint)
+	case strings.HasSuffix(line, "\r"):
+		return fmt.Sprintf("the entrypoint %s has the line ends of Windows (CRLF), which become part of its interpreter's name: convert it, as with dos2unix", entrypoint)
+	}
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return fmt.Sprintf("the entrypoint %s names no interpreter after #!", entrypoint)
+	}
+	return missingInterpreter(p, entrypoint, words[0])
 }
 
 func missingInterpreter(p *v2.Plugin, entrypoint, interpreter string) string {

@@ -51,6 +51,12 @@ func TestHint(t *testing.T) {
 		{name: "no loader", content: dynamic64("/lib/ld.so"), mode: 0o755, want: "needs /lib/ld.so, which is not"},
 		{name: "text", content: []byte("hello"), mode: 0o755, want: "neither a program"},
 		{name: "empty", content: []byte{}, mode: 0o755, want: "neither a program"},
+		{name: "script of Windows", content: []byte("#!/entrypoint\r\necho\r\n"), mode: 0o755, want: "has the line ends of Windows (CRLF)"},
+		{name: "script of Windows with an argument", content: []byte("#!/entrypoint bash\r\n"), mode: 0o755, want: "has the line ends of Windows (CRLF)"},
+		{name: "script of Windows after the first line", content: []byte("#!/entrypoint\necho\r\n"), mode: 0o755, want: ""},
+		{name: "script with a mark", content: []byte("\xef\xbb\xbf#!/entrypoint\n"), mode: 0o755, want: "begins with a byte order mark"},
+		{name: "script with a tab", content: []byte("#!/entrypoint\t-x\n"), mode: 0o755, want: ""},
+		{name: "script without a name", content: []byte("#! \n"), mode: 0o755, want: "names no interpreter after #!"},
 		{name: "no interpreter", content: []byte("#! /bin/sh -e\n"), mode: 0o755, want: "needs /bin/sh, which is not"},
 		{name: "other machine", content: testProgram(t, riscv), mode: 0o755, want: "is built for EM_RISCV"},
 		{name: "absolute link", mode: 0o755, change: func(p *v2.Plugin, rootfs string) {

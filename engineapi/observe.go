@@ -42,6 +42,8 @@ func (o observed) logs(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if err != nil {
 		return err
 	}
+	ctx, cancel := untilShutdown(ctx)
+	defer cancel()
 	lines, err := o.observer.Logs(ctx, vars["name"], options)
 	if err != nil {
 		return err

@@ -319,3 +319,30 @@ func TestLargeBodiesShareTheirPlaces(t *testing.T) {
 		assert.DeepEqual(t, answers, map[int]int{http.StatusOK: largeBodies + 1, http.StatusServiceUnavailable: 2 * largeBodies})
 	})
 }
+
+// following is a backend whose logs end with their context alone.
+type following struct{ talkative }
+
+func (f following) Logs(ctx context.Context, _ string, _ plugin.LogOptions) (iter.Seq2[plugin.LogLine, error], error) {
+	return func(func(plugin.LogLine, error) bool) { <-ctx.Done() }, nil
+}
+
+// TestShutdownEndsFollowers shuts a server down whose client follows logs.
+func TestShutdownEndsFollowers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{connections: make(chan net.Conn), closed: make(chan struct{})}
+		server := NewServer(NewHandler(following{newTalkative()}))
+		served := make(chan error)
+		go func() { served <- server.Serve(p) }()
+		near, far := net.Pipe()
+		p.connections <- far
+		send(t, near, "GET /plugins/foo/logs?follow=1 HTTP/1.1\r\nHost: d\r\n\r\n")
+		go func() { _, _ = io.Copy(io.Discard, near) }()
+		synctest.Wait()
+		began := time.Now()
+		assert.Check(t, server.Shutdown(t.Context()))
+		assert.Check(t, time.Since(began) < time.Second, "%s", time.Since(began))
+		assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
+		assert.Check(t, near.Close())
+	})
+}

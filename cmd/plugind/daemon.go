@@ -45,7 +45,7 @@ type daemon struct {
 	runner   *runner
 	store    *plugin.Store
 	manager  *plugin.Manager
-	volumes  *service.VolumesService
+	volumes  *volumes
 	mounts   *mounts
 }
 
@@ -75,9 +75,11 @@ func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 		return nil, fmt.Errorf("make root: %w", err)
 	}
 	owner := idtools.Identity{UID: os.Getuid(), GID: os.Getgid()}
-	if d.volumes, err = service.NewVolumeService(o.root, d.store, owner, d.journal); err != nil {
+	volumes, err := service.NewVolumeService(o.root, d.store, owner, d.journal)
+	if err != nil {
 		return nil, fmt.Errorf("start volumes: %w", err)
 	}
+	d.volumes = newVolumes(volumes)
 	d.mounts = newMounts(d.volumes, d.journal, filepath.Join(o.execRoot, "mounts.json"))
 	if o.liveRestore {
 		d.mounts.takeOver(ctx)

@@ -4,7 +4,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
+	"strings"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
@@ -30,7 +32,7 @@ func hardeningFlags(flags *pflag.FlagSet, h *plugin.Hardening) {
 		h.OOMScoreAdj = &score
 		return err
 	}}, "harden-oom-score-adj", "how readily plugins are killed for want of memory, -1000 to 1000")
-	flags.StringVar(&h.CgroupParent, "cgroup-parent", "", "cgroup of the plugins' cgroups")
+	flags.StringVar(&h.CgroupParent, "cgroup-parent", "", "cgroup of the plugins' cgroups: a path, or a slice of systemd such as plugins.slice")
 }
 
 // parsed is a flag that is more than a string, and empty unless it is given.
@@ -46,6 +48,29 @@ func (p parsed) Set(text string) error { return p.parse(text) }
 func validateHardening(h plugin.Hardening) error {
 	if err := h.Validate(); err != nil {
 		return fmt.Errorf("--harden-*: %w", err)
+	}
+	if isSlice(h.CgroupParent) {
+		return validateSlice(h.CgroupParent, systemdDirectory)
+	}
+	return nil
+}
+
+// systemdCgroup is whether the runtime leaves cgroups to systemd.
+func (o options) systemdCgroup() bool { return isSlice(o.hardening.CgroupParent) }
+
+func isSlice(parent string) bool { return strings.HasSuffix(parent, ".slice") }
+
+// systemdDirectory is there where systemd runs, see sd_booted(3).
+const systemdDirectory = "/run/systemd/system"
+
+// validateSlice refuses a slice that systemd can't make. Dashes in its name
+// stand for the slices above it, see systemd.slice(5).
+func validateSlice(slice, systemd string) error {
+	if strings.Contains(slice, "/") {
+		return fmt.Errorf("--cgroup-parent %q: give a slice by its name alone, such as plugins.slice", slice)
+	}
+	if info, err := os.Lstat(systemd); err != nil || !info.IsDir() {
+		return fmt.Errorf("--cgroup-parent %q: this host does not run systemd: give a path such as /plugins", slice)
 	}
 	return nil
 }

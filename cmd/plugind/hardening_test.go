@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -110,3 +111,54 @@ func TestPlugindHardensPlugins(t *testing.T) {
 		assert.Check(t, is.Contains(string(said), want))
 	}
 }
+
+func TestSlices(t *testing.T) {
+	systemd := t.TempDir()
+	for _, tc := range []struct{ name, slice, systemd, want string }{
+		{"a slice", "plugins.slice", systemd, ""},
+		{"a slice below one", "machine-plugins.slice", systemd, ""},
+		{"a path of slices", "/system.slice/plugins.slice", systemd, `--cgroup-parent "/system.slice/plugins.slice": give a slice by its name alone`},
+		{"a host without systemd", "plugins.slice", filepath.Join(systemd, "none"), `--cgroup-parent "plugins.slice": this host does not run systemd`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := validateSlice(tc.slice, tc.systemd)
+			if tc.want == "" {
+				assert.NilError(t, err)
+			} else {
+				assert.ErrorContains(t, err, tc.want)
+			}
+		})
+	}
+}
+
+// TestSliceReachesTheRuntime has a runtime write down how it is called.
+func TestSliceReachesTheRuntime(t *testing.T) {
+	for _, tc := range []struct {
+		parent  string
+		systemd bool
+	}{
+		{"", false}, {"/plugins", false}, {"plugins.slice", true},
+	} {
+		t.Run(tc.parent, func(t *testing.T) {
+			directory := t.TempDir()
+			runtime, called := filepath.Join(directory, "runtime"), filepath.Join(directory, "called")
+			script := "#!/bin/sh\necho \"$@\" >>" + called + "\nexit 1\n"
+			assert.NilError(t, os.WriteFile(runtime, []byte(script), 0o755))
+			r := &runner{ctx: t.Context(), options: options{
+				execRoot: filepath.Join(directory, "exec"), runtime: runtime, hardening: plugin.Hardening{CgroupParent: tc.parent},
+			}}
+			executor, err := r.newRuncExecutor(nil)
+			assert.NilError(t, err)
+			err = executor.Create("a", executortest.Spec(directory), discard{}, discard{})
+			assert.Assert(t, err != nil)
+			written, err := os.ReadFile(called)
+			assert.NilError(t, err)
+			assert.Check(t, is.Equal(strings.Contains(string(written), "--systemd-cgroup"), tc.systemd), "%s", written)
+		})
+	}
+}
+
+type discard struct{ io.Writer }
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+func (discard) Close() error                { return nil }

@@ -13,8 +13,10 @@
 //	POST /volumes/{name}/mount?id=USER      answers {"Mountpoint": path on the host}
 //	POST /volumes/{name}/unmount?id=USER
 //
-// SIGTERM and SIGINT end it cleanly: requests are finished, plugins stopped,
-// or left running with --live-restore. A second signal ends it at once.
+// SIGTERM, SIGINT and SIGHUP end it cleanly: requests are finished, plugins
+// stopped, or left running with --live-restore. A second signal ends it at once.
+// There is no configuration to read again, and a terminal that is closed must
+// not leave plugins behind that nothing manages; under nohup, SIGHUP is ignored.
 package main
 
 import (
@@ -40,6 +42,9 @@ func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		<-signals
 		signal.Stop(signals)

@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/server/router"
 	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
 
 	"github.com/dovetailhq/plugin/internal/logging"
@@ -20,13 +20,13 @@ import (
 // named by an id, and can't be removed until it was unmounted for all of
 // them.
 type mounts struct {
-	volumes *service.VolumesService
+	volumes *volumes
 	journal *journal
 	uses    uses
 }
 
 // newMounts returns mounts of which a file at path tells the next plugind.
-func newMounts(volumes *service.VolumesService, journal *journal, path string) *mounts {
+func newMounts(volumes *volumes, journal *journal, path string) *mounts {
 	return &mounts{volumes: volumes, journal: journal, uses: uses{path: path}}
 }
 
@@ -118,13 +118,20 @@ func (m *mounts) unmount(ctx context.Context, u use) error {
 }
 
 // releaseAll unmounts everything, before the drivers are stopped: a driver's
-// mounts on the host outlive it.
+// mounts on the host outlive it. A driver that hangs keeps the others from
+// nothing, and plugind from its end for no more than volumeDrainTimeout.
 func (m *mounts) releaseAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), volumeDrainTimeout)
+	defer cancel()
+	var all sync.WaitGroup
 	for _, u := range m.uses.all() {
-		if err := m.unmount(context.Background(), u); err != nil {
-			logging.L().WithError(err).WithFields(u.fields()).Warn("volume stays mounted")
-		}
+		all.Go(func() {
+			if err := m.unmount(ctx, u); err != nil {
+				logging.L().WithError(err).WithFields(u.fields()).Warn("volume stays mounted")
+			}
+		})
 	}
+	all.Wait()
 }
 
 // noted tells that the next plugind will not know of a change. That is no

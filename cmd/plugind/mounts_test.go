@@ -27,7 +27,7 @@ func newTestMounts(t testing.TB) *mounts {
 	t.Cleanup(func() { assert.Check(t, volumes.Shutdown()) })
 	_, err = volumes.Create(t.Context(), "data", "local")
 	assert.NilError(t, err)
-	return newMounts(volumes, j, filepath.Join(t.TempDir(), "mounts.json"))
+	return newMounts(newVolumes(volumes), j, filepath.Join(t.TempDir(), "mounts.json"))
 }
 
 func TestMountedVolumeIsNotRemoved(t *testing.T) {

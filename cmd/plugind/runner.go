@@ -78,7 +78,11 @@ func (r *runner) newExecutor(manager *plugin.Manager) (plugin.Executor, error) {
 // A nil pointer in an interface is not nil: an error has to come with none.
 
 func (r *runner) newRuncExecutor(manager *plugin.Manager) (plugin.Executor, error) {
-	executor, err := runc.New(filepath.Join(r.options.execRoot, "runtime"), manager, runc.WithRuntime(r.options.runtime))
+	settings := []runc.Option{runc.WithRuntime(r.options.runtime)}
+	if r.options.systemdCgroup() {
+		settings = append(settings, runc.WithSystemdCgroup())
+	}
+	executor, err := runc.New(filepath.Join(r.options.execRoot, "runtime"), manager, settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,8 @@ func (r *runner) newRuncExecutor(manager *plugin.Manager) (plugin.Executor, erro
 
 func (r *runner) newContainerdExecutor(manager *plugin.Manager) (plugin.Executor, error) {
 	executor, err := containerdexecutor.New(r.ctx, filepath.Join(r.options.execRoot, "containerd"), r.client, namespace, manager, shim, &runcoptions.Options{
-		BinaryName: r.options.runtime,
+		BinaryName:    r.options.runtime,
+		SystemdCgroup: r.options.systemdCgroup(),
 	})
 	if err != nil {
 		return nil, err

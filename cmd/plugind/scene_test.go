@@ -40,12 +40,14 @@ type scene struct {
 	t      testing.TB
 	probe  string // rootfs of the plugin's program
 	docker *client.Client
-	daemon *exec.Cmd
-	log    bytes.Buffer
-	up     chan struct{} // gets an item when the daemon listens
-	ready  chan struct{} // gets an item when the plugin is ready
-	ended  chan error    // gets how it ended
-	result chan error    // gets what a call in the background came to
+	// wrapper is the command that runs plugind, if any.
+	wrapper []string
+	daemon  *exec.Cmd
+	log     bytes.Buffer
+	up      chan struct{} // gets an item when the daemon listens
+	ready   chan struct{} // gets an item when the plugin is ready
+	ended   chan error    // gets how it ended
+	result  chan error    // gets what a call in the background came to
 
 	notices, permits *os.File // the near ends of the gates' fifos
 	id               string
@@ -79,7 +81,8 @@ func (s *scene) launch(at string) {
 	g.At = at
 	described, err := json.Marshal(g)
 	assert.NilError(s.t, err)
-	s.daemon = exec.Command(os.Args[0])
+	command := append(slices.Clone(s.wrapper), os.Args[0])
+	s.daemon = exec.Command(command[0], command[1:]...)
 	s.daemon.Env = append(os.Environ(), gateVariable+"="+string(described))
 	stderr, err := s.daemon.StderrPipe()
 	assert.NilError(s.t, err)

@@ -1,0 +1,97 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+)
+
+func TestVolumeCallsAreBounded(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tc := range []struct {
+		name     string
+		takes    time.Duration
+		fails    error
+		leaves   time.Duration // when the client goes; never if zero
+		want     error
+		waits    time.Duration
+		wantLate bool
+	}{
+		{"answers", time.Second, nil, 0, nil, time.Second, false},
+		{"fails", time.Second, broken, 0, broken, time.Second, false},
+		{"answers just in time", volumeTimeout - 1, nil, 0, nil, volumeTimeout - 1, false},
+		{"answers too late", time.Hour, nil, 0, errVolumesSlow, volumeTimeout, true},
+		{"fails too late", time.Hour, broken, 0, errVolumesSlow, volumeTimeout, false},
+		{"has no client any more", time.Minute, nil, time.Second, context.Canceled, time.Second, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVolumes(nil)
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				if tc.leaves > 0 {
+					time.AfterFunc(tc.leaves, leave)
+				}
+				late := make(chan int, 1)
+				began := time.Now()
+				got, err := within(ctx, v, func() (int, error) {
+					time.Sleep(tc.takes)
+					return 7, tc.fails
+				}, func(n int) { late <- n })
+				assert.Check(t, is.Equal(time.Since(began), tc.waits))
+				assert.Check(t, is.Equal(err, tc.want))
+				assert.Check(t, is.Equal(got == 7, err == nil || tc.fails != nil && err == tc.fails))
+				v.calls.Wait()
+				assert.Check(t, is.Equal(len(late) == 1, tc.wantLate))
+				assert.Check(t, is.Len(v.places, 0))
+			})
+		})
+	}
+}
+
+// TestVolumeCallsHaveRoom has a plugin hang for as many requests as may wait.
+func TestVolumeCallsHaveRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVolumes(nil)
+		answer := make(chan struct{})
+		hang := func() error { <-answer; return nil }
+		for range maxVolumeCalls {
+			go func() { _ = v.do(t.Context(), hang) }()
+		}
+		synctest.Wait()
+		err := v.do(t.Context(), hang)
+		assert.Check(t, is.Equal(err, errVolumesBusy))
+		assert.Check(t, cerrdefs.IsUnavailable(err))
+
+		began := time.Now()
+		assert.Check(t, is.ErrorContains(v.drain(), "volume plugins do not answer: calls to them are cut off"))
+		assert.Check(t, is.Equal(time.Since(began), volumeDrainTimeout))
+
+		close(answer)
+		synctest.Wait()
+		assert.Check(t, is.Len(v.places, 0))
+		assert.Check(t, is.Equal(v.do(t.Context(), hang), errVolumesEnd))
+		assert.Check(t, is.Len(v.places, 0))
+	})
+}
+
+func TestVolumesEndWithTheirCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVolumes(nil)
+		go func() {
+			_ = v.do(t.Context(), func() error { time.Sleep(time.Second); return nil })
+		}()
+		synctest.Wait()
+		began := time.Now()
+		assert.NilError(t, v.drain())
+		assert.Equal(t, time.Since(began), time.Second)
+	})
+}
