@@ -66,7 +66,7 @@ func (s *Store) SweepCrashed() error {
 // discardHalfMade throws away an ingest that could not be begun, as when the
 // disk is full. The caller has claimed its ref.
 func (s *Store) discardHalfMade(ref string) error {
-	dir := filepath.Join(s.dir, "ingest", ingestDir(ref))
+	dir := s.ingestPath(ref)
 	if written, err := os.ReadFile(filepath.Join(dir, "ref")); err == nil && string(written) == ref {
 		return nil
 	}

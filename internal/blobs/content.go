@@ -62,7 +62,7 @@ func (c *pinnedContent) Writer(ctx context.Context, opts ...content.WriterOpt) (
 	if err := c.store.refs.claim(ctx, options.Ref); err != nil {
 		return nil, err
 	}
-	writer, err := c.Store.Writer(ctx, opts...)
+	writer, err := c.begin(ctx, options.Ref, opts)
 	if err != nil {
 		err = errors.Join(err, c.store.discardHalfMade(options.Ref))
 		c.store.refs.release(options.Ref)
@@ -72,7 +72,19 @@ func (c *pinnedContent) Writer(ctx context.Context, opts ...content.WriterOpt) (
 	return &pinnedWriter{Writer: writer, store: c.store, pin: c.pin, free: free}, nil
 }
 
-// pinnedWriter holds what it commits, and makes it durable.
+func (c *pinnedContent) begin(ctx context.Context, ref string, opts []content.WriterOpt) (writer content.Writer, err error) {
+	err = c.store.fs.Do("ingest", c.store.ingestPath(ref), func() (err error) {
+		writer, err = c.Store.Writer(ctx, opts...)
+		return err
+	})
+	if err != nil && writer != nil {
+		err = errors.Join(err, writer.Close())
+	}
+	return writer, err
+}
+
+// pinnedWriter holds what it commits, and makes it durable. It writes nothing
+// once the root has another owner, who may write the same content.
 type pinnedWriter struct {
 	content.Writer
 	store *Store
@@ -80,10 +92,20 @@ type pinnedWriter struct {
 	free  func()
 }
 
+func (w *pinnedWriter) Write(data []byte) (n int, err error) {
+	err = w.store.fs.Guarded("write", w.store.dir, func() (err error) {
+		n, err = w.Writer.Write(data)
+		return err
+	})
+	return n, err
+}
+
 func (w *pinnedWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
 	dgst := w.Digest()
 	w.pin.Add(dgst)
-	err := w.Writer.Commit(ctx, size, expected, opts...)
+	err := w.store.fs.Do("commit", w.store.path(dgst), func() error {
+		return w.Writer.Commit(ctx, size, expected, opts...)
+	})
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return err
 	}

@@ -172,8 +172,8 @@ func TestContentSyncs(t *testing.T) {
 	s := open(t, nil)
 	broken := errors.New("no power")
 	fail := true
-	s.fs = &durable.FS{Fault: func(durable.Step) error {
-		if fail {
+	s.fs = &durable.FS{Fault: func(step durable.Step) error {
+		if fail && step.Op == "sync" {
 			return broken
 		}
 		return nil
@@ -297,4 +297,45 @@ func fetch(s *Store, pin *Pin, text string, giveUp bool) error {
 		return nil
 	}
 	return err
+}
+
+// A store whose root has another owner takes nothing any more: the other one may
+// be writing the same content.
+func TestContentOfForeignRoot(t *testing.T) {
+	files := &durable.FS{}
+	s := open(t, files)
+	kept := put(t, s, s.NewPin(), "kept")
+	store := s.Content(s.NewPin())
+	w := writer(t, store, "layer", "one two")
+	_, err := io.WriteString(w, "one ")
+	assert.NilError(t, err)
+	in := incoming(t, s, "all of it")
+	send(t, in, "all of it")
+
+	fenced := errors.New("fenced")
+	files.Guard = func() (func(), error) { return nil, fenced }
+	_, err = io.WriteString(w, "two")
+	assert.Check(t, is.ErrorIs(err, fenced))
+	want := describe("one ")
+	assert.Check(t, is.ErrorIs(w.Commit(t.Context(), want.Size, want.Digest), fenced))
+	assert.NilError(t, w.Close())
+	assert.Check(t, is.ErrorIs(in.Commit(t.Context()), fenced))
+	_, err = s.Put(t.Context(), s.NewPin(), []byte("other"))
+	assert.Check(t, is.ErrorIs(err, fenced))
+	_, err = store.Writer(t.Context(), content.WithRef("other"))
+	assert.Check(t, is.ErrorIs(err, fenced))
+	blobs, err := s.list()
+	assert.NilError(t, err)
+	assert.DeepEqual(t, blobs, []Blob{{Digest: kept, Size: 4}})
+	ingests, err := s.Ingests(t.Context())
+	assert.NilError(t, err)
+	assert.Equal(t, len(ingests), 2, "%v", ingests)
+	for _, ingest := range ingests {
+		assert.Check(t, !ingest.InUse)
+	}
+
+	files.Guard = nil
+	data, err := s.ReadAll(t.Context(), kept, 100)
+	assert.NilError(t, err)
+	assert.Equal(t, string(data), "kept")
 }

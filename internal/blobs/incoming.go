@@ -142,7 +142,7 @@ func (i *Incoming) change(change func()) {
 // that who has read everything has read what was promised, and with the error
 // of Commit or Fail otherwise. The caller closes it.
 func (i *Incoming) Reader(ctx context.Context) (io.ReadCloser, error) {
-	file, err := os.Open(filepath.Join(i.store.dir, "ingest", ingestDir(i.ref), "data"))
+	file, err := os.Open(filepath.Join(i.store.ingestPath(i.ref), "data"))
 	if errors.Is(err, fs.ErrNotExist) {
 		file, err = os.Open(i.store.path(i.blob.Digest))
 	}

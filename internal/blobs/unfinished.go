@@ -66,6 +66,9 @@ func (s *Store) unfinished() ([]unfinished, error) {
 	return all, nil
 }
 
+// ingestPath is where what comes under a ref is kept.
+func (s *Store) ingestPath(ref string) string { return filepath.Join(s.dir, "ingest", ingestDir(ref)) }
+
 // ingestDir is the directory of a ref.
 func ingestDir(ref string) string { return digest.FromString(ref).Encoded() }
 
@@ -76,7 +79,7 @@ func (s *Store) Abort(ref string) error {
 		return &InUseError{Ref: ref}
 	}
 	defer s.refs.release(ref)
-	path := filepath.Join(s.dir, "ingest", ingestDir(ref))
+	path := s.ingestPath(ref)
 	if err := s.fs.RemoveAll(path); err != nil {
 		return fmt.Errorf("abort ingest %q: %w", ref, err)
 	}

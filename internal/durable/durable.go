@@ -43,10 +43,17 @@ var Default FS
 
 // Step is one change of the file system.
 type Step struct {
-	Op   string // mkdir, write, sync, rename or remove
+	Op   string // mkdir, write, sync, rename, remove, probe, ingest or commit
 	Path string
 	Done bool
 }
+
+// Do makes a change that others implement a step: it needs the guard, and can be
+// made to fail. When it returns nil, do has made it durable.
+func (f *FS) Do(op, path string, do func() error) error { return f.step(op, path, do) }
+
+// Guarded makes a change that needs the guard, and is no step.
+func (f *FS) Guarded(op, path string, do func() error) error { return f.guarded(op, path, do) }
 
 func (f *FS) step(op, path string, do func() error) error {
 	return f.faulty(op, path, func() error { return f.guarded(op, path, do) })
