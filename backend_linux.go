@@ -24,14 +24,14 @@ import (
 // [ManagerConfig.StartTimeout].
 //
 // Errors: [EnabledError], [StartError], [BusyError], and class System when
-// the wish can't be written.
+// the desired state can't be written.
 func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) (retErr error) {
 	defer plain(&retErr)
 	timeout, err := callTimeout(config)
 	if err != nil {
 		return err
 	}
-	u, release, err := pm.acquireReadable(refOrID)
+	u, release, err := pm.acquireReadable(pm.ctx, refOrID)
 	if err != nil {
 		return err
 	}
@@ -46,11 +46,11 @@ func (pm *Manager) Enable(refOrID string, config *backend.PluginEnableConfig) (r
 		}
 	}()
 	u.plugin.SetTimeout(timeout)
-	if err := u.start(); err != nil {
+	if err := u.startForUser(); err != nil {
 		return err
 	}
-	if err := u.wish(true); err != nil {
-		if stopErr := u.stop(); stopErr != nil {
+	if err := u.saveEnabled(true); err != nil {
+		if stopErr := u.stop(pm.ctx); stopErr != nil {
 			u.logger().WithError(stopErr).Error("stop plugin that can't be enabled")
 		}
 		return err
@@ -72,27 +72,30 @@ func callTimeout(config *backend.PluginEnableConfig) (time.Duration, error) {
 }
 
 // Disable stops a plugin, or interrupts its start. A plugin that something
-// holds a reference to is disabled only if config.ForceDisable is set; a nil
-// config means it is not. A plugin that ignores SIGTERM is killed after
-// [ManagerConfig.StopTimeout].
+// holds a reference to is disabled only if config.ForceDisable is set, and its
+// references are forgotten then; a nil config means it is not. A plugin that
+// ignores SIGTERM is killed after [ManagerConfig.StopTimeout]. What is mounted
+// in the plugin's directory is detached when its process is gone.
 //
-// Errors: [DisabledError], [InUseError], and class System when the wish can't
-// be written or the process can't be stopped.
+// Errors: [DisabledError], [InUseError], and class System when the desired
+// state can't be written or the process can't be stopped. In the latter case
+// the plugin is disabled, and stopping until its process is gone: the manager
+// goes on trying, and so does another Disable.
 func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) (retErr error) {
 	defer plain(&retErr)
-	interrupted := pm.interruptStart(refOrID)
-	u, release, err := pm.acquireReadable(refOrID)
+	interrupted := pm.interruptStart(refOrID, "a disable")
+	u, release, err := pm.acquireReadable(pm.ctx, refOrID)
 	if err != nil {
 		return err
 	}
 	defer release()
-	if !u.plugin.IsEnabled() {
-		if interrupted {
-			return nil
-		}
-		return fmt.Errorf("plugin is already disabled: %w", &DisabledError{Name: u.plugin.Name()})
+	switch {
+	case u.plugin.IsEnabled():
+		return u.disable(config != nil && config.ForceDisable)
+	case interrupted || u.isIn(lifecycle.Stopping):
+		return u.stop(pm.ctx)
 	}
-	return u.disable(config != nil && config.ForceDisable)
+	return fmt.Errorf("plugin is already disabled: %w", &DisabledError{Name: u.plugin.Name()})
 }
 
 // disable stops an enabled plugin and announces it. The caller holds the
@@ -101,13 +104,13 @@ func (u *unit) disable(force bool) error {
 	if err := u.plugin.DisableUnlessInUse(force); err != nil {
 		return &InUseError{Name: u.plugin.Name(), References: u.plugin.GetRefCount()}
 	}
-	if err := u.wish(false); err != nil {
+	if err := u.saveEnabled(false); err != nil {
 		u.manager.config.Store.SetState(u.plugin, true)
 		return err
 	}
-	// Committed: what still runs after a crash here is a stray, and stopped.
-	u.left()
-	err := u.stop()
+	// Committed: what still runs after a crash here is stopped at boot.
+	u.forgetAuthorization()
+	err := u.stop(u.manager.ctx)
 	u.announce(events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
 	return err
 }
@@ -156,7 +159,7 @@ func (pm *Manager) List(pluginFilters filters.Args) (_ []types.Plugin, retErr er
 // plugin's config does not allow, and class System.
 func (pm *Manager) Set(name string, args []string) (retErr error) {
 	defer plain(&retErr)
-	u, release, err := pm.acquireReadable(name)
+	u, release, err := pm.acquireReadable(pm.ctx, name)
 	if err != nil {
 		return err
 	}
@@ -182,15 +185,16 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 //
 // Errors: [InUseError], [EnabledError], and class System when the process
 // can't be stopped or the directory can't be removed; then the plugin is
-// still there. Only if the disk refuses to put it back as well is it gone, which
-// the error says. A plugin whose record can't be read is removed by its id.
+// still there, an enabled one is started again, and an authorization plugin
+// goes on to guard. Only if the disk refuses to put it back as well is it gone,
+// which the error says. A plugin whose record can't be read is removed by its id.
 func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr error) {
 	defer plain(&retErr)
 	force := config != nil && config.ForceRemove
 	if force {
-		pm.interruptStart(name)
+		pm.interruptStart(name, "a removal")
 	}
-	u, release, err := pm.acquire(name)
+	u, release, err := pm.acquire(pm.ctx, name)
 	if err != nil {
 		return err
 	}
@@ -199,13 +203,12 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr e
 		return err
 	}
 	wasEnabled := u.plugin.IsEnabled()
-	if err := u.suspend(); err != nil {
-		return err
-	}
-	err = u.delete()
-	var unsettled *layout.UnsettledError
-	if err != nil && !errors.As(err, &unsettled) {
-		u.resume(wasEnabled)
+	err = u.remove()
+	if err != nil && !isRemoved(err) {
+		if wasEnabled {
+			u.resume()
+			err = fmt.Errorf("%w; the plugin stays enabled, and is started again", err)
+		}
 		return err
 	}
 	pm.forget(u)
@@ -214,28 +217,31 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr e
 	return err
 }
 
-// suspend stops a plugin that is to go. Its wish stays on disk, so that a
-// crash before the removal is committed leaves it as it was.
-func (u *unit) suspend() error {
-	if u.plugin.IsEnabled() {
-		u.manager.config.Store.SetState(u.plugin, false)
-		u.left()
-		if err := u.stop(); err != nil {
-			u.manager.config.Store.SetState(u.plugin, true)
-			u.supervised(true)
-			return err
-		}
+// remove stops the plugin and commits its removal. The desired state stays on
+// disk until then, so that a crash before the commit changes nothing.
+func (u *unit) remove() error {
+	u.manager.config.Store.SetState(u.plugin, false)
+	if err := u.stop(u.manager.ctx); err != nil {
+		return err
 	}
-	return u.fire(lifecycle.Remove)
+	if err := u.fire(lifecycle.Remove); err != nil {
+		return err
+	}
+	err := u.delete()
+	if err != nil && !isRemoved(err) {
+		_ = u.fire(lifecycle.Fail)
+		return err
+	}
+	// Committed: what guarded is gone.
+	_ = u.fire(lifecycle.Done)
+	u.forgetAuthorization()
+	return err
 }
 
-// resume takes suspend back.
-func (u *unit) resume(enabled bool) {
-	_ = u.fire(lifecycle.Fail)
-	if enabled {
-		u.manager.config.Store.SetState(u.plugin, true)
-		u.supervised(false)
-	}
+// isRemoved reports whether the plugin is gone in spite of an error.
+func isRemoved(err error) bool {
+	var unsettled *layout.UnsettledError
+	return errors.As(err, &unsettled)
 }
 
 func (u *unit) removable(force bool) error {
@@ -251,20 +257,17 @@ func (u *unit) removable(force bool) error {
 	return nil
 }
 
+// releaseTime is how long mounts may take to be detached.
+const releaseTime = 10 * time.Second
+
 // delete commits the removal. What can't be unmounted or deleted at once is
 // no reason to say that the plugin is still there: it is swept later.
 func (u *unit) delete() error {
-	u.process.Ended()
-	root := u.manager.root
-	if err := unmountAll(root.Plugin(u.plugin.GetID())); err != nil {
-		u.logger().WithError(err).Warn("unmount plugin data")
+	if _, ok := answer(releaseTime, func() bool { u.process.Ended(); u.process.Stopped(); return true }); !ok {
+		u.logger().Warn("unmount plugin data: it did not return in time")
 	}
-	err := u.tolerateLeftover(root.Remove(u.plugin.GetID()))
-	var unsettled *layout.UnsettledError
-	if err == nil || errors.As(err, &unsettled) {
-		_ = u.fire(lifecycle.Done)
-	}
-	if err != nil {
+	err := u.manager.root.Remove(u.plugin.GetID())
+	if err := u.tolerateLeftover(err); err != nil {
 		return &StorageError{Op: "remove", Name: u.plugin.Name(), Err: err}
 	}
 	return nil

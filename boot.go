@@ -8,9 +8,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/pkg/authorization"
 
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -30,16 +32,13 @@ func (pm *Manager) boot() error {
 	pm.sweepAtBoot()
 	pm.load(found)
 	settled := make(chan struct{})
-	pm.background.Go(func() {
+	pm.background.start(func() {
 		defer close(settled)
 		for _, group := range pm.bootOrder() {
-			startAll(group)
+			pm.startAll(group)
 		}
+		pm.background.start(pm.endOrphans)
 	})
-	if pm.config.BootWait == 0 {
-		<-settled
-		return nil
-	}
 	timer := time.NewTimer(pm.config.BootWait)
 	defer timer.Stop()
 	select {
@@ -96,7 +95,7 @@ func (pm *Manager) decode(found layout.Found) (*v2.Plugin, error) {
 }
 
 // bootOrder returns the units in the groups that are started one after the
-// other: who may forbid things first, then who connects, then the rest.
+// other: authorization plugins, then network plugins, then the rest.
 func (pm *Manager) bootOrder() [][]*unit {
 	pm.mu.RLock()
 	defer pm.mu.RUnlock()
@@ -119,8 +118,8 @@ func bootGroup(capabilities []string) int {
 }
 
 // startAll returns when the first start of each unit has settled, and the
-// handlers have been told of it.
-func startAll(units []*unit) {
+// handlers have been called.
+func (pm *Manager) startAll(units []*unit) {
 	var started sync.WaitGroup
 	slots := make(chan struct{}, parallelStarts)
 	for _, u := range units {
@@ -132,73 +131,70 @@ func startAll(units []*unit) {
 			}
 			<-slots
 			if supervisor != nil {
-				// How it went is logged, and tried again, by the supervisor.
+				// The supervisor reports how it went, and retries.
 				_ = supervisor.First()
-				u.callbacks.Wait()
+				u.awaitHandlers()
 			}
 		})
 	}
 	started.Wait()
 }
 
-// boot brings one plugin's process in line with its wish. It returns what
-// supervises the process, or nil if there is to be none.
+// boot brings one plugin's process in line with its desired state. It returns
+// the supervisor of the process, or nil if there is to be none.
 func (u *unit) boot() *supervise.Supervisor {
-	u.operation.Lock()
-	defer u.operation.Unlock()
-	if u.isRemoved() || u.manager.writable() != nil {
+	if u.operation.lock(u.manager.halted) != nil {
 		return nil
 	}
-	wished := u.plugin.IsEnabled()
-	alive := u.restore()
-	keep := wished && u.manager.config.LiveRestoreEnabled && u.plugin.Validate() == nil
-	if alive && !keep {
-		u.endStray()
-		alive = false
-	}
-	if !wished {
-		u.process.Ended() // a crash may have left its sockets
+	defer u.operation.unlock()
+	if u.isIn(lifecycle.Removed) || u.manager.writable() != nil {
 		return nil
 	}
-	return u.supervised(alive)
+	return u.inherit()
 }
 
-// supervised has the plugin run from now on: the process that lives, or a new
-// one. It returns nil when the state does not allow that.
-func (u *unit) supervised(alive bool) *supervise.Supervisor {
-	supervisor, err := u.supervise(true)
-	if err != nil {
-		u.logger().WithError(err).Error("start plugin")
+// endOrphans ends the runs of ids that the manager does not know: of plugins
+// whose removal a crash interrupted, or whose records are gone.
+func (pm *Manager) endOrphans() {
+	lister, ok := pm.executor.(RunLister)
+	if !ok {
+		return
+	}
+	type listed struct {
+		ids []string
+		err error
+	}
+	runs, ok := answer(pm.config.StartTimeout, func() (l listed) {
+		l.ids, l.err = lister.Runs()
+		return l
+	})
+	if !ok || runs.err != nil {
+		pm.logger().WithError(runs.err).Warn("list runs of unknown plugins")
+	}
+	for _, id := range runs.ids {
+		if u := pm.adoptOrphan(id); u != nil {
+			u.logger().Warn("end process of unknown plugin")
+			u.boot()
+		}
+	}
+}
+
+// adoptOrphan makes a unit for the run of an id that no plugin has. It is in no
+// index but that for exit reports, and gone with its process.
+func (pm *Manager) adoptOrphan(id string) *unit {
+	pm.mu.Lock()
+	defer pm.mu.Unlock()
+	if _, known := pm.units[id]; known || pm.closed || !layout.IsID(id) {
 		return nil
 	}
-	if alive {
-		supervisor.Adopt(u.manager.ctx)
-	} else {
-		supervisor.Start(u.manager.ctx)
-	}
-	return supervisor
+	u := newUnit(pm, &v2.Plugin{PluginObj: types.Plugin{ID: id, Name: id}}, errors.New("its plugin is not known"))
+	u.closeLogbook() // there is no directory for it
+	pm.orphans[id] = u
+	return u
 }
 
-// restore asks the executor for a process that an earlier manager left.
-func (u *unit) restore() (alive bool) {
-	if u.manager.executor == nil {
-		return false
-	}
-	alive, err := u.process.restore()
-	if err != nil {
-		u.logger().WithError(err).Error("restore plugin")
-	}
-	return alive
-}
-
-// endStray stops a process that nobody wishes to run.
-func (u *unit) endStray() {
-	supervisor, err := u.supervise(false)
-	if err == nil {
-		supervisor.Adopt(u.manager.ctx)
-		err = u.stop()
-	}
-	if err != nil {
-		u.logger().WithError(err).Error("stop plugin that an earlier manager left")
-	}
+func (pm *Manager) forgetOrphan(u *unit) {
+	pm.mu.Lock()
+	defer pm.mu.Unlock()
+	delete(pm.orphans, u.plugin.GetID())
 }

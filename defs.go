@@ -115,14 +115,17 @@ type ManagerConfig struct {
 	// Platform chooses among the variants of a plugin. The zero value is the
 	// host's.
 	Platform ocispec.Platform
-	// StartTimeout is how long a started plugin may take until its socket
-	// accepts connections. Zero means 15 s.
+	// StartTimeout bounds a start as a whole: preparing mounts and the spec,
+	// the executor's Create, and the wait until the plugin's socket accepts
+	// connections. Zero means 15 s. What a call that takes longer still makes
+	// is undone when it returns.
 	StartTimeout time.Duration
 	// StopTimeout is how long a plugin may take to obey SIGTERM before it is
 	// killed. Zero means 10 s.
 	StopTimeout time.Duration
-	// BootWait bounds how long NewManager waits for plugins to start. Zero
-	// means until each has started, or has failed once.
+	// BootWait bounds how long NewManager waits until each plugin has started,
+	// or has failed once. Zero means 5 s, less than docker waits for a plugin
+	// that does not listen. Plugins that are slower go on starting.
 	BootWait time.Duration
 	// Backoff is the wait before the first restart of a plugin that ended by
 	// itself; it doubles up to 30 s and starts over after 10 s of uptime.
@@ -145,6 +148,7 @@ type ManagerConfig struct {
 const (
 	defaultStartTimeout = 15 * time.Second
 	defaultStopTimeout  = 10 * time.Second
+	defaultBootWait     = 5 * time.Second
 	defaultBackoff      = 100 * time.Millisecond
 )
 
@@ -163,6 +167,9 @@ func (c ManagerConfig) withDefaults() ManagerConfig {
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = defaultStopTimeout
+	}
+	if c.BootWait == 0 {
+		c.BootWait = defaultBootWait
 	}
 	if c.Backoff == 0 {
 		c.Backoff = defaultBackoff

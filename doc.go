@@ -10,21 +10,26 @@
 // that its config allows to be changed. Its record is what is kept of it on
 // disk. A [Manager] keeps plugins in a [Store], which is what the rest of the
 // daemon asks. An [Executor] starts and signals processes. A run is one
-// incarnation of a plugin's process. The wish is whether a plugin is to run,
-// which is on its record; the state is what is really the case, which never
-// is.
+// incarnation of a plugin's process. The desired state, enabled or disabled, is
+// part of the record. The actual state is never persisted; it is derived at
+// boot.
 //
 // # Lifecycle
 //
 //	Disabled -enable-> Starting -ready-> Running -exit-> Backoff -retry-> Starting
-//	Starting -refuse-> Disabled (a user asked)   Starting -defer-> Backoff (the manager asked)
+//	Starting -refuse-> Stopping (a user asked)   Starting -defer-> Backoff (the manager asked)
 //	Running|Backoff|Starting -disable-> Stopping -stopped-> Disabled
+//	Disabled -inherit-> Stopping -stick-> Stopping
 //	Disabled -upgrade-> Upgrading -done-> Disabled
-//	Disabled -remove-> Removing -done-> Removed
+//	Disabled -remove-> Removing -done-> Removed  Removing -fail-> Disabled
 //
-// A plugin is ready when its socket accepts connections. One that ends by
+// A plugin is ready when its socket accepts connections. A plugin that ends by
 // itself is started again, after waits that double from 100 ms to 30 s, until
-// it is disabled; so is one that does not start when the daemon does.
+// it is disabled; so is a plugin that does not start when the daemon does.
+//
+// A plugin whose process can't be ended is stopping until it is. The manager
+// goes on trying, Disable tries at once, and enabling, upgrading and removing
+// it are refused.
 //
 // # Disk
 //
@@ -39,8 +44,14 @@
 //
 // Concurrency: every method may be called at any time by anybody. Verbs on
 // one plugin are serialised, verbs on different plugins are independent, and
-// a Disable interrupts the start it finds under way. Callbacks, of events,
-// handlers and options, are called with no lock held.
+// a Disable interrupts the start it finds in progress. Callbacks, of events,
+// handlers and options, are called with no lock held. A panic in one is logged
+// and ends no daemon.
+//
+// Bounds: executors, runtimes, file systems and callbacks may hang. A start is
+// bounded as a whole by StartTimeout, a stop by StopTimeout and the time that a
+// killed process takes to end, Shutdown by one deadline. What a call that hangs
+// still makes is undone when it returns; until then the plugin is stopping.
 //
 // Crashes: each verb has one commit point. A crash before it leaves nothing,
 // one after it leaves everything, and a verb that returned nil has reached

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"github.com/dovetailhq/plugin/internal/durable"
 )
 
 // discardedSockets are the names of what is left of a run's directory when it
@@ -19,6 +21,14 @@ func (p *process) clearSockets() error {
 	pm := p.unit.manager
 	aside := filepath.Join(pm.config.ExecRoot, p.id()+"."+rand.Text()[:8]+"-removing")
 	left, err := pm.files.PutAway(p.execDir(), aside)
+	var mounted *durable.MountedError
+	if errors.As(err, &mounted) && pm.root.Check() == nil {
+		// The directory is shared with the host, also what a plugin mounts in it.
+		if err := unmountAll(p.execDir()); err != nil {
+			return err
+		}
+		left, err = pm.files.PutAway(p.execDir(), aside)
+	}
 	if left {
 		pm.requestGC()
 	}

@@ -56,8 +56,8 @@ func (in *install) commit(p *v2.Plugin, action events.Action) error {
 		return err
 	}
 	in.committed = true
-	u := newUnit(in.manager, p, nil)
-	u.operation.Lock()
+	u := newInstalledUnit(in.manager, p)
+	u.operation <- struct{}{} // no other verb has seen it
 	in.manager.register(u)
 	u.announce(action, EventCreate{Plugin: p.Snapshot()})
 	u.release()

@@ -3,13 +3,15 @@ package plugin
 import (
 	"context"
 	"errors"
-	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/logging"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/socketpath"
@@ -41,25 +43,33 @@ type Manager struct {
 	sockets  sockets
 	execRoot *socketpath.Directory
 
-	// ctx ends with the manager; background is what has to end before it.
+	// ctx ends with the manager; background and callbacks, which runs code of
+	// the daemon, have to end before it.
 	ctx        context.Context
 	cancel     context.CancelFunc
 	halted     context.Context // ends as Shutdown begins
 	halt       context.CancelFunc
-	background sync.WaitGroup
+	ended      chan struct{} // closed as Shutdown ends
+	background tasks
+	callbacks  tasks
 	garbage    chan struct{} // asks the collector for a sweep
 
-	mu     sync.RWMutex
-	units  map[string]*unit // by id, those of broken plugins too
-	closed bool
+	mu      sync.RWMutex
+	units   map[string]*unit // by id, those of broken plugins too
+	orphans map[string]*unit // by id, while their processes are ended
+	closed  bool
 }
 
 // NewManager takes over config.Root, which no other process may manage at the
-// same time, cleans up what a crash left, and loads the plugins. Plugins that
-// are wished to run are started in parallel: authorization plugins first, then
-// network plugins, then the rest. It returns when each of them runs or has
-// failed once, or after [ManagerConfig.BootWait]. One that failed is tried
-// again, with growing waits, until it is disabled.
+// same time, cleans up what a crash left, and loads the plugins. Enabled
+// plugins are started in parallel: authorization plugins first, then network
+// plugins, then the rest. It returns when each of them runs or has failed once,
+// or after [ManagerConfig.BootWait]. A plugin that failed is retried, with
+// growing waits, until it is disabled.
+//
+// Processes that an earlier manager left are taken over, replaced or stopped,
+// those of unknown plugins too if the executor is a [RunLister]. As long as it
+// is not known whether one lives no second one is started.
 //
 // Errors: [ConfigError], [RootInUseError], the error of CreateExecutor, and
 // those of the file system. Nothing is left running after an error.
@@ -92,8 +102,10 @@ func newManager(config ManagerConfig, files *durable.FS, openSockets func() (soc
 		cancel:  cancel,
 		halted:  halted,
 		halt:    halt,
+		ended:   make(chan struct{}),
 		garbage: make(chan struct{}, 1),
 		units:   make(map[string]*unit),
+		orphans: make(map[string]*unit),
 	}
 	defer func() {
 		if err != nil {
@@ -117,7 +129,7 @@ func newManager(config ManagerConfig, files *durable.FS, openSockets func() (soc
 	if err := pm.boot(); err != nil {
 		return nil, err
 	}
-	pm.background.Go(pm.collect)
+	pm.background.start(pm.collect)
 	return pm, nil
 }
 
@@ -164,32 +176,6 @@ func (pm *Manager) openExecRoot() error {
 	return nil
 }
 
-// close releases what open and CreateExecutor acquired.
-func (pm *Manager) close() error {
-	pm.cancel()
-	pm.background.Wait()
-	pm.events.close()
-	var problems []error
-	if closer, ok := pm.executor.(io.Closer); ok {
-		problems = append(problems, closer.Close())
-	}
-	// The last lines came before the executor was closed, or come after the
-	// next manager has taken the streams over.
-	for _, u := range pm.allUnits() {
-		u.closeLogbook()
-	}
-	if pm.sockets != nil {
-		problems = append(problems, pm.sockets.Close())
-	}
-	if pm.execRoot != nil {
-		problems = append(problems, pm.execRoot.Close())
-	}
-	if pm.root != nil {
-		problems = append(problems, pm.root.Close())
-	}
-	return errors.Join(problems...)
-}
-
 // Get returns the plugin that a reference names, enabled or not. Errors:
 // [BrokenError] besides those of every reference.
 func (pm *Manager) Get(idOrName string) (_ *v2.Plugin, retErr error) {
@@ -205,45 +191,23 @@ func (pm *Manager) Get(idOrName string) (_ *v2.Plugin, retErr error) {
 }
 
 // HandleExitEvent takes an executor's report that the process of plugin id
-// ended. It never blocks, and a report that comes twice, late or for a process
-// that still lives does no harm. Errors: [NotFoundError].
+// ended. It never blocks and may be called from inside the executor. A report
+// that comes twice, late or for a process that still lives does no harm: it is
+// checked against IsRunning, and where that contradicts it during a stop, the
+// process gets SIGKILL. Errors: [NotFoundError].
 func (pm *Manager) HandleExitEvent(id string) (retErr error) {
 	defer plain(&retErr)
 	pm.mu.RLock()
 	u, ok := pm.units[id]
+	if !ok {
+		u, ok = pm.orphans[id]
+	}
 	pm.mu.RUnlock()
 	if !ok {
 		return &NotFoundError{Ref: id}
 	}
 	u.exited()
 	return nil
-}
-
-// Shutdown ends the manager: it interrupts what is under way, stops all
-// plugins in parallel, or leaves them running if LiveRestoreEnabled, and
-// releases the root. Which plugins are wished to run stays as it was. When a
-// newer manager took the root over, plugins and mounts are its own. No
-// goroutine of the manager is left when it returns, and an executor that is
-// an [io.Closer] is closed. Calling it again does nothing.
-func (pm *Manager) Shutdown() {
-	pm.mu.Lock()
-	if pm.closed {
-		pm.mu.Unlock()
-		return
-	}
-	pm.closed = true
-	units := pm.unitsLocked()
-	pm.mu.Unlock()
-	pm.halt()
-
-	var stopping sync.WaitGroup
-	for _, u := range units {
-		stopping.Go(u.shutdown)
-	}
-	stopping.Wait()
-	if err := pm.close(); err != nil {
-		logging.G(context.WithoutCancel(pm.ctx)).WithError(err).Warn("close plugin manager")
-	}
 }
 
 func (pm *Manager) allUnits() []*unit {
@@ -253,11 +217,7 @@ func (pm *Manager) allUnits() []*unit {
 }
 
 func (pm *Manager) unitsLocked() []*unit {
-	units := make([]*unit, 0, len(pm.units))
-	for _, u := range pm.units {
-		units = append(units, u)
-	}
-	return units
+	return slices.AppendSeq(slices.Collect(maps.Values(pm.units)), maps.Values(pm.orphans))
 }
 
 // writable returns why a verb that changes something can't begin.
@@ -287,15 +247,16 @@ func (pm *Manager) unit(refOrID string) (*unit, error) {
 }
 
 // interruptStart makes way for a verb that ends what a user's Enable began.
-func (pm *Manager) interruptStart(refOrID string) bool {
+func (pm *Manager) interruptStart(refOrID, by string) bool {
 	u, err := pm.unit(refOrID)
-	return err == nil && u.interruptStart()
+	return err == nil && u.interruptStart(by)
 }
 
 // acquire returns the unit that a reference names, locked: the plugin exists
 // and no other verb works on it until release, which then calls what the verb
-// left to be called with no lock held.
-func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) {
+// left to be called with no lock held. It waits for other verbs until ctx, or
+// the manager, ends.
+func (pm *Manager) acquire(ctx context.Context, refOrID string) (u *unit, release func(), err error) {
 	if err := pm.writable(); err != nil {
 		return nil, nil, err
 	}
@@ -305,26 +266,40 @@ func (pm *Manager) acquire(refOrID string) (u *unit, release func(), err error) 
 	if err := u.refuseDuringUpgrade(); err != nil {
 		return nil, nil, err
 	}
-	u.operation.Lock()
-	if u.isRemoved() {
-		u.operation.Unlock()
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	if err := u.operation.lock(ctx); err != nil {
+		return nil, nil, err
+	}
+	if u.isIn(lifecycle.Removed) {
+		u.operation.unlock()
 		return nil, nil, &NotFoundError{Ref: refOrID}
 	}
 	if err := pm.writable(); err != nil {
-		u.operation.Unlock()
+		u.operation.unlock()
 		return nil, nil, err
 	}
 	return u, u.release, nil
 }
 
 // acquireReadable is acquire for verbs that need the record.
-func (pm *Manager) acquireReadable(refOrID string) (u *unit, release func(), err error) {
-	u, release, err = pm.acquire(refOrID)
+func (pm *Manager) acquireReadable(ctx context.Context, refOrID string) (u *unit, release func(), err error) {
+	u, release, err = pm.acquire(ctx, refOrID)
 	if err == nil && u.broken != nil {
 		release()
 		return nil, nil, &BrokenError{ID: u.plugin.GetID(), Err: u.broken}
 	}
 	return u, release, err
+}
+
+// untilShutdown returns a copy of ctx that also ends as Shutdown begins.
+func (pm *Manager) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(pm.halted, func() { cancel(&FencedError{Root: pm.root.Dir()}) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 func (pm *Manager) logger() logging.Entry { return logging.G(pm.ctx) }

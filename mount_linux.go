@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/moby/sys/mount"
 	"github.com/moby/sys/mountinfo"
@@ -12,35 +15,84 @@ import (
 )
 
 // shareMounts makes dir a mount whose sub-mounts the plugin and the host see
-// of each other. One that is shared already stays as it is, with what is
-// mounted below it.
+// of each other. A mount that is shared already stays, with what is mounted
+// below it.
 func shareMounts(dir string) error { return mount.MakeRShared(dir) }
 
-// unmountAll detaches whatever is mounted at or below dir.
+// unmountAll detaches what is mounted at or below dir. It asks nothing of the
+// file systems: their servers may be gone.
 func unmountAll(dir string) error {
-	return errors.Join(detachInside(dir), mount.RecursiveUnmount(dir))
+	if err := detachInside(dir); err != nil {
+		return err
+	}
+	return detach(dir, func(*mountinfo.Info) bool { return true }, func(string) error { return nil })
 }
 
-// detachInside detaches whatever is mounted at or below dir, except what
+// detachInside detaches what is mounted at or below dir, except what
 // shareMounts made.
 func detachInside(dir string) error {
-	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	kept := map[int]bool{}
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return err
 	}
-	kept := propagatedMounts(infos)
-	var problems []error
-	for _, info := range slices.Backward(infos) { // what is mounted last goes first
-		if slices.Contains(kept, info) {
-			continue
-		}
-		parent := slices.IndexFunc(infos, func(other *mountinfo.Info) bool { return other.ID == info.Parent })
-		if parent >= 0 && !slices.Contains(kept, infos[parent]) {
-			problems = append(problems, isolate(infos[parent].Mountpoint))
-		}
-		problems = append(problems, unix.Unmount(info.Mountpoint, unix.MNT_DETACH))
+	for _, info := range propagatedMounts(mounts) {
+		kept[info.ID] = true
 	}
-	return errors.Join(problems...)
+	return detach(dir, func(info *mountinfo.Info) bool { return !kept[info.ID] }, isolate)
+}
+
+// detach detaches the chosen mounts at or below dir, each with what is mounted
+// below it, after prepare.
+func detach(dir string, chosen func(*mountinfo.Info) bool, prepare func(point string) error) error {
+	const most = 100 // mounts on top of each other
+	for range most {
+		mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+		if err != nil {
+			return err
+		}
+		mounts = slices.DeleteFunc(mounts, func(info *mountinfo.Info) bool { return !chosen(info) })
+		if len(mounts) == 0 {
+			return nil
+		}
+		var problems []error
+		tops := topmost(mounts)
+		for _, top := range tops {
+			problems = append(problems, detachOne(top, prepare))
+		}
+		if !slices.Contains(problems, nil) {
+			return errors.Join(problems...)
+		}
+	}
+	return nil
+}
+
+// detachOne follows no link that has taken the place of a mount point.
+func detachOne(point string, prepare func(point string) error) error {
+	if err := prepare(point); err != nil {
+		return err
+	}
+	if err := unix.Unmount(point, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		return &os.PathError{Op: "unmount", Path: point, Err: err}
+	}
+	return nil
+}
+
+// topmost returns the mount points that are not below another one, each once.
+func topmost(mounts []*mountinfo.Info) []string {
+	var points []string
+	for _, info := range mounts {
+		points = append(points, info.Mountpoint)
+	}
+	slices.Sort(points)
+	var tops []string
+	for _, point := range points {
+		below := func(top string) bool { return point == top || strings.HasPrefix(point, top+"/") }
+		if !slices.ContainsFunc(tops, below) {
+			tops = append(tops, point)
+		}
+	}
+	return tops
 }
 
 // propagatedMounts returns the lowest mounts at the places of propagated mounts.
@@ -55,34 +107,52 @@ func propagatedMounts(infos []*mountinfo.Info) []*mountinfo.Info {
 	return lowest
 }
 
-// isolate makes a mount share with no other. Where a plugin has mounted a
-// directory of the host, the mount shares with the host's own, and unmounting
-// what is in it would unmount that on the host; see "Shared subtrees" in
-// mount_namespaces(7).
+// isolate makes a mount, and what is mounted below it, share with no other.
+// Where a plugin has mounted a directory of the host, the mount shares with
+// the host's own, and unmounting what is in it would unmount that on the host;
+// see "Shared subtrees" in mount_namespaces(7).
 func isolate(point string) error {
-	err := unix.Mount("", point, "", unix.MS_PRIVATE, "")
-	if err == nil || isDead(err) {
-		return nil
+	if err := unix.Mount("", point, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return &os.PathError{Op: "make mount private", Path: point, Err: err}
 	}
-	return &os.PathError{Op: "make mount private", Path: point, Err: err}
+	return nil
 }
 
-func isDead(err error) bool { return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ESTALE) }
-
 // detachDead detaches the mounts below dir whose server is gone, as a plugin
-// that serves a file system leaves them when it dies: nothing could be done
+// that serves a file system leaves them when it dies: nothing can be done
 // with them, not even mounting over them.
 func detachDead(dir string) error {
-	below, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return err
 	}
 	var problems []error
-	for _, info := range slices.Backward(below) { // what is mounted last goes first
-		_, err := os.Lstat(info.Mountpoint)
-		if info.Mountpoint != dir && isDead(err) {
-			problems = append(problems, unix.Unmount(info.Mountpoint, unix.MNT_DETACH))
+	for _, info := range slices.Backward(mounts) { // what is mounted last goes first
+		if info.Mountpoint != dir && isDead(info) {
+			problems = append(problems, detachOne(info.Mountpoint, isolate))
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// probes are the file systems that were asked and have not answered, by device.
+// A thread of this process hangs for each, until the server answers or is
+// gone, so that each is asked once at a time.
+var probes sync.Map
+
+// isDead reports whether the server of a mount is known to be gone. A server
+// that does not answer may come back.
+func isDead(info *mountinfo.Info) bool {
+	type device struct{ major, minor int }
+	asked := device{info.Major, info.Minor}
+	if _, hangs := probes.LoadOrStore(asked, true); hangs {
+		return false
+	}
+	const patience = 100 * time.Millisecond
+	err, ok := answer(patience, func() error {
+		defer probes.Delete(asked)
+		_, err := os.Lstat(info.Mountpoint)
+		return err
+	})
+	return ok && (errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ESTALE))
 }

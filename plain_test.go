@@ -27,7 +27,6 @@ func TestErrorsArePlain(t *testing.T) {
 		&AnswerError{},
 		&BrokenError{},
 		&unknownContentError{},
-		&phaseError{},
 	)
 	plaintexttest.CheckLines(t, 3, &StartError{ExitCode: 137, OOMKilled: true})
 }

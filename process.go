@@ -3,25 +3,33 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"path"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
 	dockererrdefs "github.com/docker/docker/errdefs"
 	"github.com/docker/docker/pkg/plugins"
+	"github.com/docker/docker/pkg/stringid"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
 // process is what the supervisor of a unit drives: the executor, and what a
-// run needs around it.
+// run needs around it. Any of its methods may hang where an executor, a mount
+// or a file system does; the supervisor calls them with limits.
 type process struct {
-	unit   *unit
+	unit *unit
+
+	mu     sync.Mutex // guards what follows: a start that hangs is explained meanwhile
 	output *output
 	began  time.Time
+	phase  Phase
 }
 
 var _ supervise.Process = (*process)(nil)
@@ -32,51 +40,71 @@ func (p *process) execDir() string {
 	return filepath.Join(p.unit.manager.config.ExecRoot, p.id())
 }
 
-// phaseError tells how far a start got that failed.
-type phaseError struct {
-	phase Phase
-	err   error
+// Start prepares the directories, mounts and spec, and starts the process.
+func (p *process) Start(ctx context.Context) error {
+	out := p.begin()
+	spec, err := p.prepare()
+	if err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	p.enter(PhaseCreate)
+	if err := p.unit.manager.executor.Create(p.id(), *spec, out.stdout(), out.stderr()); err != nil {
+		return err
+	}
+	p.enter(PhaseReady)
+	return nil
 }
 
-func (e *phaseError) Error() string { return plaintext.Sprintf("%v", e.err) }
-func (e *phaseError) Unwrap() error { return e.err }
+func (p *process) begin() *output {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.began, p.phase, p.output = time.Now(), PhasePrepare, newOutput(p.unit)
+	return p.output
+}
 
-// Start prepares the directories, mounts and spec, and starts the process.
-func (p *process) Start() error {
-	p.began = time.Now()
-	p.output = newOutput(p.unit)
+func (p *process) enter(phase Phase) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.phase = phase
+}
+
+// progress returns how far the newest start got, and since when.
+func (p *process) progress() (phase Phase, began time.Time, out *output) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.phase, p.began, p.output
+}
+
+// prepare makes the directories, mounts and spec of a run.
+func (p *process) prepare() (*specs.Spec, error) {
 	pm := p.unit.manager
 	if pm.executor == nil {
-		return &phaseError{PhasePrepare, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}}
+		return nil, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}
+	}
+	if err := p.checkOwned(); err != nil {
+		return nil, err
 	}
 	// The record may be older than the rules.
 	if err := p.unit.plugin.Validate(); err != nil {
-		return &phaseError{PhasePrepare, err}
+		return nil, err
 	}
 	if err := p.connect(); err != nil {
-		return &phaseError{PhasePrepare, err}
-	}
-	if err := pm.writable(); err != nil {
-		return &phaseError{PhasePrepare, err}
+		return nil, err
 	}
 	// A socket that a crash left would be taken for a plugin that is slow.
 	if err := p.clearSockets(); err != nil {
-		return &phaseError{PhasePrepare, err}
+		return nil, err
 	}
 	if err := p.detachEarlierMounts(); err != nil {
-		return &phaseError{PhasePrepare, err}
+		return nil, err
 	}
 	if err := p.sharePropagatedMount(); err != nil {
-		return &phaseError{PhasePrepare, err}
+		return nil, err
 	}
-	spec, err := p.unit.plugin.InitSpec(pm.config.ExecRoot)
-	if err != nil {
-		return &phaseError{PhasePrepare, err}
-	}
-	if err := pm.executor.Create(p.id(), *spec, p.output.stdout(), p.output.stderr()); err != nil {
-		return &phaseError{PhaseCreate, err}
-	}
-	return nil
+	return p.unit.plugin.InitSpec(pm.config.ExecRoot)
 }
 
 // connect publishes how the plugin will be reached. Calls that come before it
@@ -124,22 +152,47 @@ func (p *process) sharePropagatedMount() error {
 	return shareMounts(dir)
 }
 
-// restore takes over a process that an earlier manager left, if one lives. One
-// whose record is not sound is to be stopped, and is not reached.
-func (p *process) restore() (alive bool, err error) {
-	p.began = time.Now()
-	p.output = newOutput(p.unit)
+// Restore takes over a process that an earlier manager left, if one lives. If
+// the record is invalid the process will be stopped, so no client is made.
+func (p *process) Restore() (alive bool, err error) {
+	pm := p.unit.manager
+	if pm.executor == nil {
+		return false, nil
+	}
+	if err := p.checkOwned(); err != nil {
+		return false, err
+	}
+	out := p.begin()
 	sound := p.unit.plugin.Validate() == nil
 	if sound {
 		if err := p.connect(); err != nil {
 			return false, err
 		}
 	}
-	alive, err = p.unit.manager.executor.Restore(p.id(), p.output.stdout(), p.output.stderr())
-	if alive && sound && err == nil {
-		err = p.sharePropagatedMount()
+	p.enter(PhaseCreate)
+	alive, err = pm.executor.Restore(p.id(), out.stdout(), out.stderr())
+	if errdefs.IsConflict(err) {
+		// The executor attends the process already: it served another manager.
+		alive, err = true, nil
 	}
-	return alive, err
+	if err != nil {
+		return false, fmt.Errorf("restore: %w", err)
+	}
+	p.enter(PhaseReady)
+	if alive && sound {
+		if err := p.sharePropagatedMount(); err != nil {
+			p.unit.logger().WithError(err).Warn("share mounts of plugin")
+		}
+	}
+	return alive, nil
+}
+
+// checkOwned makes the supervisor let go of what a newer manager has.
+func (p *process) checkOwned() error {
+	if err := p.unit.manager.root.Check(); err != nil {
+		return fmt.Errorf("%w: %w", supervise.ErrAbandoned, err)
+	}
+	return nil
 }
 
 // Ready waits for the socket.
@@ -157,59 +210,134 @@ func (p *process) Alive() (bool, error) {
 	return alive, err
 }
 
-// Signal sends a signal to the process.
+// CanTell asks the executor for a process that does not exist.
+func (p *process) CanTell() bool {
+	running, err := p.unit.manager.executor.IsRunning(stringid.GenerateRandomID())
+	return err != nil || !running
+}
+
+// Signal sends a signal to the process, unless a newer manager has it.
 func (p *process) Signal(signal syscall.Signal) error {
+	if err := p.checkOwned(); err != nil {
+		return err
+	}
 	return p.unit.manager.executor.Signal(p.id(), signal)
 }
 
-// Ended removes the sockets, which nobody listens on any more.
+// Ended removes the sockets, on which no process listens any more.
 func (p *process) Ended() {
 	if err := p.clearSockets(); err != nil {
 		p.unit.logger().WithError(err).Warn("remove plugin sockets")
 	}
 }
 
-// explain makes the error of a start say what is known: how far it got, how
+// Stopped detaches what is mounted in the plugin's directory, as docker does.
+func (p *process) Stopped() {
+	if err := p.unmount(); err != nil {
+		p.unit.logger().WithError(err).Warn("unmount plugin data")
+	}
+}
+
+func (p *process) unmount() error {
+	root := p.unit.manager.root
+	if root.Check() != nil {
+		return nil // a newer manager has the mounts
+	}
+	return unmountAll(root.Plugin(p.id()))
+}
+
+// explain makes the error of a start report what is known: how far it got, how
 // the process ended and what it wrote last.
 func (u *unit) explain(cause error) error {
-	p := u.process
+	u.logPanic(cause)
+	phase, began, out := u.process.progress()
 	explained := &StartError{
 		Plugin:   u.plugin.Name(),
-		Phase:    PhaseReady,
+		Phase:    phase,
 		ExitCode: -1,
-		Elapsed:  time.Since(p.began),
+		Elapsed:  time.Since(began),
 		Err:      cause,
-	}
-	var early *phaseError
-	if errors.As(cause, &early) {
-		explained.Phase, explained.Err = early.phase, early.err
 	}
 	var exited *supervise.ExitedError
 	if errors.As(cause, &exited) {
 		explained.Phase = PhaseStart
-		explained.ExitCode, explained.OOMKilled = u.lastExit()
+		exit := u.lastExit()
+		explained.ExitCode, explained.OOMKilled = exit.Code, exit.OOMKilled
 	}
-	if early == nil {
-		explained.Output = p.output.last()
+	if phase == PhaseReady {
+		explained.Output = out.last()
 	}
-	// runc starts what can't be executed, and lets it exit.
-	if explained.Phase == PhaseCreate || exited != nil {
-		explained.Hint = hint(u.plugin)
-	}
-	if errdefs.IsInvalidArgument(explained.Err) {
+	explained.Hint = u.hint(cause, phase)
+	switch {
+	case errdefs.IsInvalidArgument(cause):
 		return dockererrdefs.InvalidParameter(explained)
+	case errdefs.IsConflict(cause):
+		return dockererrdefs.Conflict(explained)
 	}
 	return dockererrdefs.System(explained)
 }
 
-func (u *unit) lastExit() (code int, oomKilled bool) {
+// hint names a cause that users can do something about.
+func (u *unit) hint(cause error, phase Phase) string {
+	var hung *supervise.HungError
+	var exited *supervise.ExitedError
+	var silent *supervise.NoSocketError
+	switch {
+	case errors.As(cause, &hung):
+		return fmt.Sprintf("it had %s, see ManagerConfig.StartTimeout; what the call still makes is stopped when it returns", u.manager.config.StartTimeout)
+	case errors.As(cause, &silent):
+		return fmt.Sprintf("the plugin has to listen on %s within %s, see ManagerConfig.StartTimeout", path.Join(socketsInPlugin, silent.Name), u.manager.config.StartTimeout)
+	case phase == PhaseCreate, errors.As(cause, &exited):
+		// runc starts what can't be executed, and lets it exit.
+		text, _ := answer(answerTime, func() string { return hint(u.plugin) })
+		return text
+	}
+	return ""
+}
+
+// socketsInPlugin is where a plugin finds the directory of its sockets.
+const socketsInPlugin = "/run/docker/plugins"
+
+// logPanic logs the stack of a panic; err may be any error.
+func (u *unit) logPanic(err error) {
+	var panicked *supervise.PanicError
+	if errors.As(err, &panicked) {
+		u.logger().WithError(err).Errorf("code of the daemon panicked:\n%s", panicked.Stack)
+	}
+}
+
+// lastExit asks the executor how the process ended.
+func (u *unit) lastExit() *Exit {
+	exit := &Exit{Code: -1, At: time.Now()}
 	reporter, ok := u.manager.executor.(ExitReporter)
 	if !ok {
-		return -1, false
+		return exit
 	}
-	code, oomKilled, ok = reporter.LastExit(u.plugin.GetID())
+	type reported struct {
+		code      int
+		oomKilled bool
+		ok        bool
+	}
+	last, _ := answer(answerTime, func() (r reported) {
+		r.code, r.oomKilled, r.ok = reporter.LastExit(u.plugin.GetID())
+		return r
+	})
+	exit.OOMKilled = last.oomKilled
+	if last.ok {
+		exit.Code = last.code
+	}
+	return exit
+}
+
+// pid asks the executor for the main process, 0 if there is none.
+func (u *unit) pid() int {
+	reporter, ok := u.manager.executor.(PidReporter)
 	if !ok {
-		return -1, oomKilled
+		return 0
 	}
-	return code, oomKilled
+	pid, _ := answer(answerTime, func() int {
+		pid, _ := reporter.Pid(u.plugin.GetID())
+		return pid
+	})
+	return pid
 }

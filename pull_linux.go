@@ -114,13 +114,3 @@ func (in *install) record(t transfer, f *found) *v2.Plugin {
 	p.InitEmptySettings()
 	return p
 }
-
-// untilShutdown is ctx, ended by the manager's end, too.
-func (pm *Manager) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(pm.halted, func() { cancel(&FencedError{Root: pm.root.Dir()}) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
-}

@@ -6,7 +6,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 )
 
-// Status is what is really the case with a plugin, beyond the wish that
+// Status is what is really the case with a plugin, beyond the desired one that
 // Inspect shows.
 type Status struct {
 	ID   string
@@ -63,14 +63,7 @@ type history struct {
 // status asks the executor with no lock held: it may be about to report an
 // exit under a lock of its own.
 func (u *unit) status() Status {
-	status := u.remembered()
-	if reporter, ok := u.manager.executor.(PidReporter); ok {
-		status.Pid, _ = reporter.Pid(status.ID)
-	}
-	return status
-}
-
-func (u *unit) remembered() Status {
+	pid := u.pid()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	status := Status{
@@ -78,6 +71,7 @@ func (u *unit) remembered() Status {
 		Name:      u.plugin.Name(),
 		State:     u.state.String(),
 		Since:     u.history.since,
+		Pid:       pid,
 		Restarts:  u.history.restarts,
 		LastExit:  u.history.lastExit,
 		LastError: u.history.lastError,
@@ -92,24 +86,16 @@ func (u *unit) remembered() Status {
 	return status
 }
 
-// remember notes what the supervisor reports. It returns true for a Ready
-// that ends a time of being down.
-func (u *unit) remember(event lifecycle.Event, err error, wait time.Duration) (restarted bool) {
+// recordLocked notes what the supervisor reports; the caller holds unit.mu. It
+// returns true for a Ready that ends a time of being down.
+func (h *history) recordLocked(event lifecycle.Event, err error, exit *Exit, wait time.Duration) (restarted bool) {
 	now := time.Now()
-	var exit *Exit
-	if event == lifecycle.Exit {
-		exit = &Exit{At: now}
-		exit.Code, exit.OOMKilled = u.lastExit()
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	h := &u.history
 	switch event {
 	case lifecycle.Exit:
 		h.lastExit, h.down, h.nextRetry = exit, true, now.Add(wait)
 	case lifecycle.Defer:
 		h.lastError, h.down, h.nextRetry = err.Error(), true, now.Add(wait)
-	case lifecycle.Refuse:
+	case lifecycle.Refuse, lifecycle.Stick:
 		h.lastError = err.Error()
 	case lifecycle.Ready:
 		restarted = h.down
@@ -119,4 +105,11 @@ func (u *unit) remember(event lifecycle.Event, err error, wait time.Duration) (r
 		h.lastError, h.down = "", false
 	}
 	return restarted
+}
+
+// remember notes why a start failed that a user asked for.
+func (u *unit) remember(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.history.lastError = err.Error()
 }

@@ -36,13 +36,16 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	defer cancel()
 	out := progressOn(outStream)
 	defer out.end(ctx)
-	u, release, err := pm.acquireReadable(name)
+	u, release, err := pm.acquireReadable(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer release()
 	if u.plugin.IsEnabled() {
 		return fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
+	}
+	if err := u.stop(ctx); err != nil { // a process may be left of before
+		return err
 	}
 	if err := u.fire(lifecycle.Upgrade); err != nil {
 		return err

@@ -41,6 +41,9 @@ const (
 
 var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
+// IsID reports whether a plugin can have this id.
+func IsID(id string) bool { return validID.MatchString(id) }
+
 // Root is a manager's directory, locked. Its methods may be called
 // concurrently for different plugins; the caller serialises changes of one.
 type Root struct {

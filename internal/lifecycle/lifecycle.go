@@ -2,8 +2,9 @@
 // nothing and holds nothing: callers keep the state and act on it.
 //
 //	Disabled -enable-> Starting -ready-> Running -exit-> Backoff -retry-> Starting
-//	Starting -refuse-> Disabled (a user asked)   Starting -defer-> Backoff (the manager asked)
+//	Starting -refuse-> Stopping (a user asked)   Starting -defer-> Backoff (the manager asked)
 //	Running|Backoff|Starting -disable-> Stopping -stopped-> Disabled
+//	Disabled -inherit-> Stopping -stick-> Stopping
 //	Disabled -upgrade-> Upgrading -done-> Disabled
 //	Disabled -remove-> Removing -done-> Removed  Removing -fail-> Disabled
 package lifecycle
@@ -16,11 +17,11 @@ type State int
 
 // The states, each with what may follow.
 const (
-	Disabled  State = iota // Starting, Upgrading, Removing
-	Starting               // Running, Backoff, Disabled, Stopping
+	Disabled  State = iota // Starting, Stopping, Upgrading, Removing
+	Starting               // Running, Backoff, Stopping
 	Running                // Backoff, Stopping
 	Backoff                // Starting, Stopping
-	Stopping               // Disabled
+	Stopping               // Disabled, once no process is left
 	Upgrading              // Disabled
 	Removing               // Removed, Disabled
 	Removed                // nothing
@@ -42,6 +43,8 @@ const (
 	Exit                 // the process ended by itself
 	Retry                // the wait before a restart is over
 	Disable              // a user, or shutdown, wants it to stop
+	Inherit              // an earlier manager may have left a process
+	Stick                // an attempt to end the process failed
 	Stopped              // the process is gone
 	Upgrade              // an upgrade begins
 	Remove               // a removal begins
@@ -49,16 +52,16 @@ const (
 	Fail                 // the removal did not happen
 )
 
-var eventNames = [...]string{"enable", "ready", "refuse", "defer", "exit", "retry", "disable", "stopped", "upgrade", "remove", "done", "fail"}
+var eventNames = [...]string{"enable", "ready", "refuse", "defer", "exit", "retry", "disable", "inherit", "stick", "stopped", "upgrade", "remove", "done", "fail"}
 
 func (e Event) String() string { return eventNames[e] }
 
 var transitions = map[State]map[Event]State{
-	Disabled:  {Enable: Starting, Upgrade: Upgrading, Remove: Removing},
-	Starting:  {Ready: Running, Refuse: Disabled, Defer: Backoff, Disable: Stopping},
+	Disabled:  {Enable: Starting, Inherit: Stopping, Upgrade: Upgrading, Remove: Removing},
+	Starting:  {Ready: Running, Refuse: Stopping, Defer: Backoff, Disable: Stopping},
 	Running:   {Exit: Backoff, Disable: Stopping},
 	Backoff:   {Retry: Starting, Disable: Stopping},
-	Stopping:  {Stopped: Disabled},
+	Stopping:  {Stick: Stopping, Stopped: Disabled},
 	Upgrading: {Done: Disabled},
 	Removing:  {Done: Removed, Fail: Disabled},
 	Removed:   {},

@@ -56,7 +56,7 @@ func TestEveryPair(t *testing.T) {
 		}
 	}
 	assert.Equal(t, allowed, len(want), "the picture has a transition of unknown names")
-	assert.Equal(t, allowed, 15)
+	assert.Equal(t, allowed, 17)
 }
 
 func TestEveryStateButRemovedCanEnd(t *testing.T) {

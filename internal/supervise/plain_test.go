@@ -11,5 +11,7 @@ func TestErrorsArePlain(t *testing.T) {
 		&NoSocketError{},
 		&ExitedError{},
 		&StuckError{},
+		&HungError{},
+		&PanicError{},
 	)
 }

@@ -75,11 +75,26 @@ func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 		}
 		select {
 		case <-ctx.Done():
+			if acceptsNow(ctx, dir, name) {
+				return nil
+			}
 			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
 		case <-w.wake:
 		case <-bound:
 		}
 	}
+}
+
+// acceptsNow looks once more when the time is up: if this process was stopped
+// meanwhile, the plugin may have been ready in time.
+func acceptsNow(ctx context.Context, dir, name string) bool {
+	if context.Cause(ctx) != context.DeadlineExceeded {
+		return false
+	}
+	const patience = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return accepts(ctx, dir, name)
 }
 
 // watch is what one Await watches: the directory of the sockets, and those on
@@ -119,9 +134,14 @@ func (w *watch) descend(dir, name string) {
 func (w *watch) forget() {
 	for _, dir := range w.dirs {
 		w.sockets.mu.Lock()
-		delete(w.sockets.waiting, dir)
+		own := w.sockets.waiting[dir] == w.wake // not of an Await that came later
+		if own {
+			delete(w.sockets.waiting, dir)
+		}
 		w.sockets.mu.Unlock()
-		_ = w.sockets.watcher.Remove(dir) // it fails if the directory has gone
+		if own {
+			_ = w.sockets.watcher.Remove(dir) // it fails if the directory has gone
+		}
 	}
 }
 
@@ -156,13 +176,6 @@ func (s *Sockets) wakeAll() {
 	defer s.mu.Unlock()
 	for _, wake := range s.waiting {
 		notify(wake)
-	}
-}
-
-func notify(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
 	}
 }
 

@@ -2,23 +2,25 @@
 // until it is ready, watches for its end, restarts it after a wait that
 // doubles, and stops it when asked.
 //
-// Each [Supervisor] is one goroutine, from Start or Adopt until Stop, Detach
-// or a first start that failed. Everything slow happens there; reporting an
-// exit never blocks.
+// Each [Supervisor] is one goroutine, from Start, Recover or End until the
+// process is gone or the supervisor is detached. It makes every call into the
+// [Process] on a goroutine of its own: a call that hangs delays nothing beyond
+// a limit, and what it has done is undone when it returns.
+//
+// A process that cannot be stopped stays supervised: Stop returns a
+// [StuckError], and the supervisor tries again, after waits that double and
+// whenever Stop is called, until the process is gone.
 package supervise
 
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/dovetailhq/plugin/internal/lifecycle"
-	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -27,38 +29,49 @@ const (
 	calmUptime = 10 * time.Second
 	// killTimeout is how long the kernel may take to end a killed process.
 	killTimeout = 10 * time.Second
+	// callTimeout is how long a call that has no limit of its own may take.
+	callTimeout = 10 * time.Second
 )
 
-// Process is what is supervised. Its methods are called from the
-// supervisor's goroutine, one at a time; only Ready has company: Alive and
-// Signal may be called while it blocks.
+// Process is what is supervised. The supervisor makes one call at a time, from
+// changing goroutines; Ready and CanTell may run beside another call. Any call
+// may hang, and may panic.
 type Process interface {
-	// Start prepares and starts the process.
-	Start() error
+	// Restore takes over a process that an earlier manager left, and reports
+	// whether one lives. After an error that is not known.
+	Restore() (alive bool, err error)
+	// Start prepares and starts the process. After an error there is none. It
+	// begins no further step once ctx has ended.
+	Start(ctx context.Context) error
 	// Ready blocks until the process serves, or until ctx ends.
 	Ready(ctx context.Context) error
-	// Alive asks whether the process lives.
+	// Alive reports whether the process lives.
 	Alive() (bool, error)
-	// Signal sends a signal to it. An error of class not found says that it
-	// has ended, also when Alive is told so later.
+	// CanTell reports whether Alive is worth anything: fakes exist whose
+	// answer is always true.
+	CanTell() bool
+	// Signal sends a signal to the process. An error of class NotFound means
+	// that the process has ended, even if Alive reports it later.
 	Signal(signal syscall.Signal) error
-	// Ended releases what a run held. It is called once after each Start, and
-	// after an adopted run, when the process is gone or was never made.
+	// Ended releases what a run held. It is called once after each run.
 	Ended()
+	// Stopped releases what outlives a run. It is called when supervision
+	// ends and no process is left, and again if it hung.
+	Stopped()
 }
 
-// Config is what a supervisor works by. All fields are required, but
-// KeepTrying.
+// Config is what a supervisor works by. All fields but KeepTrying are
+// required.
 type Config struct {
 	Process      Process
-	StartTimeout time.Duration // until Ready
+	StartTimeout time.Duration // from the beginning of a start until ready
 	StopTimeout  time.Duration // between SIGTERM and SIGKILL
 	Backoff      time.Duration // before the first restart
-	// KeepTrying restarts also when the first start fails. Otherwise that
+	// KeepTrying retries a first start that failed. Otherwise such a failure
 	// ends the supervisor.
 	KeepTrying bool
-	// Changed is told of each step, with the error that caused it and, before
-	// a restart, how long the wait is. It is called on the supervisor's
+	// Changed is called at each step, with the error that caused it and,
+	// before a restart, the length of the wait. It runs on the supervisor's
 	// goroutine.
 	Changed func(event lifecycle.Event, err error, wait time.Duration)
 }
@@ -66,316 +79,198 @@ type Config struct {
 // Supervisor keeps one process running.
 type Supervisor struct {
 	Config
-	exits  chan struct{} // at most one report is pending; more say the same
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	done   chan struct{}
+	calls *calls
+	exits chan struct{} // at most one report is pending; more add nothing
+	again chan struct{} // a Stop asks for another attempt
 
-	begun    chan struct{} // closed when the process was first started
-	begin    sync.Once
-	first    chan struct{} // closed when the first start has settled
-	settle   sync.Once
+	// running ends when the process shall run no more, detached when it is
+	// to be left alone; detached is the parent.
+	running  context.Context
+	stop     context.CancelCauseFunc
+	detached context.Context
+	abandon  context.CancelFunc
+
+	// known is false until Restore has answered; present is true from before
+	// a process is made until it is known to be gone.
+	known, present atomic.Bool
+	keep           bool // a process that Restore finds goes on; of the goroutine
+
+	begun chan struct{} // closed when the process was first made, or was not
+	first chan struct{} // closed when the first start has settled
+	done  chan struct{}
+
+	mu       sync.Mutex // guards what follows
+	settled  bool
+	ready    bool
 	firstErr error
-	stopErr  error // valid when done is closed
+	waiters  []chan error // of Stop
+	gone     bool
 }
 
 var (
-	errStop   = errors.New("stopped")
-	errDetach = errors.New("detached")
+	// ErrAbandoned is wrapped by an error of a [Process] that belongs to
+	// another supervisor by now. It detaches the supervisor.
+	ErrAbandoned = errors.New("another manager has taken over")
+
+	errStopped  = errors.New("it was stopped meanwhile")
+	errDetached = errors.New("its supervision has ended")
 )
 
-// New returns a supervisor that does nothing yet but note exits, and that it
-// shall be interrupted. Exactly one of Start and Adopt follows.
+// New returns an idle supervisor. Exited, Interrupt and Stop may be called
+// from now on; exactly one of Start, Recover and End follows.
 func New(config Config) *Supervisor {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	return &Supervisor{
+	s := &Supervisor{
 		Config: config,
-		ctx:    ctx,
-		cancel: cancel,
+		calls:  newCalls(),
 		exits:  make(chan struct{}, 1),
-		done:   make(chan struct{}),
+		again:  make(chan struct{}, 1),
 		begun:  make(chan struct{}),
 		first:  make(chan struct{}),
+		done:   make(chan struct{}),
 	}
+	s.detached, s.abandon = context.WithCancel(context.Background())
+	s.running, s.stop = context.WithCancelCause(s.detached)
+	return s
 }
 
-// Start starts the process and supervises it, until ctx ends as by Stop.
-func (s *Supervisor) Start(ctx context.Context) { s.run(ctx, s.Process.Start) }
-
-// Adopt supervises a process that runs already, until ctx ends as by Stop.
-func (s *Supervisor) Adopt(ctx context.Context) { s.run(ctx, s.stillAlive) }
-
-func (s *Supervisor) run(ctx context.Context, begin func() error) {
-	forget := context.AfterFunc(ctx, s.Interrupt)
-	go func() {
-		defer close(s.done)
-		defer s.settled(errStop)
-		defer s.hasBegun()
-		defer forget()
-		s.loop(s.ctx, begin)
-	}()
+// Start starts a process where none lives, and supervises it.
+func (s *Supervisor) Start() {
+	s.known.Store(true)
+	go s.run()
 }
 
-// stillAlive begins an adopted run: its exit may have been reported before
-// anybody listened.
-func (s *Supervisor) stillAlive() error {
-	if s.gone() {
-		return &ExitedError{}
+// Recover supervises the process that an earlier manager left, if it lives and
+// keep is set, else a new one. A new one is started only when Restore has
+// reported that none lives, or when that one has ended.
+func (s *Supervisor) Recover(keep bool) {
+	s.keep = keep
+	go s.run()
+}
+
+// End stops the process that an earlier manager left, if one lives.
+func (s *Supervisor) End() {
+	s.stop(errStopped)
+	go s.run()
+}
+
+func (s *Supervisor) run() {
+	defer close(s.done)
+	err := s.loop()
+	if err == nil {
+		err = context.Cause(s.running)
+	}
+	s.end(err)
+	s.settle(err)
+}
+
+// Exited reports that the process may have ended. It never blocks, and may be
+// called at any time and repeatedly.
+func (s *Supervisor) Exited() { notify(s.exits) }
+
+// First waits until the first start has settled, and returns its error. That
+// takes no longer than StartTimeout and the end of the process that did not
+// get ready.
+func (s *Supervisor) First() error {
+	<-s.first
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.firstErr
+}
+
+// Begun is closed when the first start has done everything but wait for the
+// process to be ready, or has failed.
+func (s *Supervisor) Begun() <-chan struct{} { return s.begun }
+
+// Interrupt ends a first start that has not settled, with cause as its error,
+// and with the process. It reports whether there was one; it does not wait.
+func (s *Supervisor) Interrupt(cause error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready || s.settled {
+		return false
+	}
+	s.stop(cause)
+	return true
+}
+
+// Stop ends supervision and the process, and returns when both are gone. It
+// returns a [StuckError] when an attempt to end the process failed, or when
+// ctx ends; the supervisor goes on trying. Calling Stop again begins another
+// attempt at once.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	failed := make(chan error, 1)
+	s.mu.Lock()
+	s.waiters = append(s.waiters, failed)
+	s.mu.Unlock()
+	s.stop(errStopped)
+	notify(s.again)
+	select {
+	case <-s.done:
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return &StuckError{Err: context.Cause(ctx)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.gone {
+		return &StuckError{Err: errDetached}
 	}
 	return nil
 }
 
-// Exited reports that the process may have ended. It never blocks, and may be
-// called at any time, by anybody, as often as they like.
-func (s *Supervisor) Exited() {
-	select {
-	case s.exits <- struct{}{}:
-	default:
-	}
-}
-
-// First waits until the first start has settled, and returns how.
-func (s *Supervisor) First() error {
-	<-s.first
-	return s.firstErr
-}
-
-// Begun is closed when the first start is over with everything but the wait
-// for the process to be ready, or has failed.
-func (s *Supervisor) Begun() <-chan struct{} { return s.begun }
-
-// Interrupt makes Stop come sooner, without waiting for it. It may come before
-// Start, which then undoes what it has begun.
-func (s *Supervisor) Interrupt() { s.cancel(errStop) }
-
-// Stop ends supervision and the process, interrupting any wait, and returns
-// when both are gone, or with a [StuckError]. It may be called repeatedly.
-func (s *Supervisor) Stop() error {
-	s.Interrupt()
-	<-s.done
-	return s.stopErr
-}
-
-// Detach ends supervision and leaves the process alone.
+// Detach ends supervision, soon, and leaves the process alone. Calls in
+// progress are not waited for.
 func (s *Supervisor) Detach() {
-	s.cancel(errDetach)
+	s.abandon()
 	<-s.done
 }
 
-// Done is closed when supervision has ended.
-func (s *Supervisor) Done() <-chan struct{} { return s.done }
-
-func (s *Supervisor) hasBegun() { s.begin.Do(func() { close(s.begun) }) }
-
-func (s *Supervisor) settled(err error) {
-	s.settle.Do(func() {
-		s.firstErr = err
-		close(s.first)
-	})
-}
-
-func (s *Supervisor) loop(ctx context.Context, begin func() error) {
-	wait := s.Backoff
-	for {
-		err := s.attempt(ctx, begin)
-		if ctx.Err() != nil {
-			return
-		}
-		since := time.Now()
-		if err == nil {
-			s.Changed(lifecycle.Ready, nil, 0)
-			s.settled(nil)
-			if !s.watch(ctx) {
-				return
-			}
-			if time.Since(since) >= calmUptime {
-				wait = s.Backoff
-			}
-			pause := jitter(wait)
-			s.Changed(lifecycle.Exit, &ExitedError{}, pause)
-			s.Process.Ended()
-			if !sleep(ctx, pause) {
-				return
-			}
-		} else if !s.KeepTrying && s.unsettled() {
-			s.Changed(lifecycle.Refuse, err, 0)
-			s.settled(err)
-			return
-		} else {
-			pause := jitter(wait)
-			s.Changed(lifecycle.Defer, err, pause)
-			s.settled(err)
-			if !sleep(ctx, pause) {
-				return
-			}
-		}
-		wait = min(2*wait, maxBackoff)
-		s.Changed(lifecycle.Retry, nil, 0)
-		begin = s.Process.Start
-	}
-}
-
-func (s *Supervisor) unsettled() bool {
-	select {
-	case <-s.first:
-		return false
-	default:
-		return true
-	}
-}
-
-// attempt starts the process and waits until it is ready. When it returns an
-// error, or when ctx ended, the process is gone.
-func (s *Supervisor) attempt(ctx context.Context, begin func() error) error {
-	s.forgetExits()
-	err := begin()
-	s.hasBegun()
-	if err != nil {
-		s.Process.Ended()
-		return err
-	}
-	err = s.awaitReady(ctx)
-	if err == nil && ctx.Err() == nil {
-		return nil
-	}
-	var exited *ExitedError
-	if errors.As(err, &exited) {
-		s.Process.Ended()
-		return err
-	}
-	s.end(ctx)
-	return err
-}
-
-// awaitReady blocks until the process is ready, has ended, took too long, or
-// ctx ended.
-func (s *Supervisor) awaitReady(ctx context.Context) error {
-	waiting, cancel := context.WithTimeout(ctx, s.StartTimeout)
-	defer cancel()
-	ready := make(chan error, 1)
-	go func() { ready <- s.Process.Ready(waiting) }()
-	for {
-		select {
-		case err := <-ready:
-			return err
-		case <-s.exits:
-			if s.gone() {
-				cancel()
-				<-ready
-				return &ExitedError{}
-			}
-		}
-	}
-}
-
-// watch blocks until the process has ended, and reports false when ctx ended
-// first; the process is then dealt with.
-func (s *Supervisor) watch(ctx context.Context) bool {
-	for {
-		select {
-		case <-ctx.Done():
-			s.end(ctx)
-			return false
-		case <-s.exits:
-			// The report may be about an earlier run, or come twice.
-			if s.gone() {
-				return true
-			}
-		}
-	}
-}
-
-// end stops the process, unless ctx ended to leave it running.
-func (s *Supervisor) end(ctx context.Context) {
-	if errors.Is(context.Cause(ctx), errDetach) {
+// settle publishes how the first start went; only the first call counts.
+func (s *Supervisor) settle(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settled {
 		return
 	}
-	s.stopErr = s.terminate()
-	s.Process.Ended()
+	s.settled, s.firstErr = true, err
+	s.hasBegunLocked()
+	close(s.first)
 }
 
-// terminate asks the process to end, and then makes it.
-func (s *Supervisor) terminate() error {
-	s.forgetExits()
-	asked := s.Process.Signal(syscall.SIGTERM)
-	if s.awaitExit(s.StopTimeout, asked) {
-		return nil
-	}
-	killed := s.Process.Signal(syscall.SIGKILL)
-	if s.awaitExit(killTimeout, killed) {
-		return nil
-	}
-	return &StuckError{Err: errors.Join(asked, killed)}
+func (s *Supervisor) hasBegun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hasBegunLocked()
 }
 
-// awaitExit waits for a report and believes it: some executors say that a
-// process lives for ever. A signal that did not arrive is not waited for,
-// except by a process that was gone: its end is about to be told.
-func (s *Supervisor) awaitExit(timeout time.Duration, signalled error) bool {
-	if alive, err := s.Process.Alive(); err == nil && !alive {
-		return true
-	}
-	absent := errdefs.IsNotFound(signalled)
-	if signalled != nil && !absent {
-		return false
-	}
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+func (s *Supervisor) hasBegunLocked() {
 	select {
-	case <-s.exits:
-		return true
-	case <-timer.C:
-		return absent || s.gone()
+	case <-s.begun:
+	default:
+		close(s.begun)
 	}
 }
 
-// gone asks the executor, and believes a report that it can't contradict.
-func (s *Supervisor) gone() bool {
-	alive, err := s.Process.Alive()
-	return err != nil || !alive
+// becomeReady makes the process ready, unless it is being stopped: after an
+// Interrupt that returned true no start succeeds.
+func (s *Supervisor) becomeReady() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = s.ready || s.running.Err() == nil
+	return s.ready && s.running.Err() == nil
 }
 
-func (s *Supervisor) forgetExits() {
+func (s *Supervisor) wasReady() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready
+}
+
+// notify wakes a receiver, once however often it is called.
+func notify(wake chan struct{}) {
 	select {
-	case <-s.exits:
+	case wake <- struct{}{}:
 	default:
 	}
 }
-
-// jitter shortens a wait by up to a fifth, so that plugins that died together
-// don't return together.
-func jitter(wait time.Duration) time.Duration {
-	return wait - rand.N(wait/5+1)
-}
-
-func sleep(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// ExitedError reports a process that ended by itself.
-type ExitedError struct{}
-
-func (e *ExitedError) Error() string { return "the process exited" }
-
-// StuckError reports a process that survived SIGKILL. Class System.
-type StuckError struct{ Err error }
-
-func (e *StuckError) Error() string {
-	if e.Err != nil {
-		return plaintext.Sprintf("the process can't be stopped: %v", e.Err)
-	}
-	return "the process did not end within " + killTimeout.String() + " of SIGKILL"
-}
-
-// Unwrap returns why the signals did not arrive.
-func (e *StuckError) Unwrap() error { return e.Err }
-
-// System marks the error's class.
-func (e *StuckError) System() {}

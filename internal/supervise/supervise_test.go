@@ -25,14 +25,19 @@ type program struct {
 	lives       time.Duration // zero: until stopped
 	ignoresTerm bool
 	immortal    bool // as seen by Alive, as fakes people have are
+	fake        bool // Alive and Signal are worth nothing: every id lives, each end is reported once
 	unkillable  bool
 	dying       time.Duration // how long its end takes to be told
+
+	restoreErrors []error // of the first looks at what an earlier manager left
 
 	supervisor *Supervisor
 	mu         sync.Mutex
 	alive      bool
+	restores   int
 	starts     int
 	ended      int
+	stopped    int
 	trace      []string
 	began      time.Time
 }
@@ -43,7 +48,27 @@ func (p *program) note(format string, args ...any) {
 	p.trace = append(p.trace, fmt.Sprintf(format, args...))
 }
 
-func (p *program) Start() error {
+func (p *program) Restore() (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.restores++
+	if len(p.restoreErrors) > 0 {
+		err := p.restoreErrors[0]
+		p.restoreErrors = p.restoreErrors[1:]
+		return false, err
+	}
+	return p.alive, nil
+}
+
+func (p *program) CanTell() bool { return !p.fake }
+
+func (p *program) Stopped() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped++
+}
+
+func (p *program) Start(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.starts++
@@ -74,28 +99,47 @@ func (p *program) Ready(ctx context.Context) error {
 		<-ctx.Done()
 		return &NoSocketError{Name: "p.sock", Err: context.Cause(ctx)}
 	}
-	if !sleep(ctx, p.readyAfter) {
+	timer := time.NewTimer(p.readyAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return nil
 }
 
 func (p *program) Alive() (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.alive || p.immortal, nil
+	return p.alive || p.immortal || p.fake, nil
 }
 
 func (p *program) Signal(signal syscall.Signal) error {
 	p.note("%s at %s", signal, time.Since(p.began))
-	if p.dying > 0 {
+	p.mu.Lock()
+	dying, ignores := p.dying > 0, p.unkillable || p.ignoresTerm && signal == syscall.SIGTERM
+	p.mu.Unlock()
+	if dying {
 		return fmt.Errorf("signal p: %w", errdefs.ErrNotFound)
 	}
-	if p.unkillable || p.ignoresTerm && signal == syscall.SIGTERM {
+	if ignores {
 		return nil
 	}
 	p.die() // synchronously, as executors may
 	return nil
+}
+
+func (p *program) count(calls *int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *calls
+}
+
+func (p *program) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
 }
 
 func (p *program) Ended() {
@@ -126,14 +170,15 @@ func TestStartReadyStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{readyAfter: 2 * time.Second}
 		s := p.supervise(false)
-		s.Start(t.Context())
+		s.Start()
 		assert.NilError(t, s.First())
 		assert.Equal(t, time.Since(p.began), 2*time.Second)
-		assert.NilError(t, s.Stop())
-		assert.NilError(t, s.Stop(), "twice")
+		assert.NilError(t, s.Stop(t.Context()))
+		assert.NilError(t, s.Stop(t.Context()), "twice")
 		assert.Equal(t, time.Since(p.began), 2*time.Second, "a process that obeys was waited for")
-		assert.Equal(t, p.seen(), "ready at 2s, terminated at 2s")
+		assert.Equal(t, p.seen(), "ready at 2s, terminated at 2s, stopped at 2s")
 		assert.Equal(t, p.ended, 1)
+		assert.Equal(t, p.stopped, 1)
 	})
 }
 
@@ -147,26 +192,26 @@ func TestFirstStartFails(t *testing.T) {
 		trace   string
 	}{
 		{"create", &program{startErrors: []error{cause}},
-			func(err error) bool { return errors.Is(err, cause) }, 0, "refuse at 0s"},
+			func(err error) bool { return errors.Is(err, cause) }, 0, "refuse at 0s, stopped at 0s"},
 		{"exits before it is ready", &program{readyAfter: -1, lives: time.Second},
-			func(err error) bool { var e *ExitedError; return errors.As(err, &e) }, time.Second, "refuse at 1s"},
+			func(err error) bool { var e *ExitedError; return errors.As(err, &e) }, time.Second, "refuse at 1s, stopped at 1s"},
 		{"never ready", &program{readyAfter: -1},
 			func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, 15 * time.Second,
-			"terminated at 15s, refuse at 15s"},
+			"killed at 15s, refuse at 15s, stopped at 15s"},
 		{"never ready and deaf", &program{readyAfter: -1, ignoresTerm: true},
-			func(err error) bool { var e *NoSocketError; return errors.As(err, &e) }, 25 * time.Second,
-			"terminated at 15s, killed at 25s, refuse at 25s"},
+			func(err error) bool { var e *NoSocketError; return errors.As(err, &e) }, 15 * time.Second,
+			"killed at 15s, refuse at 15s, stopped at 15s"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := tc.program
 				s := p.supervise(false)
-				s.Start(t.Context())
+				s.Start()
 				err := s.First()
 				assert.Check(t, tc.want(err), "%v", err)
 				assert.Equal(t, time.Since(p.began), tc.after)
 				assert.Equal(t, p.seen(), tc.trace)
-				<-s.Done()
+				<-s.done
 				assert.Equal(t, p.ended, 1)
 				synctest.Wait()
 				assert.Equal(t, p.starts, 1)
@@ -185,10 +230,10 @@ func TestRestartsWithDoublingWait(t *testing.T) {
 				waits = append(waits, wait)
 			}
 		}
-		s.Start(t.Context())
+		s.Start()
 		assert.NilError(t, s.First())
 		time.Sleep(5 * time.Minute)
-		assert.NilError(t, s.Stop())
+		assert.NilError(t, s.Stop(t.Context()))
 		assert.Check(t, len(waits) > 15)
 		full := 100 * time.Millisecond
 		for i, wait := range waits {
@@ -206,9 +251,9 @@ func TestUptimeResetsWait(t *testing.T) {
 		s.Changed = func(event lifecycle.Event, err error, wait time.Duration) {
 			assert.Check(t, wait <= 100*time.Millisecond, "%s waits %s", event, wait)
 		}
-		s.Start(t.Context())
+		s.Start()
 		time.Sleep(time.Minute)
-		assert.NilError(t, s.Stop())
+		assert.NilError(t, s.Stop(t.Context()))
 		assert.Equal(t, p.starts, 6)
 	})
 }
@@ -218,11 +263,11 @@ func TestKeepsTryingWhenBootFails(t *testing.T) {
 		broken := errors.New("disk not mounted yet")
 		p := &program{startErrors: []error{broken, broken, broken}}
 		s := p.supervise(true)
-		s.Start(t.Context())
+		s.Start()
 		assert.Check(t, is.ErrorIs(s.First(), broken))
 		time.Sleep(2 * time.Second)
 		assert.Equal(t, p.seen(), "defer at 0s, retry at 0s, defer at 0s, retry at 0s, defer at 0s, retry at 1s, ready at 1s")
-		assert.NilError(t, s.Stop())
+		assert.NilError(t, s.Stop(t.Context()))
 		assert.Equal(t, p.ended, 4)
 	})
 }
@@ -233,17 +278,17 @@ func TestStopInterrupts(t *testing.T) {
 		program *program
 		first   error
 	}{
-		{"a start", &program{readyAfter: -1}, errStop},
+		{"a start", &program{readyAfter: -1}, errStopped},
 		{"a wait", &program{startErrors: []error{nil, errors.New("x"), errors.New("x"), errors.New("x"), errors.New("x")}, lives: time.Nanosecond}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := tc.program
 				s := p.supervise(false)
-				s.Start(t.Context())
+				s.Start()
 				time.Sleep(time.Second)
 				before := time.Now()
-				assert.NilError(t, s.Stop())
+				assert.NilError(t, s.Stop(t.Context()))
 				assert.Equal(t, time.Since(before), time.Duration(0))
 				assert.Equal(t, s.First(), tc.first)
 				synctest.Wait()
@@ -261,25 +306,13 @@ func TestInterruptComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{readyAfter: time.Second}
 		s := p.supervise(false)
-		s.Interrupt()
-		s.Start(t.Context())
-		assert.Equal(t, s.First(), errStop)
-		<-s.Done()
+		cause := errors.New("a disable")
+		assert.Check(t, s.Interrupt(cause))
+		s.Start()
+		assert.Equal(t, s.First(), cause)
+		<-s.done
 		assert.Equal(t, p.starts, p.ended)
 		assert.Equal(t, time.Since(p.began), time.Duration(0))
-	})
-}
-
-func TestEndOfContextStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &program{}
-		s := p.supervise(false)
-		ctx, cancel := context.WithCancel(t.Context())
-		s.Start(ctx)
-		assert.NilError(t, s.First())
-		cancel()
-		<-s.Done()
-		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s")
 	})
 }
 
@@ -287,17 +320,22 @@ func TestStopEscalates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{ignoresTerm: true}
 		s := p.supervise(false)
-		s.Start(t.Context())
+		s.Start()
 		assert.NilError(t, s.First())
-		assert.NilError(t, s.Stop())
-		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s, killed at 10s")
+		assert.NilError(t, s.Stop(t.Context()))
+		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s, killed at 10s, stopped at 10s")
 
 		p = &program{unkillable: true}
 		s = p.supervise(false)
-		s.Start(t.Context())
+		s.Start()
+		assert.NilError(t, s.First())
 		var stuck *StuckError
-		assert.Assert(t, errors.As(s.Stop(), &stuck))
+		assert.Assert(t, errors.As(s.Stop(t.Context()), &stuck))
 		assert.Equal(t, time.Since(p.began), 20*time.Second)
+		p.set(func() { p.unkillable = false })
+		assert.NilError(t, s.Stop(t.Context()), "a stop that failed can't be retried")
+		assert.Equal(t, time.Since(p.began), 20*time.Second)
+		assert.Equal(t, p.stopped, 1)
 	})
 }
 
@@ -307,18 +345,19 @@ func TestStopOfADyingProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{dying: time.Second}
 		s := p.supervise(false)
-		s.Start(t.Context())
+		s.Start()
 		assert.NilError(t, s.First())
 		time.AfterFunc(p.dying, p.die)
-		assert.NilError(t, s.Stop())
-		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s")
+		assert.NilError(t, s.Stop(t.Context()))
+		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s, stopped at 1s")
 		assert.Equal(t, time.Since(p.began), p.dying)
 
 		// One that is said to live and to be gone, for ever, is gone.
 		p = &program{dying: time.Second, immortal: true}
 		s = p.supervise(false)
-		s.Start(t.Context())
-		assert.NilError(t, s.Stop())
+		s.Start()
+		assert.NilError(t, s.First())
+		assert.NilError(t, s.Stop(t.Context()))
 		assert.Equal(t, time.Since(p.began), 10*time.Second)
 	})
 }
@@ -327,13 +366,13 @@ func TestImmortalFakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{immortal: true}
 		s := p.supervise(false)
-		s.Start(t.Context())
+		s.Start()
 		assert.NilError(t, s.First())
 		s.Exited() // late, about an earlier run
 		synctest.Wait()
 		synctest.Wait()
 		assert.Equal(t, p.starts, 1)
-		assert.NilError(t, s.Stop())
+		assert.NilError(t, s.Stop(t.Context()))
 		assert.Equal(t, time.Since(p.began), time.Duration(0), "the report was not believed while stopping")
 	})
 }
@@ -342,7 +381,7 @@ func TestAdopt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{alive: true}
 		s := p.supervise(true)
-		s.Adopt(t.Context())
+		s.Recover(true)
 		assert.NilError(t, s.First())
 		assert.Equal(t, p.starts, 0)
 		p.die()
@@ -356,17 +395,76 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-func TestAdoptOneThatDiedMeanwhile(t *testing.T) {
+func TestRecoverWhatDiedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{}
 		s := p.supervise(true)
 		s.Exited()
-		s.Adopt(t.Context())
-		var exited *ExitedError
-		assert.Check(t, errors.As(s.First(), &exited))
-		time.Sleep(time.Second)
-		synctest.Wait()
+		s.Recover(true)
+		assert.NilError(t, s.First())
 		assert.Equal(t, p.starts, 1)
-		assert.NilError(t, s.Stop())
+		assert.NilError(t, s.Stop(t.Context()))
+		assert.Equal(t, p.ended, 2, "what is left of the dead run was not released")
 	})
+}
+
+// TestRestoreIsRetried takes over a process while the executor does not answer
+// yet: no second process is started beside it, and it is not killed.
+func TestRestoreIsRetried(t *testing.T) {
+	away := errors.New("containerd is restarting")
+	for _, keep := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &program{alive: true, restoreErrors: []error{away, away, away, away, away, away}}
+			s := p.supervise(true)
+			s.Recover(keep)
+			assert.Check(t, is.ErrorIs(s.First(), away))
+			assert.Equal(t, p.count(&p.starts), 0)
+			time.Sleep(11 * time.Second)
+			assert.Equal(t, p.count(&p.restores), 7)
+			if keep {
+				assert.Equal(t, p.count(&p.starts), 0, "the process that lives was replaced")
+				assert.Check(t, !strings.Contains(p.seen(), "terminated"))
+			} else {
+				assert.Equal(t, p.count(&p.starts), 1)
+				assert.Check(t, strings.Contains(p.seen(), "terminated"), "a second process was started")
+			}
+			assert.Check(t, strings.Contains(p.seen(), "ready at"), p.seen())
+			assert.NilError(t, s.Stop(t.Context()))
+		})
+	}
+}
+
+// TestEndOfWhatWasLeft ends the process of an earlier manager, whose executor
+// does not answer at first.
+func TestEndOfWhatWasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &program{alive: true, restoreErrors: []error{errors.New("away"), errors.New("away")}}
+		s := p.supervise(false)
+		s.End()
+		var stuck *StuckError
+		assert.Check(t, errors.As(s.Stop(t.Context()), &stuck), "it is not known whether the process lives")
+		time.Sleep(time.Second)
+		assert.NilError(t, s.Stop(t.Context()))
+		alive, _ := p.Alive()
+		assert.Check(t, !alive)
+		assert.Equal(t, p.starts, 0)
+		assert.Equal(t, p.stopped, 1)
+	})
+}
+
+// TestForeignReportsDuringAStop reports an exit of a process that lives and
+// takes its time to obey. It gets SIGKILL before its end is believed.
+func TestForeignReportsDuringAStop(t *testing.T) {
+	for _, alwaysTrue := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &program{ignoresTerm: true, fake: alwaysTrue}
+			s := p.supervise(false)
+			s.Start()
+			assert.NilError(t, s.First())
+			time.AfterFunc(time.Second, s.Exited)
+			assert.NilError(t, s.Stop(t.Context()))
+			p.set(func() { assert.Check(t, !p.alive, "a process that lives was said to be gone") })
+			assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s, killed at 1s, stopped at 1s")
+		})
+	}
 }
