@@ -173,6 +173,12 @@ func publicConfigs(t *testing.T) map[string]publicConfig {
 		}, "", ""},
 		"a device that is not set":            {func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}} }, "", ""},
 		"a source of the host that is a link": {ofType("bind", &mtab, "/etc/mtab", "rbind"), "", ""},
+		"a second proc": {func(c *types.PluginConfig) {
+			c.Linux.Capabilities = []string{"CAP_SYS_ADMIN"}
+			ofType("proc", &source, "/p")(c)
+		}, "try=/p/sys/kernel/core_pattern", "read-only file system"},
+		"a second sysfs":         {ofType("sysfs", &source, "/s", "rw"), "try=/s/kernel/uevent_helper", "read-only file system"},
+		"cgroups, to be written": {ofType("cgroup", &source, "/c", "rw"), "try=/c/memory/cgroup.procs", "read-only file system"},
 		"the host's root and devices": {func(c *types.PluginConfig) {
 			c.PropagatedMount, c.PidHost, c.Linux.AllowAllDevices = "/mnt/volumes", true, true
 			c.Mounts = []types.PluginMount{bind("/dev", "/dev"), bind("/", "/host")}

@@ -99,8 +99,13 @@ func (f *footprint) mount(mount specs.Mount) error {
 		return err
 	}
 	clean := path.Clean(mount.Destination)
-	if at.inside == "/dev" && clean != "/dev" {
+	switch {
+	case at.inside == "/dev" && clean != "/dev":
 		return errors.New("covers /dev: mount it there")
+	case at.inside == "/dev" && mount.Type == "devtmpfs" && !isBind(mount.Type, mount.Options):
+		return errors.New("shows the host's devices, among which the runtime would make its own: bind /dev instead")
+	case at.inside != clean && slices.Contains(unresolved, mount.Type) && !isBind(mount.Type, mount.Options):
+		return fmt.Errorf("leads to %s, and is of type %s: mount it there", at.inside, mount.Type)
 	}
 	if at.ofHost() {
 		if err := f.mountOnHost(mount, at); err != nil {
@@ -110,6 +115,10 @@ func (f *footprint) mount(mount specs.Mount) error {
 	f.cover(mount, at.inside)
 	return nil
 }
+
+// unresolved are types of mounts for which runtimes make directories and links
+// without looking for links on the way, on the host where those lead there.
+var unresolved = []string{"proc", "sysfs", "cgroup", "cgroup2"}
 
 // checkKind refuses mounts that reach out wherever they are.
 func (f *footprint) checkKind(mount specs.Mount) error {
@@ -150,11 +159,21 @@ func bringsDevices(spec *specs.Spec) bool {
 // workDir refuses a directory that is made on the host, or that is a file of
 // the runtime's own.
 func (f *footprint) workDir(directory string) error {
-	if dir := path.Clean(directory); strings.HasPrefix(dir, "/dev/fd/") {
-		return errors.New("is a link that leads anywhere")
+	at, err := f.find(directory)
+	if err != nil {
+		return err
+	}
+	for _, link := range deviceLinks {
+		if _, ok := below(at.inside, link); ok {
+			return errors.New("is a link that leads anywhere")
+		}
 	}
 	return f.made(directory)
 }
+
+// deviceLinks are what the runtime makes in a plugin's /dev, for its own files
+// and for the kernel's.
+var deviceLinks = []string{"/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core", "/dev/ptmx"}
 
 // made refuses what would have to be made on the host.
 func (f *footprint) made(name string) error {

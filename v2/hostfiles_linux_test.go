@@ -133,6 +133,26 @@ func TestSpareHostFiles(t *testing.T) {
 			name:   "a remount",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("ext4", "/host", "remount", "ro")}, want: "its mount at /host is a remount",
 		},
+		{
+			name: "proc where a link leads", entries: []string{"rootfs/p -> a"}, mounts: []specs.Mount{ofType("proc", "/p")},
+			want: "its mount at /p leads to /a, and is of type proc: mount it there",
+		},
+		{
+			name: "sysfs below a link", entries: []string{"rootfs/a -> /host"}, mounts: []specs.Mount{ofType("sysfs", "/a/sys")},
+			want: "its mount at /a/sys leads to /host/sys, and is of type sysfs",
+		},
+		{
+			name: "cgroups below a link", entries: []string{"rootfs/a/b -> .."}, mounts: []specs.Mount{ofType("cgroup", "/a/b/c")},
+			want: "its mount at /a/b/c leads to /c, and is of type cgroup",
+		},
+		{
+			name: "all cgroups below a link", entries: []string{"rootfs/a -> b"}, mounts: []specs.Mount{ofType("cgroup2", "/a/c")},
+			want: "its mount at /a/c leads to /b/c, and is of type cgroup2",
+		},
+		{name: "proc at a place of its own", entries: []string{"rootfs/a -> b"}, mounts: []specs.Mount{ofType("proc", "/b/p"), ofType("cgroup", "/c")}},
+		{name: "a mount in all cgroups", mounts: []specs.Mount{ofType("cgroup2", "/c"), ofType("tmpfs", "/c/new")}, want: "its mount at /c/new is in a file system, at /c, that can't be looked at"},
+		{name: "the host's devices as a file system", mounts: []specs.Mount{ofType("devtmpfs", "/dev")}, want: "its mount at /dev shows the host's devices, among which"},
+		{name: "the host's devices elsewhere", mounts: []specs.Mount{ofType("devtmpfs", "/d")}},
 		{name: "the runtime's files", mounts: []specs.Mount{bindAt(".", "/bundle")}, want: `its mount at /bundle has the source "."`},
 		{name: "the host's devices", mounts: []specs.Mount{bindAt(host+"/dev", "/dev")}, change: device("/dev/new")},
 		{
@@ -155,6 +175,8 @@ func TestSpareHostFiles(t *testing.T) {
 			want: "its working directory /host/new needs " + host + "/new",
 		},
 		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through links of the kernel"},
+		{name: "one of the runtime by a link of its own", entries: []string{"rootfs/w -> /dev/fd/7"}, change: workDir("/w"), want: "its working directory /w is a link"},
+		{name: "one of the runtime by two", entries: []string{"rootfs/w -> x/../v", "rootfs/v -> ../dev/stdin"}, change: workDir("/w/a"), want: "its working directory /w/a is a link"},
 		{name: "one of the runtime by a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 is a link"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

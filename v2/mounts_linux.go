@@ -28,6 +28,9 @@ func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(stri
 	if err != nil {
 		return err
 	}
+	if !isUnconfined(view.PluginObj.Config) {
+		confine(spec, own)
+	}
 	sockets := specs.Mount{
 		Destination: pluginSockets,
 		Type:        "bind",

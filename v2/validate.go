@@ -33,6 +33,8 @@ const (
 //   - a socket that leads out of the directory for sockets, or is that directory;
 //   - a mount, or a propagated mount, in the place of the plugin's root;
 //   - a variable without a name that has a value;
+//   - a mount that shows the host's devices or all of its cgroups, unless the
+//     config asks for all devices and CAP_SYS_ADMIN as well;
 //   - a user or group whose id is the kernel's for none;
 //   - what is larger than the kernel takes, or holds a NUL byte.
 //
@@ -76,6 +78,8 @@ type validator struct {
 	more     int // that are not listed
 	warnings []string
 	warned   int // how many there are
+
+	unconfined bool // the config asks for all that a mount can show
 }
 
 func (v *validator) err() error {
@@ -117,6 +121,7 @@ func (v *validator) config(c types.PluginConfig) {
 	}
 	v.interfaces(c.Interface)
 	v.env(c.Env)
+	v.unconfined = isUnconfined(c)
 	v.mounts("mounts", c.Mounts)
 	if c.PropagatedMount != "" {
 		v.place("propagatedMount", c.PropagatedMount)

@@ -32,6 +32,8 @@ func (v *validator) mountType(field string, m types.PluginMount) {
 		if !slices.Contains(bindTypes, m.Type) {
 			v.warn(field, m.Type, "is ignored: the mount's options make it a bind")
 		}
+	case slices.Contains(hostFileSystems, fileSystem) && !v.unconfined:
+		v.refuse(field, m.Type, "shows the host's own, not the plugin's: ask for allowAllDevices and CAP_SYS_ADMIN as well, or do without")
 	case m.Type == "":
 		v.warn(field, "", "is empty, and no option says bind: runtimes can't mount it")
 	case !slices.Contains(fileSystems, fileSystem):

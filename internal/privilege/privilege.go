@@ -13,7 +13,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Of returns what config asks for, in docker's order and words.
+// Of returns what config asks for, in docker's order and words. What a mount
+// shows is more than its source says unless it is a bind or of type tmpfs: then
+// the value has its type, place and options as well.
 func Of(config types.PluginConfig) types.PluginPrivileges {
 	var all types.PluginPrivileges
 	add := func(name, description string, values ...string) {
@@ -31,8 +33,8 @@ func Of(config types.PluginConfig) types.PluginPrivileges {
 		add("host pid namespace", "allow access to host pid namespace", "true")
 	}
 	for _, mount := range config.Mounts {
-		if mount.Source != nil {
-			add("mount", "host path to mount", *mount.Source)
+		if mount.Source != nil || !isOrdinary(mount) {
+			add("mount", "host path to mount", describeMount(mount))
 		}
 	}
 	for _, device := range config.Linux.Devices {
@@ -47,6 +49,40 @@ func Of(config types.PluginConfig) types.PluginPrivileges {
 		add("capabilities", "list of additional capabilities required", slices.Clone(config.Linux.Capabilities)...)
 	}
 	return all
+}
+
+// describeMount returns docker's text for binds and tmpfs, which is the source:
+// grants that were given to docker stay valid.
+func describeMount(m types.PluginMount) string {
+	source := ""
+	if m.Source != nil {
+		source = *m.Source
+	}
+	if isOrdinary(m) {
+		return source
+	}
+	text := fmt.Sprintf("%s (type %s at %s", source, m.Type, m.Destination)
+	if options := strings.Join(m.Options, ","); options != "" {
+		text += ", options " + options
+	}
+	return strings.TrimSpace(text + ")")
+}
+
+// isOrdinary reports whether the source says all about a mount. Any option that
+// says bind makes it a bind, whatever its type; one without a type can't be
+// mounted.
+func isOrdinary(m types.PluginMount) bool {
+	if slices.Contains([]string{"", "bind", "rbind", "tmpfs"}, m.Type) {
+		return true
+	}
+	for _, option := range m.Options {
+		for word := range strings.SplitSeq(option, ",") {
+			if word = strings.TrimSpace(word); word == "bind" || word == "rbind" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Check returns a [MismatchError] unless granted is what required is, in

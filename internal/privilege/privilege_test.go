@@ -41,6 +41,40 @@ func TestOf(t *testing.T) {
 	})
 }
 
+// TestOfMounts shows what a mount is that is more than its source says.
+func TestOfMounts(t *testing.T) {
+	mount := func(typ, source string, options ...string) types.PluginMount {
+		return types.PluginMount{Type: typ, Source: &source, Destination: "/x", Options: options}
+	}
+	for _, tc := range []struct {
+		mount types.PluginMount
+		want  []string
+	}{
+		{mount("bind", "/a", "rbind", "rw"), []string{"/a"}},
+		{mount("bind", "/a"), []string{"/a"}},
+		{mount("rbind", "/a"), []string{"/a"}},
+		{mount("volume", "/a", "ro,rbind"), []string{"/a"}},
+		{mount("proc", "/a", " bind"), []string{"/a"}},
+		{mount("tmpfs", "tmpfs", "size=1m"), []string{"tmpfs"}},
+		{mount("tmpfs", ""), []string{""}},
+		{mount("", "/a"), []string{"/a"}},
+		{mount("proc", "tmpfs"), []string{"tmpfs (type proc at /x)"}},
+		{mount("proc", "tmpfs", "", ""), []string{"tmpfs (type proc at /x, options ,)"}},
+		{mount("overlay", "overlay", "lowerdir=/a", "upperdir=/etc,workdir=/w"), []string{"overlay (type overlay at /x, options lowerdir=/a,upperdir=/etc,workdir=/w)"}},
+		{mount("proc", "", "rebind", "binds"), []string{"(type proc at /x, options rebind,binds)"}},
+		{types.PluginMount{Type: "sysfs", Destination: "/x"}, []string{"(type sysfs at /x)"}},
+		{types.PluginMount{Type: "tmpfs", Destination: "/x"}, nil},
+		{types.PluginMount{Type: "bind", Destination: "/x"}, nil},
+	} {
+		var got []string
+		for _, p := range Of(types.PluginConfig{Mounts: []types.PluginMount{tc.mount}}) {
+			assert.Equal(t, p.Name, "mount")
+			got = append(got, p.Value...)
+		}
+		assert.Check(t, is.DeepEqual(got, tc.want), "%v", tc.mount)
+	}
+}
+
 // configs of which each field may ask for something, or not.
 func randomConfig(r *rand.Rand) types.PluginConfig {
 	some := func() *string {
