@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,16 +21,16 @@ type authorizer struct {
 	// a token that others need as well.
 	turn     chan struct{}
 	offer    challenge // what the endpoint asks for; empty before it did
-	tokens   map[string]token
-	rejected error // the account was not accepted, and is not sent again
+	rejected error     // the account was not accepted, and is not sent again
 
+	tokens sync.Map    // of scopes to a token that was accepted
 	proven atomic.Bool // the account was accepted
 	// classless is a token server that does not know the class of plugins.
 	classless atomic.Bool
 }
 
 func newAuthorizer(e *endpoint, account registrytypes.AuthConfig) *authorizer {
-	return &authorizer{endpoint: e, account: account, turn: make(chan struct{}, 1), tokens: map[string]token{}}
+	return &authorizer{endpoint: e, account: account, turn: make(chan struct{}, 1)}
 }
 
 // attempt is how one request is authorized.
@@ -38,8 +39,9 @@ type attempt struct {
 	header    string // the Authorization header
 	classless bool   // the right to the repository is enough
 	key       string // of the token in tokens
+	token     token  // that is in the header
 	cached    bool   // the token is of an earlier request
-	renewed   bool   // a token was replaced
+	renewals  int    // of tokens that were of earlier requests
 }
 
 // authorized sends a call until the endpoint accepts it or nothing is left to
@@ -84,10 +86,7 @@ func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(ans
 	return func(answered, refused bool) {
 		switch {
 		case answered && !refused && at.header != "":
-			a.proven.Store(true)
-			if at.classless && len(at.sources) == 0 {
-				a.classless.Store(true)
-			}
+			a.accepted(at)
 		case refused && isProof:
 			a.rejected = &statusError{host: a.endpoint.base.Host, status: http.StatusUnauthorized, message: "the account was refused before"}
 		}
@@ -95,6 +94,18 @@ func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(ans
 			a.leave()
 		}
 	}, nil
+}
+
+// accepted learns from an attempt. Other requests use its token only now: one
+// that serves for a single request is of no use to them.
+func (a *authorizer) accepted(at *attempt) {
+	a.proven.Store(true)
+	if at.classless && len(at.sources) == 0 {
+		a.classless.Store(true)
+	}
+	if at.token.value != "" {
+		a.tokens.Store(at.key, at.token)
+	}
 }
 
 // choose sets the header of an attempt to what the endpoint asks for. The
@@ -127,12 +138,10 @@ func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge)
 		return a.learn(offers), nil
 	case a.offer.scheme == "basic":
 		return false, nil
-	case at.cached && !at.renewed:
-		// Another request may have replaced the token already.
-		if a.tokens[at.key].header() == at.header {
-			delete(a.tokens, at.key)
-		}
-		at.renewed = true
+	case at.cached && at.renewals < maxRetries:
+		// Unless another request has replaced it already.
+		a.tokens.CompareAndDelete(at.key, at.token)
+		at.renewals++
 		a.learn(offers)
 		return true, nil
 	case !at.classless:
@@ -189,8 +198,6 @@ type token struct {
 	value   string
 	expires time.Time // zero: not said
 }
-
-func (t token) header() string { return "Bearer " + t.value }
 
 func (t token) isGood() bool {
 	return t.value != "" && (t.expires.IsZero() || time.Now().Before(t.expires))

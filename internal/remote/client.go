@@ -60,6 +60,9 @@ type Options struct {
 	// Transfers bounds the blobs that one operation transfers at once. Zero
 	// means 3.
 	Transfers int
+	// ChunkBytes is how much is sent at once to a registry that wants uploads in
+	// chunks, if it does not want more. Zero means 16 MiB.
+	ChunkBytes int64
 	// IdleTimeout is how long a registry may leave a request without a byte.
 	// Zero means 1 minute.
 	IdleTimeout time.Duration
@@ -88,6 +91,7 @@ func (o Options) withDefaults() Options {
 	o.ManifestBytes = cmp.Or(o.ManifestBytes, defaultManifestBytes)
 	o.ConfigBytes = cmp.Or(o.ConfigBytes, defaultConfigBytes)
 	o.Transfers = cmp.Or(o.Transfers, 3)
+	o.ChunkBytes = cmp.Or(o.ChunkBytes, 16<<20)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
 	o.LeastRate = cmp.Or(o.LeastRate, 512)
 	o.CommitTimeout = cmp.Or(o.CommitTimeout, 15*time.Minute)

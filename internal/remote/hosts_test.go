@@ -126,25 +126,9 @@ func TestPlainHTTP(t *testing.T) {
 func TestPeculiarRegistries(t *testing.T) {
 	tests := map[string]fake.Fault{
 		"first accept only": fake.FirstAcceptOnly,
-		"no HEAD": func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method == http.MethodHead {
-					http.Error(w, "", http.StatusMethodNotAllowed)
-					return
-				}
-				next.ServeHTTP(w, r)
-			})
-		},
-		"no digest": func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				next.ServeHTTP(&dropHeader{w, "Docker-Content-Digest"}, r)
-			})
-		},
-		"no type": func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				next.ServeHTTP(&setHeader{w, "Content-Type", "application/json; charset=utf-8"}, r)
-			})
-		},
+		"no HEAD":           fake.NoHead,
+		"no digest":         fake.SetHeader("Docker-Content-Digest", ""),
+		"no type":           fake.SetHeader("Content-Type", "application/json; charset=utf-8"),
 	}
 	for name, fault := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -153,26 +137,6 @@ func TestPeculiarRegistries(t *testing.T) {
 			b.mustPull(t)
 		})
 	}
-}
-
-type dropHeader struct {
-	http.ResponseWriter
-	name string
-}
-
-func (d *dropHeader) WriteHeader(status int) {
-	d.Header().Del(d.name)
-	d.ResponseWriter.WriteHeader(status)
-}
-
-type setHeader struct {
-	http.ResponseWriter
-	name, value string
-}
-
-func (s *setHeader) WriteHeader(status int) {
-	s.Header().Set(s.name, s.value)
-	s.ResponseWriter.WriteHeader(status)
 }
 
 // A pull that stalls is nobody else's problem: neither another pull nor a sweep

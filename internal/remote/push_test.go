@@ -163,6 +163,30 @@ func TestPushAgain(t *testing.T) {
 	}
 }
 
+// A registry that wants chunks gets them, of the size that it wants.
+func TestPushInChunks(t *testing.T) {
+	for _, chunk := range []int64{100000, 300000} {
+		b := newBench(t)
+		b.mustPull(t)
+		o := b.other(t)
+		o.options.ChunkBytes = 100000
+		o.ChunkMinLength = chunk
+		o.Inject(http.MethodPut, "/uploads/", 1, fake.LoseUpload)
+		_, err := o.push(t.Context(), o.request(t))
+		assert.NilError(t, err)
+		var ranges []string
+		for _, r := range o.Requests() {
+			if r.Method == http.MethodPatch {
+				ranges = append(ranges, r.Header.Get("Content-Range"))
+			}
+		}
+		assert.Check(t, is.Contains(ranges, fmt.Sprintf("0-%d", chunk-1)))
+		assert.Check(t, is.Contains(ranges, fmt.Sprintf("%d-%d", chunk, 2*chunk-1)))
+		o.freshStore(t)
+		o.mustPull(t)
+	}
+}
+
 func TestPushRefused(t *testing.T) {
 	for _, path := range []string{"/blobs/", "/manifests/"} {
 		b := newBench(t)

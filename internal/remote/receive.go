@@ -38,16 +38,18 @@ type download struct {
 }
 
 // receive transfers a blob, and continues where it was when a connection
-// breaks. It gives up when several attempts in a row have brought nothing.
+// breaks. It gives up when several attempts in a row have brought less than the
+// least rate asks of one period.
 func (d *download) receive(ctx context.Context) error {
-	failures := 0
+	failures, options := 0, d.session.client.options
+	enough := int64(options.IdleTimeout.Seconds() * float64(options.LeastRate))
 	for attempts := 1; ; attempts++ {
 		before := d.in.Arrived()
 		err := d.attempt(ctx)
 		if err == nil {
 			return nil
 		}
-		if failures++; d.in.Arrived() > before {
+		if failures++; d.in.Arrived() > before+enough {
 			failures = 1
 		}
 		if errors.Is(err, errNoPart) && !d.whole {
@@ -57,7 +59,7 @@ func (d *download) receive(ctx context.Context) error {
 		if ctx.Err() != nil || !isTemporary(err) || failures > maxRetries || attempts >= maxAttempts {
 			return err
 		}
-		if err := pause(ctx, backoff(d.session.client.options.RetryWait, failures-1)); err != nil {
+		if err := pause(ctx, backoff(options.RetryWait, failures-1)); err != nil {
 			return err
 		}
 	}

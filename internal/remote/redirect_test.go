@@ -249,7 +249,7 @@ func TestSecretsInAMaze(t *testing.T) {
 		{registry.AuthConfig{RegistryToken: "repository:group/plugin:pull repository:group/copy:pull,push"}, false},
 	}
 	var sent, refused, followed int
-	for i := range 150 {
+	for i := range 60 {
 		stage := stages[random.IntN(len(stages))]
 		who := accounts[random.IntN(len(accounts))]
 		places := [][2]origin{{secureHome, secureTokens}, {plainHome, plainTokens}, {plainHome, secureTokens}, {secureHome, secureHome}}
@@ -294,5 +294,5 @@ func TestSecretsInAMaze(t *testing.T) {
 			followed++
 		})
 	}
-	assert.Check(t, sent > 50 && refused > 10 && followed > 10, "sent %d, refused %d, followed %d", sent, refused, followed)
+	assert.Check(t, sent > 20 && refused > 3 && followed > 3, "sent %d, refused %d, followed %d", sent, refused, followed)
 }

@@ -28,11 +28,10 @@ const (
 func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	scopes := a.scopes(at)
 	at.key = strings.Join(scopes, " ")
-	t := a.tokens[at.key]
-	at.cached = t.isGood()
-	if !at.cached {
-		var err error
-		t, err = a.newToken(ctx, scopes)
+	known, _ := a.tokens.Load(at.key)
+	at.token, at.cached = known.(token)
+	if !at.token.isGood() {
+		t, err := a.newToken(ctx, scopes)
 		if a.refusesClass(err) && !at.classless {
 			at.classless = true
 			return a.bearer(ctx, at)
@@ -41,9 +40,9 @@ func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 			return err
 		}
 		a.proven.Store(true)
-		a.tokens[at.key] = t
+		at.token, at.cached = t, false
 	}
-	at.header = t.header()
+	at.header = "Bearer " + at.token.value
 	return nil
 }
 

@@ -14,13 +14,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-const (
-	// chunkBytes is how much is sent at once to a registry that wants chunks,
-	// if it does not want more.
-	chunkBytes = 16 << 20
-	// maxRestarts bounds how often an upload begins again.
-	maxRestarts = 2
-)
+// maxRestarts bounds how often an upload begins again.
+const maxRestarts = 2
 
 // errSessionGone marks the refusal of an upload whose session is gone.
 var errSessionGone = errors.New("the registry has lost the upload")
@@ -101,7 +96,7 @@ func (u *upload) send(ctx context.Context, begun *http.Response) error {
 		return err
 	}
 	if least, err := strconv.ParseInt(begun.Header.Get("OCI-Chunk-Min-Length"), 10, 64); err == nil && least > 0 {
-		return u.chunks(ctx, max(least, chunkBytes))
+		return u.chunks(ctx, max(least, u.session.client.options.ChunkBytes))
 	}
 	return u.commit(ctx, 0)
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -34,8 +35,29 @@ type Auth struct {
 	// plugin.
 	OnlyPlugins bool
 
-	mu     sync.Mutex
-	scopes [][]string // that were asked for
+	// Uses is how many requests a token is good for: one that has expired is
+	// refused like one that is wrong. Zero means any number.
+	Uses int
+	// ExpiresIn is what the token server says of how long tokens are good, in
+	// seconds. Zero means 300, a negative number that it does not say.
+	ExpiresIn int
+	// Opaque is a registry whose refusals do not say what is wrong with a token.
+	Opaque bool
+	// Before and After are challenges that the registry names besides its own:
+	// Basic realm="test". OneField puts all of them into one header field
+	// instead of one for each.
+	Before, After []string
+	OneField      bool
+	// Hidden are repositories that nobody has a right to. Tokens are given
+	// without it, or refused with RefuseHidden, a status.
+	Hidden       []string
+	RefuseHidden int
+
+	mu       sync.Mutex
+	scopes   [][]string // that were asked for
+	rejected int
+	given    int            // tokens
+	used     map[string]int // requests for each token
 }
 
 // Scopes returns what tokens were asked for, since the last call.
@@ -47,23 +69,28 @@ func (a *Auth) Scopes() [][]string {
 	return scopes
 }
 
+// Rejected returns how many requests had an account that is wrong, since the
+// last call.
+func (a *Auth) Rejected() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	rejected := a.rejected
+	a.rejected = 0
+	return rejected
+}
+
 // allows answers requests that lack a right.
 func (a *Auth) allows(w http.ResponseWriter, request *http.Request, name string) bool {
 	if a.Basic {
-		user, password, _ := request.BasicAuth()
-		if user == a.User && password == a.Password {
-			return true
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
-		return false
+		return a.allowsAccount(w, request)
 	}
 	action := "pull"
 	if request.Method != http.MethodGet && request.Method != http.MethodHead {
 		action = "push"
 	}
 	token, _ := strings.CutPrefix(request.Header.Get("Authorization"), "Bearer ")
-	if a.grants(strings.Split(token, " "), name, action) {
+	from := request.URL.Query().Get("from")
+	if a.use(token) && a.grants(token, name, action) && (from == "" || a.grants(token, from, "pull")) {
 		return true
 	}
 	realm := a.Realm
@@ -71,17 +98,55 @@ func (a *Auth) allows(w http.ResponseWriter, request *http.Request, name string)
 		realm = "http://" + request.Host + tokenPath
 	}
 	challenge := fmt.Sprintf(`Bearer realm=%q,service="test",scope="repository:%s:%s"`, realm, name, action)
-	if token != "" {
+	if token != "" && !a.Opaque {
 		challenge += `,error="insufficient_scope"`
 	}
-	w.Header().Set("WWW-Authenticate", challenge)
-	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+	a.refuse(w, challenge)
 	return false
 }
 
+func (a *Auth) allowsAccount(w http.ResponseWriter, request *http.Request) bool {
+	user, password, given := request.BasicAuth()
+	if user == a.User && password == a.Password {
+		return true
+	}
+	if given {
+		a.reject()
+	}
+	a.refuse(w, `Basic realm="test"`)
+	return false
+}
+
+// refuse answers with the challenges of the registry.
+func (a *Auth) refuse(w http.ResponseWriter, own string) {
+	challenges := slices.Concat(a.Before, []string{own}, a.After)
+	if a.OneField {
+		challenges = []string{strings.Join(challenges, ", ")}
+	}
+	w.Header()["Www-Authenticate"] = challenges
+	refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "authentication required")
+}
+
+func (a *Auth) reject() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rejected++
+}
+
+// use counts a use of a token, and reports whether it is still good.
+func (a *Auth) use(token string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.used == nil {
+		a.used = map[string]int{}
+	}
+	a.used[token]++
+	return a.Uses == 0 || a.used[token] <= a.Uses
+}
+
 // grants looks for a right in a token, which is a list of scopes here.
-func (a *Auth) grants(scopes []string, name, action string) bool {
-	return slices.ContainsFunc(scopes, func(scope string) bool {
+func (a *Auth) grants(token, name, action string) bool {
+	return slices.ContainsFunc(strings.Split(token, " "), func(scope string) bool {
 		class, rest, _ := strings.Cut(scope, ":")
 		repository, actions, _ := strings.Cut(rest, ":")
 		return repository == name && slices.Contains(strings.Split(actions, ","), action) &&
@@ -104,6 +169,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, request *http.Request) {
 	namesPlugins := strings.Contains(strings.Join(scopes, " "), "(plugin)")
 	switch {
 	case !a.knows(request):
+		a.reject()
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
 		return
 	case a.RefusePlugins && namesPlugins:
@@ -112,9 +178,39 @@ func (a *Auth) serveToken(w http.ResponseWriter, request *http.Request) {
 	case a.ForgetAll && namesPlugins:
 		scopes = []string{"none"}
 	}
-	token := strings.Join(scopes, " ")
+	visible := slices.DeleteFunc(slices.Clone(scopes), a.hides)
+	if a.RefuseHidden != 0 && len(visible) < len(scopes) {
+		refuse(w, a.RefuseHidden, "DENIED", "no right to the repository")
+		return
+	}
+	a.give(w, visible)
+}
+
+// give answers with a token for some scopes.
+func (a *Auth) give(w http.ResponseWriter, scopes []string) {
+	token := cmp.Or(strings.Join(scopes, " "), "none")
+	if a.Uses > 0 {
+		a.mu.Lock()
+		a.given++
+		token += fmt.Sprintf(" token-%d", a.given)
+		a.mu.Unlock()
+	}
+	answer := map[string]any{"token": token, "access_token": token, "expires_in": 300}
+	switch {
+	case a.ExpiresIn < 0:
+		delete(answer, "expires_in")
+	case a.ExpiresIn > 0:
+		answer["expires_in"] = a.ExpiresIn
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "access_token": token, "expires_in": 300})
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// hides reports whether a scope is of a hidden repository.
+func (a *Auth) hides(scope string) bool {
+	_, rest, _ := strings.Cut(scope, ":")
+	repository, _, _ := strings.Cut(rest, ":")
+	return slices.Contains(a.Hidden, repository)
 }
 
 func (a *Auth) knows(request *http.Request) bool {

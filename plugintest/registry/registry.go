@@ -20,8 +20,20 @@ type Registry struct {
 	// Auth guards the registry; nil lets everybody do everything. Set it
 	// before the first request.
 	Auth *Auth
-	// NoMounts refuses to mount blobs from other repositories.
+	// NoMounts begins uploads instead of mounting blobs from other
+	// repositories, as a registry may; see also [RefuseMounts].
 	NoMounts bool
+	// Location writes where an upload continues, given the registry's host and
+	// a path. Nil means the path alone. [RelativeLocation] and others are ways
+	// that registries have.
+	Location func(host, path string) string
+	// UploadStatus answers uploads and manifests that are complete. Zero means
+	// 201.
+	UploadStatus int
+	// ChunkMinLength is a registry that wants uploads in chunks: it says so in
+	// OCI-Chunk-Min-Length, and takes no less but for the last one, and no more
+	// at the end. Zero means that it takes uploads in any way.
+	ChunkMinLength int64
 
 	mu           sync.Mutex
 	repositories map[string]*repository
@@ -87,6 +99,13 @@ func (r *Registry) Has(name string, id digest.Digest) bool {
 	defer r.mu.Unlock()
 	_, ok := r.repositoryLocked(name).blobs[id]
 	return ok
+}
+
+// Remove deletes a repository.
+func (r *Registry) Remove(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.repositories, name)
 }
 
 // Manifest returns what a tag or a digest stands for; its bytes are nil when

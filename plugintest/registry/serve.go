@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -60,7 +59,7 @@ func (r *Registry) serveManifest(w http.ResponseWriter, request *http.Request, n
 		if strings.Contains(reference, ":") {
 			tag = ""
 		}
-		created(w, r.PutManifest(name, tag, request.Header.Get("Content-Type"), data))
+		r.created(w, r.PutManifest(name, tag, request.Header.Get("Content-Type"), data))
 		return
 	}
 	r.mu.Lock()
@@ -86,67 +85,6 @@ func (r *Registry) serveBlob(w http.ResponseWriter, request *http.Request, name 
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Docker-Content-Digest", id.String())
 	http.ServeContent(w, request, "", time.Time{}, bytes.NewReader(data))
-}
-
-func (r *Registry) serveUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
-	switch request.Method {
-	case http.MethodPost:
-		r.beginUpload(w, request, name)
-	case http.MethodPatch:
-		r.continueUpload(w, request, name, upload)
-	case http.MethodPut:
-		r.finishUpload(w, request, name, upload)
-	default:
-		http.Error(w, "", http.StatusMethodNotAllowed)
-	}
-}
-
-func (r *Registry) beginUpload(w http.ResponseWriter, request *http.Request, name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	id := digest.Digest(request.URL.Query().Get("mount"))
-	if data, ok := r.repositoryLocked(request.URL.Query().Get("from")).blobs[id]; ok && !r.NoMounts {
-		r.repositoryLocked(name).blobs[id] = data
-		created(w, id)
-		return
-	}
-	upload := rand.Text()
-	r.uploads[upload] = nil
-	w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s", name, upload))
-	w.WriteHeader(http.StatusAccepted)
-}
-
-func (r *Registry) continueUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
-	data, err := io.ReadAll(request.Body)
-	if err != nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.uploads[upload] = append(r.uploads[upload], data...)
-	w.Header().Set("Location", fmt.Sprintf("/v2/%s/blobs/uploads/%s", name, upload))
-	w.WriteHeader(http.StatusAccepted)
-}
-
-func (r *Registry) finishUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
-	data, err := io.ReadAll(request.Body)
-	if err != nil {
-		return
-	}
-	r.mu.Lock()
-	data = append(r.uploads[upload], data...)
-	delete(r.uploads, upload)
-	r.mu.Unlock()
-	if digest.FromBytes(data) != digest.Digest(request.URL.Query().Get("digest")) {
-		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
-		return
-	}
-	created(w, r.PutBlob(name, data))
-}
-
-func created(w http.ResponseWriter, id digest.Digest) {
-	w.Header().Set("Docker-Content-Digest", id.String())
-	w.WriteHeader(http.StatusCreated)
 }
 
 // refuse answers with the errors of the distribution specification.

@@ -1,0 +1,384 @@
+package plugin_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	registrytypes "github.com/docker/docker/api/types/registry"
+	"github.com/opencontainers/go-digest"
+	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/plugintest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
+)
+
+// habit is what a registry does that others don't.
+type habit struct {
+	name    string
+	account *registrytypes.AuthConfig
+	begin   func(h *habitual)
+	// verbs are those that the habit matters to; nil means all.
+	verbs []string
+	// want is the class of the error that they end with; nil means none.
+	want func(error) bool
+	// check looks at what was asked of the registry.
+	check func(t *testing.T, h *habitual)
+}
+
+// habitual is a registry with a habit, two versions of a plugin of which the
+// author keeps the first, and a user's manager.
+type habitual struct {
+	*faultyRegistry
+	layer string // the path of the second version's layer
+	log   []fake.Request
+}
+
+func userAccount() *registrytypes.AuthConfig {
+	return &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
+}
+
+// accounts are the kinds of accounts, each with what registries hold it to.
+var accounts = map[string]struct {
+	account *registrytypes.AuthConfig
+	auth    func() *fake.Auth
+}{
+	"nobody":         {nil, func() *fake.Auth { return &fake.Auth{} }},
+	"password":       {userAccount(), func() *fake.Auth { return &fake.Auth{User: "user", Password: "hunter2"} }},
+	"encoded":        {&registrytypes.AuthConfig{Auth: "dXNlcjpodW50ZXIy"}, func() *fake.Auth { return &fake.Auth{User: "user", Password: "hunter2"} }},
+	"identity token": {&registrytypes.AuthConfig{IdentityToken: "identity"}, func() *fake.Auth { return &fake.Auth{IdentityToken: "identity"} }},
+}
+
+// habits lists them, as they came up with real registries.
+func habits() []habit {
+	ranges := func(name string, want func(error) bool, faults ...fake.Fault) habit {
+		return habit{name: name, begin: func(h *habitual) {
+			for _, fault := range faults {
+				h.registry.Inject("GET", h.layer, 0, fault)
+			}
+		}, want: want, verbs: []string{"pull", "upgrade"}}
+	}
+	cutOnce := func(next habit) habit {
+		begin := next.begin
+		next.begin = func(h *habitual) {
+			h.registry.Inject("GET", h.layer, 1, fake.Cut(100000))
+			begin(h)
+		}
+		return next
+	}
+	upload := func(name string, begin func(h *habitual)) habit {
+		return habit{name: name, begin: begin, verbs: []string{"push", "push copy", "push empty"}}
+	}
+	all := []habit{
+		{name: "none", begin: func(*habitual) {}},
+		ranges("no HEAD", nil, fake.NoHead),
+		ranges("many cuts", nil, fake.Cut(200000), fake.Cut(0)),
+		cutOnce(ranges("416 to every Range", nil, fake.RefuseRanges)),
+		cutOnce(ranges("200 to a Range", nil, fake.IgnoreRange)),
+		ranges("fewer bytes", cerrdefs.IsDataLoss, fake.Shorten(1000)),
+		ranges("no bytes", cerrdefs.IsDataLoss, fake.Shorten(0)),
+		ranges("more bytes", cerrdefs.IsDataLoss, fake.Lengthen([]byte("more"))),
+		{name: "fewer bytes once", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 1, fake.Shorten(1000)) }},
+		{name: "more bytes once", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 1, fake.Lengthen([]byte("more"))) }},
+		cutOnce(ranges("416 and fewer bytes", cerrdefs.IsDataLoss, fake.Shorten(99999))),
+		{name: "other bytes", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 0, fake.Lie(make([]byte, 100))) }, want: cerrdefs.IsDataLoss, verbs: []string{"pull", "upgrade"}},
+		{name: "an encoding that is none", begin: func(h *habitual) {
+			h.registry.Inject("GET", h.layer, 0, fake.SetHeader("Content-Encoding", "gzip"))
+		}},
+		{name: "HEAD is not known", begin: func(h *habitual) { h.registry.Inject("", "/manifests/", 0, fake.NoHead) }},
+		{name: "no digest", begin: func(h *habitual) {
+			h.registry.Inject("", "/manifests/", 0, fake.SetHeader("Docker-Content-Digest", ""))
+		}},
+		{name: "no type", begin: func(h *habitual) {
+			h.registry.Inject("", "/manifests/", 0, fake.SetHeader("Content-Type", "application/json; charset=utf-8"))
+		}},
+		{name: "wrong password", account: &registrytypes.AuthConfig{Username: "user", Password: "guess"}, begin: func(h *habitual) {
+			h.registry.Auth = &fake.Auth{User: "user", Password: "hunter2"}
+		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		{name: "wrong password, basic", account: &registrytypes.AuthConfig{Username: "user", Password: "guess"}, begin: func(h *habitual) {
+			h.registry.Auth = &fake.Auth{Basic: true, User: "user", Password: "hunter2"}
+		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		{name: "wrong identity token", account: &registrytypes.AuthConfig{IdentityToken: "guess"}, begin: func(h *habitual) {
+			h.registry.Auth = &fake.Auth{IdentityToken: "identity"}
+		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		{name: "basic before bearer, anonymous", begin: func(h *habitual) { h.registry.Auth = &fake.Auth{Before: []string{`Basic realm="test"`}} }},
+		{name: "an empty layer is refused", begin: func(h *habitual) {
+			h.registry.NoMounts = true
+			h.registry.Inject("PUT", "/uploads/", 0, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Query().Get("digest") == digest.FromBytes(nil).String() {
+						fake.Refuse(http.StatusBadRequest)(next).ServeHTTP(w, r)
+						return
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+		}, want: cerrdefs.IsInternal, verbs: []string{"push empty"}},
+		upload("Location relative", func(h *habitual) { h.registry.Location = fake.RelativeLocation }),
+		upload("Location absolute", func(h *habitual) { h.registry.Location = fake.AbsoluteLocation }),
+		upload("Location without scheme", func(h *habitual) { h.registry.Location = fake.SchemelessLocation }),
+		upload("Location with a query", func(h *habitual) { h.registry.Location = fake.QueryLocation }),
+		upload("chunks", func(h *habitual) { h.registry.ChunkMinLength = 16 << 20 }),
+		upload("the session is lost", func(h *habitual) { h.registry.Inject("PUT", "/uploads/", 2, fake.LoseUpload) }),
+		{name: "every session is lost", begin: func(h *habitual) {
+			h.registry.NoMounts = true
+			h.registry.Inject("PUT", "/uploads/", 0, fake.LoseUpload)
+		}, want: cerrdefs.IsNotFound, verbs: []string{"push", "push empty", "push copy"}},
+		{name: "a slow commit", begin: func(h *habitual) {
+			h.registry.Inject("PUT", "/uploads/", 0, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					later := make(chan struct{})
+					time.AfterFunc(10*time.Minute, func() { close(later) })
+					fake.HoldUpload(later)(next).ServeHTTP(w, r)
+				})
+			})
+		}, check: func(t *testing.T, h *habitual) {
+			sent := map[string]int{}
+			for _, r := range h.log {
+				if r.Method == http.MethodPut && strings.Contains(r.Path, "/uploads/") {
+					sent[strings.Split(r.Path, "/blobs/")[0]+r.Query]++
+				}
+			}
+			for what, times := range sent {
+				assert.Equal(t, times, 1, "%s was sent again", what)
+			}
+		}},
+	}
+	for status := range slices.Values([]int{200, 201, 202, 204}) {
+		all = append(all, upload(fmt.Sprintf("%d for an upload", status), func(h *habitual) { h.registry.UploadStatus = status }))
+	}
+	for status := range slices.Values([]int{202, 400, 401, 403, 404, 405, 409, 429, 500, 501, 503}) {
+		all = append(all, habit{name: fmt.Sprintf("%d to a mount", status), verbs: []string{"push copy", "push empty"}, begin: func(h *habitual) {
+			h.registry.NoMounts = status == http.StatusAccepted
+			if !h.registry.NoMounts {
+				h.registry.Inject("POST", "/uploads/", 0, fake.RefuseMounts(status))
+			}
+		}})
+	}
+	for kind, a := range accounts {
+		auth := func(name string, change func(*fake.Auth), check func(*testing.T, *habitual), verbs ...string) {
+			all = append(all, habit{name: name + ", " + kind, account: a.account, verbs: verbs, begin: func(h *habitual) {
+				h.registry.Auth = a.auth()
+				change(h.registry.Auth)
+			}, check: check})
+		}
+		for name, broken := range map[string]fake.Fault{
+			"503": fake.Refuse(http.StatusServiceUnavailable), "cut": fake.Cut(0), "cut in the middle": fake.Cut(5), "429": fake.Refuse(http.StatusTooManyRequests, "Retry-After", "1"),
+		} {
+			all = append(all, habit{name: "token server broken once by " + name + ", " + kind, account: a.account, begin: func(h *habitual) {
+				h.registry.Auth = a.auth()
+				h.registry.Inject("", "/token", 1, broken)
+			}})
+		}
+		for _, uses := range []int{1, 2, 3} {
+			auth(fmt.Sprintf("tokens good for %d", uses), func(a *fake.Auth) { a.Uses = uses }, nil)
+			auth(fmt.Sprintf("opaque tokens good for %d", uses), func(a *fake.Auth) { a.Uses, a.Opaque, a.ExpiresIn = uses, true, -1 }, oneTokenForEach401)
+		}
+		for _, oneField := range []bool{false, true} {
+			basic, unknown := `Basic realm="te,st"`, `Negotiate, Digest realm="a \"quoted\" one", nonce=abc`
+			for where, change := range map[string]func(*fake.Auth){
+				"before": func(a *fake.Auth) { a.Before = []string{basic} },
+				"after":  func(a *fake.Auth) { a.After = []string{basic} },
+				"around": func(a *fake.Auth) { a.Before, a.After = []string{unknown, basic}, []string{unknown} },
+			} {
+				auth(fmt.Sprintf("challenges %s, one field %t", where, oneField), func(a *fake.Auth) {
+					a.OneField = oneField
+					change(a)
+				}, nil)
+			}
+		}
+		auth("a source that can't be read", func(a *fake.Auth) { a.Hidden = []string{"group/plugin-source"} }, nil, "push copy")
+		for _, status := range []int{400, 401, 403} {
+			auth(fmt.Sprintf("a source for which a token is refused by %d", status), func(a *fake.Auth) {
+				a.Hidden, a.RefuseHidden = []string{"group/plugin-source"}, status
+			}, nil, "push copy")
+		}
+	}
+	return all
+}
+
+// triedOnce wants one request with a wrong account for each verb.
+func triedOnce(t *testing.T, h *habitual) {
+	t.Helper()
+	assert.Check(t, h.registry.Auth.Rejected() <= 1, "the account was sent more than once")
+}
+
+// oneTokenForEach401 wants no more tokens than refusals.
+func oneTokenForEach401(t *testing.T, h *habitual) {
+	t.Helper()
+	tokens := len(h.registry.Auth.Scopes())
+	refused := 0
+	for _, r := range h.log {
+		if strings.HasPrefix(r.Path, "/v2/") {
+			refused++
+		}
+	}
+	assert.Check(t, tokens <= refused, "%d tokens for %d requests", tokens, refused)
+}
+
+// TestHabitsOfRegistries wants each verb to work with each habit, or to end with
+// the class of error that tells why; after it, and without the habit, the verb
+// works.
+func TestHabitsOfRegistries(t *testing.T) {
+	w := newWorld(t)
+	w.config.RegistryService = endpoints{}
+	h := &habitual{faultyRegistry: &faultyRegistry{registry: fake.New(), host: "registry.test:80"}}
+	synctest.Test(t, func(t *testing.T) {
+		defer h.start(t, w.config)()
+		h.prepare(t)
+	})
+	for _, habit := range habits() {
+		t.Run(habit.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				defer h.start(t, w.config)()
+				for _, v := range h.verbs(t) {
+					if habit.verbs == nil || slices.Contains(habit.verbs, v.name) {
+						h.play(t, habit, v)
+					}
+				}
+			})
+		})
+	}
+}
+
+// habitVerb is a verb as these tests use it.
+type habitVerb struct {
+	name string
+	do   func(account *registrytypes.AuthConfig, out io.Writer) error
+	undo func() error
+}
+
+func (h *habitual) ref(name string) string { return h.host + "/group/" + name }
+
+// prepare pushes two versions, and keeps plugins to push.
+func (h *habitual) prepare(t *testing.T) {
+	t.Helper()
+	create := func(ref string, data string) {
+		t.Helper()
+		files := map[string]string{"plugin": "a program", "data": data}
+		archive := plugintest.BuildContext(plugintest.Config(), files)
+		assert.NilError(t, h.CreateFromContext(context.Background(), archive, &types.PluginCreateOptions{RepoName: ref}))
+	}
+	for _, version := range []string{"v1", "v2"} {
+		ref := h.ref("plugin-source:" + version)
+		create(ref, noise(version))
+		assert.NilError(t, h.Push(t.Context(), ref, nil, nil, nil))
+		p, err := h.Get(ref)
+		assert.NilError(t, err)
+		h.layer = "/blobs/" + p.Blobsums[0].String()
+		assert.NilError(t, h.Remove(ref, nil))
+	}
+	h.GC()
+	var err error
+	h.grants, err = h.Privileges(t.Context(), named(t, h.ref("plugin-source:v1")), nil, nil)
+	assert.NilError(t, err)
+	pull := func(name string) {
+		t.Helper()
+		assert.NilError(t, h.Pull(t.Context(), named(t, h.ref("plugin-source:v1")), name, nil, nil, h.grants, nil))
+	}
+	pull("mine")
+	pull(h.ref("copy:v1")) // may be mounted from plugin-source
+	create(h.ref("pushed:v1"), noise("pushed"))
+	h.putEmpty(t)
+}
+
+// noise is a text that can't be compressed.
+func noise(seed string) string {
+	data := make([]byte, 160<<10)
+	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(seed))).Read(data)
+	return string(data)
+}
+
+// putEmpty makes a plugin with an empty layer, as those made by hand can have.
+func (h *habitual) putEmpty(t *testing.T) {
+	t.Helper()
+	config, err := json.Marshal(plugintest.Config())
+	assert.NilError(t, err)
+	var layer bytes.Buffer
+	packer := gzip.NewWriter(&layer)
+	archive := tar.NewWriter(packer)
+	assert.NilError(t, archive.WriteHeader(&tar.Header{Name: "plugin", Typeflag: tar.TypeReg, Mode: 0o755}))
+	assert.NilError(t, errors.Join(archive.Close(), packer.Close()))
+	h.registry.PutPlugin("group/empty", "v1", config, layer.Bytes(), []byte{})
+	assert.NilError(t, h.Pull(t.Context(), named(t, h.ref("empty:v1")), h.ref("empty-copy:v1"), nil, nil, h.grants, nil))
+}
+
+func (h *habitual) verbs(t *testing.T) []habitVerb {
+	v2 := named(t, h.ref("plugin-source:v2"))
+	push := func(name string) func(*registrytypes.AuthConfig, io.Writer) error {
+		return func(account *registrytypes.AuthConfig, out io.Writer) error {
+			return h.Push(t.Context(), h.ref(name), nil, account, out)
+		}
+	}
+	nothing := func() error { return nil }
+	return []habitVerb{
+		{"privileges", func(account *registrytypes.AuthConfig, _ io.Writer) error {
+			_, err := h.Privileges(t.Context(), v2, nil, account)
+			return err
+		}, nothing},
+		{"pull", func(account *registrytypes.AuthConfig, out io.Writer) error {
+			return h.Pull(t.Context(), v2, "pulled", nil, account, h.grants, out)
+		}, func() error { return h.Remove("pulled", nil) }},
+		{"upgrade", func(account *registrytypes.AuthConfig, out io.Writer) error {
+			return h.Upgrade(t.Context(), v2, "mine", nil, account, h.grants, out)
+		}, func() error {
+			return h.Upgrade(t.Context(), named(t, h.ref("plugin-source:v1")), "mine", nil, nil, h.grants, nil)
+		}},
+		{"push", push("pushed:v1"), nothing},
+		{"push copy", push("copy:v1"), nothing},
+		{"push empty", push("empty-copy:v1"), nothing},
+	}
+}
+
+// play runs a verb with a habit, and if that fails without.
+func (h *habitual) play(t *testing.T, habit habit, v habitVerb) {
+	t.Helper()
+	for _, pushed := range []string{"group/pushed", "group/copy", "group/empty-copy"} {
+		h.registry.Remove(pushed)
+	}
+	synctest.Wait()
+	habit.begin(h)
+	h.registry.Requests()
+	var out bytes.Buffer
+	err := v.do(habit.account, &out)
+	h.log = h.registry.Requests()
+	if habit.want == nil {
+		assert.Check(t, is.Nil(err), v.name)
+	} else {
+		assert.Check(t, err != nil && habit.want(err), "%s: %v", v.name, err)
+		assert.Check(t, !strings.Contains(out.String(), ": digest: sha256"), "%s: %s", v.name, out.String())
+	}
+	if habit.check != nil {
+		habit.check(t, h)
+	}
+	h.end()
+	if err != nil {
+		assert.Check(t, is.Nil(v.do(nil, nil)), "%s, without the habit", v.name)
+	}
+	assert.Check(t, is.Nil(v.undo()), v.name)
+	h.GC()
+}
+
+// end takes the habit back.
+func (h *habitual) end() {
+	synctest.Wait()
+	h.registry.Heal()
+	h.registry.Auth, h.registry.Location = nil, nil
+	h.registry.NoMounts, h.registry.UploadStatus, h.registry.ChunkMinLength = false, 0, 0
+}

@@ -1,0 +1,61 @@
+package remote
+
+import (
+	"net/http"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+func TestChallenges(t *testing.T) {
+	none := map[string]string{}
+	tests := []struct {
+		name   string
+		fields []string
+		want   []challenge
+	}{
+		{"none", nil, nil},
+		{"empty", []string{"", " , ,"}, nil},
+		{"basic", []string{`Basic realm="a b"`}, []challenge{{"basic", map[string]string{"realm": "a b"}}}},
+		{"bearer", []string{`Bearer realm="https://host/token?x=1",service=host,scope="repository:a:pull,push"`}, []challenge{
+			{"bearer", map[string]string{"realm": "https://host/token?x=1", "service": "host", "scope": "repository:a:pull,push"}},
+		}},
+		{"any case, any space", []string{"BEARER  Realm = \"x\" ,\tSERVICE=y"}, []challenge{{"bearer", map[string]string{"realm": "x", "service": "y"}}}},
+		{"two in one", []string{`Basic realm="a, b=c", Bearer realm="x"`}, []challenge{
+			{"basic", map[string]string{"realm": "a, b=c"}}, {"bearer", map[string]string{"realm": "x"}},
+		}},
+		{"two in two", []string{`Bearer realm="x"`, `Basic`}, []challenge{{"bearer", map[string]string{"realm": "x"}}, {"basic", none}}},
+		{"without parameters", []string{`Negotiate, NTLM, Basic realm=x`}, []challenge{{"negotiate", none}, {"ntlm", none}, {"basic", map[string]string{"realm": "x"}}}},
+		{"escapes", []string{`Basic realm="a \"b\" \\ c"`}, []challenge{{"basic", map[string]string{"realm": `a "b" \ c`}}}},
+		{"not quoted", []string{`Bearer realm=https://host/token,service=x`}, []challenge{{"bearer", map[string]string{"realm": "https://host/token", "service": "x"}}}},
+		{"not ended", []string{`Bearer realm="x`}, []challenge{{"bearer", map[string]string{"realm": "x"}}}},
+		{"of the field before", []string{`Basic`, `realm="x"`}, []challenge{{"basic", none}, {"realm", none}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := challenges(http.Header{"Www-Authenticate": test.fields})
+			assert.Equal(t, len(got), len(test.want), "%v", got)
+			for i := range got {
+				assert.Equal(t, got[i].scheme, test.want[i].scheme)
+				assert.DeepEqual(t, got[i].parameters, test.want[i].parameters)
+			}
+		})
+	}
+}
+
+// FuzzChallenges: what is read of a field has a scheme, and ends.
+func FuzzChallenges(f *testing.F) {
+	for _, field := range []string{`Bearer realm="x",service=y`, `a b=c, d e="f\"", g`, `=,=`, `"`, "x\x00=y"} {
+		f.Add(field)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		for _, c := range challenges(http.Header{"Www-Authenticate": {field}}) {
+			assert.Check(t, c.scheme != "" && c.parameters != nil)
+		}
+	})
+}
+
+func TestMergeScopes(t *testing.T) {
+	got := mergeScopes([]string{"repository:a:pull", "repository:b:pull", "repository:a:push,pull", "registry:catalog:*", "odd"})
+	assert.DeepEqual(t, got, []string{"repository:a:pull,push", "repository:b:pull", "registry:catalog:*", ":odd"})
+}
