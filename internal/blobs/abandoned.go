@@ -42,8 +42,7 @@ func (s *Store) Abandoned() (Swept, error) {
 
 // isAbandoned reports whether no operation has pinned what is unfinished.
 func (s *Store) isAbandoned(u unfinished) bool {
-	_, dgst, _ := strings.Cut(u.Ref, " ")
-	return !s.pins.holds(digest.Digest(dgst))
+	return !s.pins.holds(digestOf(u.Ref))
 }
 
 // SweepCrashed throws away what a crash left of operations that can't be

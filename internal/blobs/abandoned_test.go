@@ -41,8 +41,8 @@ func refsOf(t *testing.T, s *Store) map[string]int64 {
 func TestSweepCrashedKeepsWhatCanBeResumed(t *testing.T) {
 	s := open(t, nil)
 	content := Blob{Digest: digest.FromString("content"), Size: 7}
-	fetch := "fetch " + content.Digest.String()
-	cut, err := s.Incoming(t.Context(), s.NewPin(), content)
+	fetch := fetchRef(content.Digest, "a")
+	cut, err := s.Incoming(t.Context(), s.NewPin(), content, "a")
 	assert.NilError(t, err)
 	_, err = io.WriteString(cut, "cont")
 	assert.NilError(t, err)
@@ -67,7 +67,7 @@ func TestSweepCrashedKeepsWhatCanBeResumed(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, len(probes), 0)
 
-	incoming, err := s.Incoming(t.Context(), s.NewPin(), content)
+	incoming, err := s.Incoming(t.Context(), s.NewPin(), content, "a")
 	assert.NilError(t, err)
 	assert.Equal(t, incoming.Resumed, int64(4))
 	_, err = io.WriteString(incoming, "ent")
@@ -196,14 +196,14 @@ func TestIngestThatCannotBegin(t *testing.T) {
 func TestWriterThatCannotBeginLeavesNothingHalfMade(t *testing.T) {
 	s := open(t, nil)
 	blob := Blob{Digest: digest.FromString("content"), Size: 7}
-	ref := "fetch " + blob.Digest.String()
+	ref := fetchRef(blob.Digest, "a")
 	// As when the disk got full: a name that can't be written down.
 	half := filepath.Join(s.dir, "ingest", ingestDir(ref))
 	assert.NilError(t, os.MkdirAll(filepath.Join(half, "ref", "x"), 0o755))
-	_, err := s.Incoming(t.Context(), s.NewPin(), blob)
+	_, err := s.Incoming(t.Context(), s.NewPin(), blob, "a")
 	assert.Check(t, is.ErrorContains(err, "is a directory"))
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{})
-	incoming, err := s.Incoming(t.Context(), s.NewPin(), blob)
+	incoming, err := s.Incoming(t.Context(), s.NewPin(), blob, "a")
 	assert.NilError(t, err)
 	incoming.Fail(errors.New("given up"))
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{ref: 0})

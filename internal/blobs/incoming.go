@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -37,16 +38,17 @@ type Incoming struct {
 	changed chan struct{} // closed at the next change, and replaced
 }
 
-// Incoming begins or resumes a blob, held by pin. It waits, no longer than ctx,
-// while another operation brings the same one. The error is of class
-// AlreadyExists when the blob is here, and a [DescriptorError] when it is here
-// with another size.
-func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob) (*Incoming, error) {
+// Incoming begins or resumes a blob from a source, held by pin. It waits, no
+// longer than ctx, while another operation brings the same blob from the same
+// source, of which one fetch is enough. Another source is not waited for: it may
+// be slow on purpose. The error is of class AlreadyExists when the blob is here,
+// and a [DescriptorError] when it is here with another size.
+func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob, source string) (*Incoming, error) {
 	pin.Add(blob.Digest)
 	if err := s.checkDescribed(ctx, blob); err != nil {
 		return nil, err
 	}
-	ref := fetchRef(blob.Digest)
+	ref := fetchRef(blob.Digest, source)
 	desc := ocispec.Descriptor{Digest: blob.Digest, Size: blob.Size}
 	writer, err := s.Content(pin).Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
 	if err != nil {
@@ -68,12 +70,21 @@ func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob) (*Incoming, e
 }
 
 // fetchRef is what a blob of known digest is written under.
-func fetchRef(dgst digest.Digest) string { return "fetch " + dgst.String() }
+func fetchRef(dgst digest.Digest, source string) string {
+	return "fetch " + dgst.String() + " " + source
+}
 
-// Forget throws away what came of a blob that nobody will resume, unless
-// another operation is bringing it.
-func (s *Store) Forget(dgst digest.Digest) error {
-	err := s.Abort(fetchRef(dgst))
+// digestOf returns the digest in a ref of fetchRef.
+func digestOf(ref string) digest.Digest {
+	_, rest, _ := strings.Cut(ref, " ")
+	dgst, _, _ := strings.Cut(rest, " ")
+	return digest.Digest(dgst)
+}
+
+// Forget throws away what came of a blob from a source, unless another operation
+// is bringing it.
+func (s *Store) Forget(dgst digest.Digest, source string) error {
+	err := s.Abort(fetchRef(dgst, source))
 	if errdefs.IsConflict(err) {
 		return nil
 	}

@@ -22,7 +22,7 @@ func blobOf(text string) Blob {
 
 func incoming(t *testing.T, s *Store, text string) *Incoming {
 	t.Helper()
-	in, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text))
+	in, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text), "a")
 	assert.NilError(t, err)
 	return in
 }
@@ -67,7 +67,7 @@ func TestIncomingIsReadWhileItComes(t *testing.T) {
 		}
 	})
 	assert.Check(t, s.has(blobOf(text).Digest))
-	_, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text))
+	_, err := s.Incoming(t.Context(), s.NewPin(), blobOf(text), "a")
 	assert.Check(t, errdefs.IsAlreadyExists(err), "%v", err)
 }
 
@@ -98,18 +98,18 @@ func TestIncomingIsResumed(t *testing.T) {
 func TestIncomingIsForgotten(t *testing.T) {
 	s := open(t, nil)
 	blob := blobOf("one two")
-	assert.NilError(t, s.Forget(blob.Digest))
+	assert.NilError(t, s.Forget(blob.Digest, "a"))
 	in := incoming(t, s, "one two")
 	send(t, in, "one ")
-	assert.NilError(t, s.Forget(blob.Digest))
+	assert.NilError(t, s.Forget(blob.Digest, "a"))
 	send(t, in, "t")
 	in.Fail(errors.New("connection cut"))
-	assert.NilError(t, s.Forget(blob.Digest))
+	assert.NilError(t, s.Forget(blob.Digest, "a"))
 	in = incoming(t, s, "one two")
 	assert.Equal(t, in.Resumed, int64(0))
 	send(t, in, "one two")
 	assert.NilError(t, in.Commit(t.Context()))
-	assert.NilError(t, s.Forget(blob.Digest))
+	assert.NilError(t, s.Forget(blob.Digest, "a"))
 	_, err := s.ReadAll(t.Context(), blob.Digest, 100)
 	assert.NilError(t, err)
 }
@@ -170,4 +170,68 @@ func TestIncomingReplacesTruncated(t *testing.T) {
 	data, err := s.ReadAll(t.Context(), dgst, 100)
 	assert.NilError(t, err)
 	assert.Equal(t, string(data), "content")
+}
+
+// Whoever brings a blob holds it for those who want it from the same source, and
+// for no one else; whoever is first makes it everyone's.
+func TestIncomingFromSeveralSources(t *testing.T) {
+	s := open(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		blob := blobOf("content")
+		begin := func(source string) *Incoming {
+			in, err := s.Incoming(t.Context(), s.NewPin(), blob, source)
+			assert.NilError(t, err)
+			return in
+		}
+		slow := begin("hostile")
+		send(t, slow, "c")
+		same := make(chan error, 1)
+		go func() {
+			_, err := s.Incoming(t.Context(), s.NewPin(), blob, "hostile")
+			same <- err
+		}()
+		synctest.Wait()
+		assert.Equal(t, len(same), 0, "one source sends the same blob twice")
+
+		in := begin("good")
+		assert.Equal(t, in.Resumed, int64(0), "what a hostile source sent was taken for its beginning")
+		send(t, in, "content")
+		assert.NilError(t, in.Commit(t.Context()))
+		_, err := s.Incoming(t.Context(), s.NewPin(), blob, "third")
+		assert.Check(t, errdefs.IsAlreadyExists(err), "%v", err)
+
+		send(t, slow, "ontent")
+		assert.NilError(t, slow.Commit(t.Context()))
+		assert.Check(t, errdefs.IsAlreadyExists(<-same))
+		usage, err := s.Usage(t.Context())
+		assert.NilError(t, err)
+		assert.Equal(t, usage, Usage{Blobs: 1, BlobBytes: 7})
+	})
+}
+
+// What one source sent is neither resumed nor forgotten for another.
+func TestIncomingIsForgottenBySource(t *testing.T) {
+	s := open(t, nil)
+	blob := blobOf("content")
+	pin := s.NewPin()
+	for _, source := range []string{"a", "b"} {
+		in, err := s.Incoming(t.Context(), pin, blob, source)
+		assert.NilError(t, err)
+		send(t, in, "con")
+		in.Fail(errors.New("connection cut"))
+	}
+	assert.NilError(t, s.Forget(blob.Digest, "b"))
+	for source, resumed := range map[string]int64{"a": 3, "b": 0} {
+		in, err := s.Incoming(t.Context(), pin, blob, source)
+		assert.NilError(t, err)
+		assert.Equal(t, in.Resumed, resumed, source)
+		in.Fail(errors.New("given up"))
+	}
+	abandoned, err := s.Abandoned()
+	assert.NilError(t, err)
+	assert.Equal(t, abandoned, Swept{}, "it will be resumed")
+	pin.Release()
+	abandoned, err = s.Abandoned()
+	assert.NilError(t, err)
+	assert.Equal(t, abandoned, Swept{Blobs: 2, Bytes: 3})
 }

@@ -20,7 +20,7 @@ func TestDescriptorDoesNotDeleteContent(t *testing.T) {
 	s := open(t, nil)
 	dgst := put(t, s, s.NewPin(), "content")
 	for _, size := range []int64{-1, 0, 6, 8, 1 << 40} {
-		_, err := s.Incoming(t.Context(), s.NewPin(), Blob{Digest: dgst, Size: size})
+		_, err := s.Incoming(t.Context(), s.NewPin(), Blob{Digest: dgst, Size: size}, "a")
 		var described *DescriptorError
 		assert.Assert(t, errors.As(err, &described), "%v", err)
 		assert.Check(t, errdefs.IsInvalidArgument(err))
@@ -71,7 +71,7 @@ func TestDiscardCorruptThatFails(t *testing.T) {
 	broken := errors.New("disk error")
 	files.Fault = func(durable.Step) error { return broken }
 	assert.Check(t, is.ErrorIs(s.DiscardCorrupt(t.Context(), dgst), broken))
-	_, err := s.Incoming(t.Context(), s.NewPin(), Blob{Digest: dgst, Size: 8})
+	_, err := s.Incoming(t.Context(), s.NewPin(), Blob{Digest: dgst, Size: 8}, "a")
 	assert.Check(t, is.ErrorIs(err, broken))
 }
 

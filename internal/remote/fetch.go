@@ -16,7 +16,7 @@ import (
 // comes: what an earlier operation left of it is not verified yet, and might be
 // refused in the end.
 func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, out progress.Output, begun func(*blobs.Incoming)) error {
-	in, err := s.client.options.Blobs.Incoming(ctx, s.request.Pin, blobs.Blob{Digest: d.Digest, Size: d.Size})
+	in, err := s.client.options.Blobs.Incoming(ctx, s.request.Pin, blobs.Blob{Digest: d.Digest, Size: d.Size}, s.source())
 	if errdefs.IsAlreadyExists(err) {
 		progress.Update(out, short(d), "Already exists")
 		return nil
@@ -49,7 +49,7 @@ func (s *session) arrive(ctx context.Context, in *blobs.Incoming, d ocispec.Desc
 		err = s.explain(ctx, "pull", err)
 		in.Fail(err)
 		if _, wrong := find[*blobs.WrongContentError](err); wrong {
-			return errors.Join(err, s.client.options.Blobs.Forget(d.Digest))
+			return errors.Join(err, s.client.options.Blobs.Forget(d.Digest, s.source()))
 		}
 		return err
 	}

@@ -110,7 +110,7 @@ func (s *session) bring(ctx context.Context, a *arrival) error {
 func (s *session) forget(arrivals []*arrival) {
 	for _, a := range arrivals {
 		// What can't be deleted stays listed as unfinished.
-		_ = s.client.options.Blobs.Forget(a.descriptor.Digest)
+		_ = s.client.options.Blobs.Forget(a.descriptor.Digest, s.source())
 	}
 }
 

@@ -317,7 +317,7 @@ func TestPullConsumerRefuses(t *testing.T) {
 			assert.NilError(t, err)
 			kept := 0
 			for _, ingest := range ingests {
-				if strings.HasSuffix(ingest.Ref, digest.FromBytes(b.packed[0]).String()) {
+				if strings.Contains(ingest.Ref, digest.FromBytes(b.packed[0]).String()) {
 					kept++
 				}
 			}
@@ -364,4 +364,33 @@ func TestPullCancelled(t *testing.T) {
 			b.mustPull(t)
 		})
 	}
+}
+
+// A registry that sends no more holds its content for nobody else: the same
+// layer comes from another one meanwhile.
+func TestPullBesideStalledSource(t *testing.T) {
+	b := newBench(t)
+	stalled := make(chan struct{})
+	b.Inject(http.MethodGet, blobPath(b.packed[0]), 0, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(stalled)
+			fake.Stall(1000)(next).ServeHTTP(w, r)
+		})
+	})
+	ctx, leave := context.WithCancelCause(t.Context())
+	gone := errors.New("given up")
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.pull(ctx, b.request(t))
+		done <- err
+	}()
+	<-stalled
+	good := b.other(t)
+	good.PutPlugin(repository, "latest", []byte(config), b.packed...)
+	good.mustPull(t)
+	assert.Equal(t, len(done), 0, "the other pull is not stalled")
+	leave(gone)
+	assert.Check(t, is.ErrorIs(<-done, gone))
+	b.Heal()
+	b.mustPull(t)
 }

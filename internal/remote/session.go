@@ -34,6 +34,10 @@ func (s *session) close() {
 	}
 }
 
+// source is where the operation's content comes from. Repositories of one
+// registry are several: it may serve each as it likes.
+func (s *session) source() string { return s.request.Reference.Name() }
+
 // name is the full name of the plugin, with tag and digest.
 func (s *session) name() string { return s.request.Reference.String() }
 
