@@ -122,8 +122,13 @@ func TestRootOnItsOwnDisk(t *testing.T) {
 	w.Shutdown()
 }
 
-// TestMain doubles as a second daemon that comes to a root in use.
+// TestMain doubles as a second daemon that comes to a root in use, and as one
+// whose environment names a proxy.
 func TestMain(m *testing.M) {
+	if ref := os.Getenv("PLUGIN_TEST_PULL"); ref != "" {
+		os.Stdout.WriteString(pullAsConfigured(ref))
+		return
+	}
 	root := os.Getenv("PLUGIN_TEST_SECOND_DAEMON")
 	if root == "" {
 		os.Exit(m.Run())

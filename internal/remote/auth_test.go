@@ -131,7 +131,7 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	b.options.Endpoints = endpoints{asMirror, endpointAt(t, "http://"+b.host)}
 	request := b.request(t)
 	request.Auth = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
-	request.Headers = http.Header{"X-Meta-Secret": {"s"}}
+	request.Headers = http.Header{"X-Meta-Secret": {"s"}, "User-Agent": {"docker/28"}}
 	contents, err := b.pull(t.Context(), request)
 	assert.NilError(t, err)
 	assert.DeepEqual(t, contents, b.layers)
@@ -140,11 +140,13 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	for _, r := range asked {
 		assert.Equal(t, r.Header.Get("Authorization"), "")
 		assert.Equal(t, r.Header.Get("X-Meta-Secret"), "")
+		assert.Equal(t, r.Header.Get("User-Agent"), "docker/28")
 	}
 	asked = elsewhere.Requests()
 	assert.Check(t, len(asked) > 0, "nobody was redirected")
 	for _, r := range asked {
 		assert.Equal(t, r.Header.Get("Authorization"), "")
+		assert.Equal(t, r.Header.Get("X-Meta-Secret"), "")
 	}
 }
 

@@ -224,6 +224,31 @@ func TestSecretsStayWithTheirOrigin(t *testing.T) {
 	}
 }
 
+// An upload's address is as good as a redirect.
+func TestUploadElsewhere(t *testing.T) {
+	for name, test := range map[string]struct {
+		to      origin
+		refused bool
+	}{
+		"home":         {secureHome, false},
+		"another host": {"https://storage.test:443", false},
+		"in the clear": {plainHome, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMaze(t, secureHome, secureTokens, &registry.AuthConfig{Username: "user", Password: password}, false, detour{})
+			m.registry.Location = func(_, path string) string { return string(test.to) + path }
+			if test.to != secureHome {
+				m.storage.Inject("PUT", "/uploads/", 0, fake.Refuse(http.StatusCreated))
+			}
+			err := m.run(t, true)
+			_, refused := find[*RedirectError](err)
+			assert.Equal(t, refused, test.refused, "%v", err)
+			assert.Equal(t, err != nil, test.refused, "%v", err)
+			assert.Check(t, m.check(t))
+		})
+	}
+}
+
 // TestSecretsInAMaze sends requests of every kind through random redirects. What
 // can be followed is, and no server is sent what is not for it.
 func TestSecretsInAMaze(t *testing.T) {
