@@ -21,7 +21,8 @@ import (
 // every supported version show the body as it is, so they get plain text.
 func answerError(w http.ResponseWriter, r *http.Request, version string, err error) {
 	status := httpstatus.FromError(err)
-	if status >= http.StatusInternalServerError {
+	isGone := r.Context().Err() != nil && errors.Is(err, r.Context().Err()) // the client, which is no fault of ours
+	if status >= http.StatusInternalServerError && !isGone {
 		logging.G(r.Context()).WithError(err).WithFields(logging.Fields{"method": r.Method, "path": r.URL.Path}).Error("request was not served")
 	}
 	if answerOf(w).begun {

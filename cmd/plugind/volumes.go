@@ -47,17 +47,17 @@ func newVolumes(service *service.VolumesService) *volumes {
 var (
 	errVolumesBusy = errdefs.Unavailable(errors.New("too many requests wait for volume plugins: see which one hangs, and disable it by force"))
 	errVolumesEnd  = errdefs.Unavailable(errors.New("plugind is shutting down"))
-	errVolumesSlow = errdefs.Unavailable(fmt.Errorf("the volume plugin did not answer within %s: see its logs, or disable it by force", volumeTimeout))
+	errVolumesSlow = errdefs.Unavailable(fmt.Errorf("no answer of a volume plugin within %s: see the plugin's logs, or disable it by force", volumeTimeout))
 )
 
-// within returns what call does, or an error of class Unavailable once it
+// within returns what call does, which is to do what it says, or an error of class Unavailable once it
 // takes too long, or that of ctx. The result of a call that succeeds after all
 // is for late.
-func within[T any](ctx context.Context, v *volumes, call func() (T, error), late func(T)) (result T, err error) {
+func within[T any](ctx context.Context, v *volumes, what string, call func() (T, error), late func(T)) (result T, err error) {
 	select {
 	case v.places <- struct{}{}:
 	default:
-		return result, errVolumesBusy
+		return result, fmt.Errorf("%s: %w", what, errVolumesBusy)
 	}
 	type outcome struct {
 		result T
@@ -76,7 +76,7 @@ func within[T any](ctx context.Context, v *volumes, call func() (T, error), late
 		}
 	})
 	if !begun {
-		return result, errVolumesEnd
+		return result, fmt.Errorf("%s: %w", what, errVolumesEnd)
 	}
 	timer := time.NewTimer(volumeTimeout)
 	defer timer.Stop()
@@ -84,9 +84,9 @@ func within[T any](ctx context.Context, v *volumes, call func() (T, error), late
 	case o := <-done:
 		return o.result, o.err
 	case <-timer.C:
-		return result, errVolumesSlow
+		return result, fmt.Errorf("%s: %w", what, errVolumesSlow)
 	case <-ctx.Done():
-		return result, ctx.Err()
+		return result, fmt.Errorf("%s: %w", what, ctx.Err())
 	}
 }
 
@@ -106,8 +106,8 @@ func (v *volumes) begin(call func()) bool {
 }
 
 // do is within for calls that have only an error.
-func (v *volumes) do(ctx context.Context, call func() error) error {
-	_, err := within(ctx, v, func() (struct{}, error) { return struct{}{}, call() }, func(struct{}) {})
+func (v *volumes) do(ctx context.Context, what string, call func() error) error {
+	_, err := within(ctx, v, what, func() (struct{}, error) { return struct{}{}, call() }, func(struct{}) {})
 	return err
 }
 
@@ -118,7 +118,7 @@ func (v *volumes) List(ctx context.Context, filter filters.Args) (found []*volum
 		found    []*volumetypes.Volume
 		warnings []string
 	}
-	all, err := within(ctx, v, func() (list, error) {
+	all, err := within(ctx, v, "list volumes", func() (list, error) {
 		found, warnings, err := v.VolumesService.List(ctx, filter)
 		return list{found, warnings}, err
 	}, ignore)
@@ -126,38 +126,38 @@ func (v *volumes) List(ctx context.Context, filter filters.Args) (found []*volum
 }
 
 func (v *volumes) Get(ctx context.Context, name string, options ...opts.GetOption) (*volumetypes.Volume, error) {
-	return within(ctx, v, func() (*volumetypes.Volume, error) { return v.VolumesService.Get(ctx, name, options...) }, ignore)
+	return within(ctx, v, "get "+name, func() (*volumetypes.Volume, error) { return v.VolumesService.Get(ctx, name, options...) }, ignore)
 }
 
 func (v *volumes) Create(ctx context.Context, name, driver string, options ...opts.CreateOption) (*volumetypes.Volume, error) {
-	return within(ctx, v, func() (*volumetypes.Volume, error) { return v.VolumesService.Create(ctx, name, driver, options...) }, ignore)
+	return within(ctx, v, "create "+name, func() (*volumetypes.Volume, error) { return v.VolumesService.Create(ctx, name, driver, options...) }, ignore)
 }
 
 func (v *volumes) Remove(ctx context.Context, name string, options ...opts.RemoveOption) error {
-	return v.do(ctx, func() error { return v.VolumesService.Remove(ctx, name, options...) })
+	return v.do(ctx, "remove "+name, func() error { return v.VolumesService.Remove(ctx, name, options...) })
 }
 
 func (v *volumes) Prune(ctx context.Context, filter filters.Args) (*volumetypes.PruneReport, error) {
-	return within(ctx, v, func() (*volumetypes.PruneReport, error) { return v.VolumesService.Prune(ctx, filter) }, ignore)
+	return within(ctx, v, "prune volumes", func() (*volumetypes.PruneReport, error) { return v.VolumesService.Prune(ctx, filter) }, ignore)
 }
 
 // Mount undoes a mount that comes too late.
 func (v *volumes) Mount(ctx context.Context, volume *volumetypes.Volume, reference string) (string, error) {
-	return within(ctx, v, func() (string, error) { return v.VolumesService.Mount(ctx, volume, reference) }, func(string) {
+	return within(ctx, v, "mount "+volume.Name, func() (string, error) { return v.VolumesService.Mount(ctx, volume, reference) }, func(string) {
 		_ = v.VolumesService.Unmount(context.WithoutCancel(ctx), volume, reference) // the client has been told of a failure
 	})
 }
 
 func (v *volumes) Unmount(ctx context.Context, volume *volumetypes.Volume, reference string) error {
-	return v.do(ctx, func() error { return v.VolumesService.Unmount(ctx, volume, reference) })
+	return v.do(ctx, "unmount "+volume.Name, func() error { return v.VolumesService.Unmount(ctx, volume, reference) })
 }
 
 func (v *volumes) Release(ctx context.Context, name, reference string) error {
-	return v.do(ctx, func() error { return v.VolumesService.Release(ctx, name, reference) })
+	return v.do(ctx, "release "+name, func() error { return v.VolumesService.Release(ctx, name, reference) })
 }
 
 func (v *volumes) LiveRestoreVolume(ctx context.Context, volume *volumetypes.Volume, reference string) error {
-	return v.do(ctx, func() error { return v.VolumesService.LiveRestoreVolume(ctx, volume, reference) })
+	return v.do(ctx, "take over "+volume.Name, func() error { return v.VolumesService.LiveRestoreVolume(ctx, volume, reference) })
 }
 
 // Shutdown waits for calls that are under way, for a while: the process ends

@@ -42,12 +42,12 @@ func TestVolumeCallsAreBounded(t *testing.T) {
 				}
 				late := make(chan int, 1)
 				began := time.Now()
-				got, err := within(ctx, v, func() (int, error) {
+				got, err := within(ctx, v, "do it", func() (int, error) {
 					time.Sleep(tc.takes)
 					return 7, tc.fails
 				}, func(n int) { late <- n })
 				assert.Check(t, is.Equal(time.Since(began), tc.waits))
-				assert.Check(t, is.Equal(err, tc.want))
+				assert.Check(t, is.ErrorIs(err, tc.want))
 				assert.Check(t, is.Equal(got == 7, err == nil || tc.fails != nil && err == tc.fails))
 				v.calls.Wait()
 				assert.Check(t, is.Equal(len(late) == 1, tc.wantLate))
@@ -64,11 +64,11 @@ func TestVolumeCallsHaveRoom(t *testing.T) {
 		answer := make(chan struct{})
 		hang := func() error { <-answer; return nil }
 		for range maxVolumeCalls {
-			go func() { _ = v.do(t.Context(), hang) }()
+			go func() { _ = v.do(t.Context(), "do it", hang) }()
 		}
 		synctest.Wait()
-		err := v.do(t.Context(), hang)
-		assert.Check(t, is.Equal(err, errVolumesBusy))
+		err := v.do(t.Context(), "do it", hang)
+		assert.Check(t, is.ErrorIs(err, errVolumesBusy))
 		assert.Check(t, cerrdefs.IsUnavailable(err))
 
 		began := time.Now()
@@ -78,7 +78,7 @@ func TestVolumeCallsHaveRoom(t *testing.T) {
 		close(answer)
 		synctest.Wait()
 		assert.Check(t, is.Len(v.places, 0))
-		assert.Check(t, is.Equal(v.do(t.Context(), hang), errVolumesEnd))
+		assert.Check(t, is.ErrorIs(v.do(t.Context(), "do it", hang), errVolumesEnd))
 		assert.Check(t, is.Len(v.places, 0))
 	})
 }
@@ -87,7 +87,7 @@ func TestVolumesEndWithTheirCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVolumes(nil)
 		go func() {
-			_ = v.do(t.Context(), func() error { time.Sleep(time.Second); return nil })
+			_ = v.do(t.Context(), "do it", func() error { time.Sleep(time.Second); return nil })
 		}()
 		synctest.Wait()
 		began := time.Now()
