@@ -36,6 +36,21 @@ func (pm *Manager) HoldLogbook(id string) (release func()) {
 	return l.mu.Unlock
 }
 
+// HoldOperation keeps verbs on a plugin waiting, as another verb does. It does not
+// wait itself.
+func (pm *Manager) HoldOperation(name string) (release func(), ok bool) {
+	u, err := pm.unit(name)
+	if err != nil {
+		return nil, false
+	}
+	select {
+	case u.operation <- struct{}{}:
+		return u.operation.unlock, true
+	default:
+		return nil, false
+	}
+}
+
 // DialRegistries makes a manager reach registries by dial.
 func (pm *Manager) DialRegistries(dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	options := pm.remoteOptions()

@@ -255,7 +255,7 @@ func (pm *Manager) interruptStart(refOrID, by string) bool {
 // acquire returns the unit that a reference names, locked: the plugin exists
 // and no other verb works on it until release, which then calls what the verb
 // left to be called with no lock held. It waits for other verbs until ctx, or
-// the manager, ends.
+// the manager, ends, and for no upgrade.
 func (pm *Manager) acquire(ctx context.Context, refOrID string) (u *unit, release func(), err error) {
 	if err := pm.writable(); err != nil {
 		return nil, nil, err
@@ -275,7 +275,11 @@ func (pm *Manager) acquire(ctx context.Context, refOrID string) (u *unit, releas
 		u.operation.unlock()
 		return nil, nil, &NotFoundError{Ref: refOrID}
 	}
-	if err := pm.writable(); err != nil {
+	err = pm.writable()
+	if err == nil {
+		err = u.refuseDuringUpgrade() // one that was queued before this verb
+	}
+	if err != nil {
 		u.operation.unlock()
 		return nil, nil, err
 	}

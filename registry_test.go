@@ -414,6 +414,9 @@ func TestVerbsAreRefusedDuringUpgrade(t *testing.T) {
 	go func() { result <- w.upgrade(v2ref, "mine", grants) }()
 	<-asked
 	var busy *plugin.BusyError
+	held, free := w.HoldOperation("mine")
+	assert.Assert(t, free, "the upgrade holds the lock while it waits for a registry")
+	held()
 	assert.Check(t, errors.As(w.Enable("mine", nil), &busy))
 	assert.Check(t, errors.As(w.Remove("mine", nil), &busy))
 	assert.Check(t, errors.As(w.Set("mine", nil), &busy))
@@ -422,6 +425,40 @@ func TestVerbsAreRefusedDuringUpgrade(t *testing.T) {
 	close(release)
 	assert.NilError(t, <-result)
 	w.enable("mine")
+}
+
+// TestVerbsQueuedWithAnUpgrade lets verbs and an upgrade wait for the same verb:
+// those that come after the upgrade are refused, they do not wait for a registry.
+func TestVerbsQueuedWithAnUpgrade(t *testing.T) {
+	w, r, host := newConnectedWorld(t)
+	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
+	grants := w.version(v1, "1", true)
+	w.version(v2ref, "2", true)
+	for range 20 {
+		_, err := w.pull(v1, "mine", grants)
+		assert.NilError(t, err)
+		release := make(chan struct{})
+		r.Inject("", "/manifests/v2", 0, fake.Hold(release))
+		finish, free := w.HoldOperation("mine")
+		assert.Assert(t, free)
+		upgraded, set := make(chan error, 1), make(chan error, 4)
+		for range cap(set) {
+			go func() { set <- w.Set("mine", []string{"LEVEL=2"}) }()
+		}
+		go func() { upgraded <- w.upgrade(v2ref, "mine", grants) }()
+		finish()
+		for range cap(set) {
+			err := <-set
+			var busy *plugin.BusyError
+			assert.Check(t, err == nil || errors.As(err, &busy), "%v", err)
+		}
+		assert.Equal(t, len(upgraded), 0)
+		close(release)
+		assert.NilError(t, <-upgraded)
+		r.Heal()
+		assert.NilError(t, w.Remove("mine", nil))
+		w.GC()
+	}
 }
 
 // TestPushWithoutManifest has a plugin that docker kept: its own collection

@@ -155,7 +155,7 @@ func (u *unit) interruptStart(by string) bool {
 // stays. After an error leave follows.
 func (u *unit) shutdown(ctx context.Context) error {
 	u.interruptStart("the shutdown of the manager")
-	if !u.isIn(lifecycle.Upgrading) && u.operation.lock(ctx) == nil {
+	if u.operation.lock(ctx) == nil {
 		defer u.operation.unlock()
 	}
 	u.mu.Lock()

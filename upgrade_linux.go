@@ -36,33 +36,41 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	defer cancel()
 	out := progressOn(outStream)
 	defer out.end(ctx)
-	u, release, err := pm.acquireReadable(ctx, name)
+	u, err := pm.beginUpgrade(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer release()
-	if u.plugin.IsEnabled() {
-		return fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
-	}
-	if err := u.stop(ctx); err != nil { // a process may be left of before
-		return err
-	}
-	if err := u.fire(lifecycle.Upgrade); err != nil {
-		return err
-	}
-	defer func() { _ = u.fire(lifecycle.Done) }()
+	defer u.endUpgrade()
 	pin := pm.blobs.NewPin()
 	defer pm.requestGC()
 	defer pin.Release()
 	t := transfer{ref: reference.TagNameOnly(ref), headers: metaHeader, auth: authConfig, pin: pin, out: out}
-	before := u.plugin.Snapshot()
-	if err := u.upgrade(ctx, t, privileges); err != nil {
-		return err
+	return u.upgrade(ctx, t, privileges)
+}
+
+// beginUpgrade makes other verbs on a plugin be refused until endUpgrade. It does
+// not keep the operation lock: a registry, and the client, take as long as they
+// like.
+func (pm *Manager) beginUpgrade(ctx context.Context, name string) (*unit, error) {
+	u, release, err := pm.acquireReadable(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	after := u.plugin.Snapshot()
-	added, dropped := privilege.Diff(privilege.Of(before.Config), privilege.Of(after.Config))
-	u.announce(actionUpgrade, EventUpgraded{Plugin: after, Added: added, Dropped: dropped})
-	return nil
+	defer release()
+	if u.plugin.IsEnabled() {
+		return nil, fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
+	}
+	if err := u.stop(ctx); err != nil { // a process may be left of before
+		return nil, err
+	}
+	return u, u.fire(lifecycle.Upgrade)
+}
+
+// endUpgrade does nothing after a swap that succeeded.
+func (u *unit) endUpgrade() {
+	if u.isIn(lifecycle.Upgrading) {
+		_ = u.fire(lifecycle.Done)
+	}
 }
 
 // actionUpgrade is what the daemon's log is told; docker tells it nothing.
@@ -99,7 +107,7 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return u.swap(stage, next)
+	return u.swap(ctx, stage, next)
 }
 
 // checkGrants refuses grants that are not what the new version asks for, and
@@ -154,19 +162,31 @@ func (u *unit) next(ctx context.Context, t transfer, f *found, old types.PluginC
 }
 
 // swap commits the upgrade, and publishes it.
-func (u *unit) swap(stage *layout.Stage, next *v2.Plugin) error {
-	record, err := json.Marshal(next)
-	if err != nil {
-		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+func (u *unit) swap(ctx context.Context, stage *layout.Stage, next *v2.Plugin) error {
+	if err := u.operation.lock(ctx); err != nil {
+		return err
 	}
-	previous, err := json.Marshal(u.plugin)
-	if err != nil {
-		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
-	}
-	err = stage.CommitUpgrade(record, previous)
-	if err := u.tolerateLeftover(err); err != nil {
+	defer u.release()
+	before := u.plugin.Snapshot()
+	if err := u.commitUpgrade(stage, next); err != nil {
 		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
 	}
 	u.manager.config.Store.replace(u.plugin, next)
+	u.endUpgrade()
+	after := u.plugin.Snapshot()
+	added, dropped := privilege.Diff(privilege.Of(before.Config), privilege.Of(after.Config))
+	u.announce(actionUpgrade, EventUpgraded{Plugin: after, Added: added, Dropped: dropped})
 	return nil
+}
+
+func (u *unit) commitUpgrade(stage *layout.Stage, next *v2.Plugin) error {
+	record, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	previous, err := json.Marshal(u.plugin)
+	if err != nil {
+		return err
+	}
+	return u.tolerateLeftover(stage.CommitUpgrade(record, previous))
 }

@@ -257,12 +257,8 @@ func (f *FS) DiscardWithin(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	mounts, err := MountsBelow(path)
-	if err != nil {
+	if err := CheckUnmounted(path); err != nil {
 		return err
-	}
-	if len(mounts) > 0 {
-		return &MountedError{Path: path, Mounts: mounts}
 	}
 	return f.faulty("remove", path, func() error { return f.removeTree(ctx, path) })
 }
@@ -316,6 +312,16 @@ func (f *FS) PutAway(path, aside string) (left bool, err error) {
 		return false, f.Discard(path) // the file system can't rename it
 	}
 	return true, err
+}
+
+// CheckUnmounted returns a [MountedError] when something is mounted at or below
+// path.
+func CheckUnmounted(path string) error {
+	mounts, err := MountsBelow(path)
+	if err == nil && len(mounts) > 0 {
+		err = &MountedError{Path: path, Mounts: mounts}
+	}
+	return err
 }
 
 // MountsBelow returns where something is mounted at or below path.

@@ -97,6 +97,10 @@ func (r *Root) moveAside(ctx context.Context, one garbage) (aside string, err er
 	if one.path == r.journal(one.stage) && r.uninterrupted(one.stage) != nil {
 		return "", nil
 	}
+	// A removal of the plugin unmounts what is mounted below it, and only there.
+	if err := durable.CheckUnmounted(one.path); err != nil {
+		return "", err
+	}
 	aside = r.aside(one.stage)
 	err = r.fs.Rename(one.path, aside)
 	if errors.Is(err, syscall.EXDEV) {

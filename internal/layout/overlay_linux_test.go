@@ -283,3 +283,16 @@ func TestReadOnlyRootIsRefused(t *testing.T) {
 	assert.NilError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
 	open(t, dir, nil)
 }
+
+// What an upgrade left with something mounted below stays in the plugin, whose
+// removal unmounts it.
+func TestMountedLeftoverStaysInItsPlugin(t *testing.T) {
+	r := open(t, t.TempDir(), nil)
+	assert.NilError(t, install(r, "old"))
+	busy := filepath.Join(r.journal(id), oldRootfsName, "busy")
+	assert.NilError(t, os.MkdirAll(busy, 0o700))
+	mountAt(t, "none", busy, "tmpfs", 0, "")
+	var mounted *durable.MountedError
+	assert.Assert(t, errors.As(r.SweepGarbage(t.Context()), &mounted))
+	assert.Check(t, exists(busy))
+}

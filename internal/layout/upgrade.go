@@ -106,12 +106,8 @@ func (r *Root) clearRootfs(id string) error {
 		return err
 	}
 	// As long as it can be undone, find out what would keep it from being deleted.
-	mounts, err := durable.MountsBelow(r.Rootfs(id))
-	if err != nil {
+	if err := durable.CheckUnmounted(r.Rootfs(id)); err != nil {
 		return err
-	}
-	if len(mounts) > 0 {
-		return &durable.MountedError{Path: r.Rootfs(id), Mounts: mounts}
 	}
 	if err := r.fs.MkdirAll(filepath.Join(r.journal(id), inPlaceName), 0o700); err != nil {
 		return err
