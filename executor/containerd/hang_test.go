@@ -253,7 +253,7 @@ func TestNewsContextEnds(t *testing.T) {
 	alive, err := e.IsRunning(id)
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
-	assert.NilError(t, e.Signal(id, syscall.SIGTERM))
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 	ended.await(t, id)
 	assert.NilError(t, e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()))
 	ended.await(t, id)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,8 +60,7 @@ func lockLocked(root string, info os.FileInfo, e *Executor) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err != nil {
+	if err := flock(file); err != nil {
 		file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, &LockedError{Directory: root}
@@ -70,6 +70,26 @@ func lockLocked(root string, info os.FileInfo, e *Executor) (*lock, error) {
 	l := &lock{file: file, info: info, owner: e}
 	locks = append(locks, l)
 	return l, nil
+}
+
+// flock locks file. A process that was killed while it started another holds on
+// until that has been executed, which takes no event but a moment.
+func flock(file *os.File) error {
+	limit := time.NewTimer(handover)
+	defer limit.Stop()
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-limit.C:
+			return err
+		}
+	}
 }
 
 // heldBy reports whether no newer executor has taken the directory over.
