@@ -78,7 +78,20 @@ func (h Hardening) limit(resources *specs.LinuxResources) {
 		resources.CPU = &specs.LinuxCPU{Quota: &quota, Period: &period}
 	}
 	if h.Pids != 0 {
-		resources.Pids = &specs.LinuxPids{Limit: h.Pids}
+		resources.Pids = &specs.LinuxPids{}
+		setInt64(&resources.Pids.Limit, h.Pids)
+	}
+}
+
+// setInt64 sets a field that is an int64 in one version of its package and a
+// pointer to one in another, as the limit of processes is in runtime-spec 1.2
+// and 1.3.
+func setInt64[T int64 | *int64](field *T, value int64) {
+	switch field := any(field).(type) {
+	case *int64:
+		*field = value
+	case **int64:
+		*field = &value
 	}
 }
 

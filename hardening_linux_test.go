@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -79,7 +80,7 @@ func TestHardening(t *testing.T) {
 		},
 		{
 			"pids", Hardening{Pids: 100}, withAppArmor,
-			func(s *specs.Spec) any { return s.Linux.Resources.Pids.Limit }, int64(100),
+			func(s *specs.Spec) any { return inJSON(s.Linux.Resources.Pids) }, `{"limit":100}`,
 		},
 		{
 			"limits keep the device rules", Hardening{Pids: 100}, withAppArmor,
@@ -170,4 +171,13 @@ func TestHardeningIsValidated(t *testing.T) {
 	assert.NilError(t, Hardening{Seccomp: SeccompAll, MemoryBytes: 6 << 20, CPUs: 0.01, Pids: 1, CgroupParent: "a..b/c"}.Validate())
 	assert.Check(t, is.ErrorContains(Hardening{CPUs: math.Inf(1)}.Validate(), "CPUs"))
 	assert.Check(t, is.ErrorContains(Hardening{CPUs: -1}.Validate(), "CPUs"))
+}
+
+// inJSON returns how a runtime reads value.
+func inJSON(value any) string {
+	content, err := json.Marshal(value)
+	if err != nil {
+		return err.Error()
+	}
+	return string(content)
 }
