@@ -31,13 +31,13 @@ const (
 
 // runner makes the executor that the options ask for.
 type runner struct {
-	ctx     context.Context // of the daemon, for the executor's requests
+	ctx     context.Context // of the daemon; it ends by a signal
 	options options
 	client  *containerd.Client // nil without --containerd
 }
 
 func newRunner(ctx context.Context, o options) (*runner, error) {
-	r := &runner{ctx: context.WithoutCancel(ctx), options: o}
+	r := &runner{ctx: ctx, options: o}
 	if o.containerd == "" {
 		return r, nil
 	}
