@@ -171,6 +171,7 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 	if err := changed.Set(args); err != nil {
 		return err
 	}
+	changed.PinDevices()
 	if err := u.save("set", changed); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ func (pm *Manager) beginInstall(name string) (*install, error) {
 // commit puts the plugin in its place, publishes it, and tells of it.
 func (in *install) commit(p *v2.Plugin, action events.Action) error {
 	p.Rootfs = in.manager.root.Rootfs(in.id)
+	p.PinDevices()
 	record, err := json.Marshal(p)
 	if err != nil {
 		return in.storageError(err)

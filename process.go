@@ -104,6 +104,7 @@ func (p *process) prepare() (*specs.Spec, error) {
 	if err := p.sharePropagatedMount(); err != nil {
 		return nil, err
 	}
+	p.unit.plugin.PinDevices() // a record of docker's says nothing about them
 	return p.unit.plugin.InitSpec(pm.config.ExecRoot)
 }
 

@@ -42,6 +42,7 @@ type unit struct {
 
 func newUnit(pm *Manager, p *v2.Plugin, broken error) *unit {
 	u := &unit{manager: pm, plugin: p, broken: broken, operation: newOperation()}
+	p.SetOthersWritable(func() []string { return pm.writableByOthers(p) })
 	u.history.since = time.Now()
 	u.process = &process{unit: u}
 	u.logbook = newLogbook(pm.root, p.GetID())

@@ -156,6 +156,7 @@ func (u *unit) next(ctx context.Context, t transfer, f *found, old types.PluginC
 	}
 	next.PluginObj.Config = f.config
 	next.PluginObj.Settings = settings
+	next.PinDevices()
 	next.PluginObj.PluginReference = t.ref.String()
 	next.Config, next.Manifest, next.Blobsums = f.Config.Digest, f.Manifest.Digest, f.blobsums()
 	return next, nil

@@ -28,6 +28,7 @@ func (p *Plugin) Clone() *Plugin {
 		Manifest:       p.Manifest,
 		SwarmServiceID: p.SwarmServiceID,
 		origin:         p.origin,
+		devicePins:     p.devicePins, // which is replaced, never changed
 	}
 	clone.live.Store(p.liveState())
 	return clone
@@ -47,6 +48,7 @@ func (p *Plugin) ReplaceData(from *Plugin) {
 	p.Config = data.Config
 	p.Blobsums = data.Blobsums
 	p.Manifest = data.Manifest
+	p.devicePins = data.devicePins
 	p.origin = p.origin.withPluginOf(data.origin)
 }
 

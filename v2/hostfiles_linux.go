@@ -19,7 +19,11 @@ import (
 // the host may change its directories later.
 func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) (missing []string, err error) {
 	f := newFootprint(spec, view, execRoot)
-	if err := f.follow(spec); err != nil {
+	err = f.follow(spec)
+	if err == nil {
+		err = f.spareGrants(spec, view)
+	}
+	if err != nil {
 		return nil, ErrInvalidSpec{Name: view.PluginObj.Name, Reason: err.Error()}
 	}
 	f.unmask(spec.Linux)
@@ -32,6 +36,9 @@ type footprint struct {
 	own     []string // directories of the host that are the plugin's
 	shared  bool     // what is mounted in the host's directories is mounted on the host
 	missing []string // directories for sockets that are to be made on the host
+
+	askOthers func() []string // for directories that other plugins can write to
+	foreign   []bindSource    // these, once they were asked for
 }
 
 // maxSpecLookBytes bounds what the kernel is asked for while one spec is made.
@@ -42,6 +49,8 @@ func newFootprint(spec *specs.Spec, view *Plugin, execRoot string) *footprint {
 	f := &footprint{
 		seen:   tree{rootfs: view.Rootfs, budget: &budget},
 		shared: strings.HasSuffix(spec.Linux.RootfsPropagation, "shared"),
+
+		askOthers: view.othersWritable(),
 	}
 	for _, own := range []string{socketDir(execRoot, view), propagatedMount(view.Rootfs)} {
 		if resolved, err := f.onHost(own); err == nil {
@@ -74,6 +83,18 @@ func (f *footprint) follow(spec *specs.Spec) error {
 		return fmt.Errorf("its working directory %s %w", path.Clean(spec.Process.Cwd), err)
 	}
 	return nil
+}
+
+// spareGrants refuses what was granted and may lead elsewhere by now.
+func (f *footprint) spareGrants(spec *specs.Spec, view *Plugin) error {
+	follow := func(name string) *walk { return tree{budget: f.seen.budget}.walk(name) }
+	sources := bindSources(spec.Mounts, follow, canRemount(view))
+	own := filepath.Dir(view.Rootfs)
+	sources = append(sources, bindSource{written: own, leads: own, writable: true})
+	if err := f.checkSources(sources); err != nil {
+		return err
+	}
+	return f.checkDevices(view, sources)
 }
 
 // standardPlace refuses links where the runtime works without looking for them.

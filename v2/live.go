@@ -20,6 +20,7 @@ type liveState struct {
 	addr       net.Addr
 	timeout    time.Duration
 	modifySpec func(*specs.Spec)
+	writable   func() []string
 }
 
 // liveState returns the runtime state, which the first caller makes.
@@ -131,4 +132,24 @@ func (p *Plugin) specModifier() func(*specs.Spec) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.modifySpec
+}
+
+// SetOthersWritable sets what InitSpec calls for the directories that other
+// plugins can write to, see [Plugin.WritableDirectories]; nil for none. The
+// function is called with no lock held.
+func (p *Plugin) SetOthersWritable(directories func() []string) {
+	r := p.liveState()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writable = directories
+}
+
+func (p *Plugin) othersWritable() func() []string {
+	r := p.liveState()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.writable == nil {
+		return func() []string { return nil }
+	}
+	return r.writable
 }

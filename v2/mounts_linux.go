@@ -85,7 +85,7 @@ func ownMounts(view *Plugin) ([]specs.Mount, error) {
 // starting.
 func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) []specs.Mount {
 	var files []specs.Mount
-	for _, file := range []string{"/etc/hosts", "/etc/resolv.conf"} {
+	for _, file := range nameFiles {
 		isThere := func(m specs.Mount) bool { return m.Destination == file }
 		inside, _ := seen.resolve(file)
 		_, in := seen.locate(inside)

@@ -29,9 +29,10 @@ type Plugin struct {
 	// plugin that a user installed.
 	SwarmServiceID string
 
-	mu     sync.RWMutex              // guards the fields above and origin
-	origin *origin                   // what was read from disk that docker's types don't hold; nil if nothing
-	live   atomic.Pointer[liveState] // shared with clones
+	mu         sync.RWMutex              // guards the fields above, and origin and devicePins
+	devicePins map[string][]string       // the nodes that each device's path led to when it was granted; nil if that is not known
+	origin     *origin                   // what was read from disk that docker's types don't hold; nil if nothing
+	live       atomic.Pointer[liveState] // shared with clones
 }
 
 // Name returns the name with tag under which the plugin is installed.

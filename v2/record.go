@@ -9,7 +9,7 @@ import (
 )
 
 // recordMeta is a record without the plugin object: docker's keys, in docker's
-// order, and two of ours, which docker ignores.
+// order, and three of ours, which docker ignores.
 type recordMeta struct {
 	Rootfs         string
 	Config         digest.Digest
@@ -21,6 +21,8 @@ type recordMeta struct {
 	// MountSources are the config's own, of all mounts in its order, where
 	// others stand in their place. See asDockerReads.
 	MountSources []*string `json:",omitempty"`
+	// DevicePins are the device nodes that were granted. See PinDevices.
+	DevicePins map[string][]string `json:",omitempty"`
 }
 
 // MarshalJSON writes the record of p: docker's members, with sources of mounts
@@ -65,6 +67,7 @@ func (p *Plugin) UnmarshalJSON(data []byte) error {
 		Manifest:       read.Manifest,
 		SwarmServiceID: read.SwarmServiceID,
 	}
+	fresh.devicePins = read.DevicePins
 	takeBack(&fresh.PluginObj.Config, read.MountSources)
 	fresh.SetTimeout(timeout)
 	understood, err := fresh.marshalLocked()
@@ -86,6 +89,7 @@ func (p *Plugin) replaceRecord(fresh *Plugin) {
 	p.Blobsums = fresh.Blobsums
 	p.Manifest = fresh.Manifest
 	p.SwarmServiceID = fresh.SwarmServiceID
+	p.devicePins = fresh.devicePins
 	p.origin = fresh.origin
 	p.SetTimeout(fresh.Timeout())
 }
@@ -100,6 +104,7 @@ func (p *Plugin) marshalLocked() ([]byte, error) {
 	}
 	plugin, own := asDockerReads(p.PluginObj)
 	meta.MountSources = own
+	meta.DevicePins = p.devicePins
 	if timeout := p.Timeout(); timeout > 0 {
 		meta.CallTimeout = timeout.String()
 	}

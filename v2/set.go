@@ -29,16 +29,21 @@ func (p *Plugin) Set(args []string) error {
 	defer p.mu.Unlock()
 	config := &p.PluginObj.Config
 	settings := cloneSettings(p.PluginObj.Settings)
+	var paths []string // of devices
 	for _, arg := range args {
 		assignment, reason := parseAssignment(arg)
 		if reason == "" {
 			reason = assign(config, &settings, assignment)
+			if target, _ := findTarget(config, assignment.key); target.kind == deviceKind {
+				paths = append(paths, assignment.value)
+			}
 		}
 		if reason != "" {
 			return ErrInvalidSetting{Setting: assignment.key, Reason: reason, Settable: listSettable(config)}
 		}
 	}
 	p.PluginObj.Settings = settings
+	p.unpinLocked(paths)
 	return nil
 }
 

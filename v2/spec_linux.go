@@ -119,6 +119,12 @@ func setNamespaces(spec *specs.Spec, config *types.PluginConfig) {
 	}
 }
 
+// devicesFrom returns the nodes that a path of the host leads to, and the right
+// to use them.
+func devicesFrom(path string) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup, error) {
+	return oci.DevicesFromPath(path, path, "rwm")
+}
+
 // setDevices adds the nodes of the devices in the settings, at the same path
 // as on the host, and the right to use them.
 func setDevices(spec *specs.Spec, view *Plugin) error {
@@ -130,7 +136,7 @@ func setDevices(spec *specs.Spec, view *Plugin) error {
 		if device.Path == nil || *device.Path == "" {
 			continue
 		}
-		nodes, allowed, err := oci.DevicesFromPath(*device.Path, *device.Path, "rwm")
+		nodes, allowed, err := devicesFrom(*device.Path)
 		if err != nil {
 			return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: fmt.Sprintf("device %q", device.Name), Err: err}
 		}

@@ -14,3 +14,8 @@ import (
 func (p *Plugin) InitSpec(string) (*specs.Spec, error) {
 	return nil, fmt.Errorf("make spec of plugin %q on %s: %w", p.Name(), runtime.GOOS, errdefs.ErrNotImplemented)
 }
+
+// WritableDirectories is empty: plugins run on Linux.
+func (p *Plugin) WritableDirectories() []string { return nil }
+
+func pinsOf(string) []string { return []string{} }

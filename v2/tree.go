@@ -92,13 +92,14 @@ func (t tree) resolve(s string) (place string, err error) {
 
 // walk is one way through a tree.
 type walk struct {
-	at      string // as far as it came
-	todo    string
-	missing int // components at the end of at that do not exist
-	links   int
-	steps   int
-	looked  int   // bytes of the paths that the kernel was asked for
-	err     error // why at is not sure
+	at       string // as far as it came
+	todo     string
+	missing  int // components at the end of at that do not exist
+	links    int
+	followed []string // the links, by their places on the host
+	steps    int
+	looked   int   // bytes of the paths that the kernel was asked for
+	err      error // why at is not sure
 }
 
 // walk follows s as the kernel would, component by component.
@@ -176,6 +177,7 @@ func (w *walk) pass(next string) {
 
 func (w *walk) follow(link, target string) {
 	w.links++
+	w.followed = append(w.followed, link)
 	if isProcessLink(link) {
 		w.err = errKernelLink
 	}

@@ -1,0 +1,204 @@
+package v2
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// A plugin that has run may have changed what it can write to: a source that was
+// granted by a path through such a directory could lead anywhere by the next
+// start, and a device node could be another one. Mounts that a plugin makes there
+// show nothing that it could not reach before, so they are followed.
+
+// bindSource is the source of a bind, as it is written and where it leads.
+type bindSource struct {
+	destination string
+	written     string
+	leads       string
+	links       []string // that were followed, by their places on the host
+	writable    bool
+}
+
+// nameFiles are the host's files of name resolution, which any plugin with a
+// network has. One that can write to /etc needs no link there to reach more.
+var nameFiles = []string{"/etc/hosts", "/etc/resolv.conf"}
+
+// bindSources returns what the binds of mounts show. Sources that can't be
+// followed lead where they are written.
+func bindSources(mounts []specs.Mount, follow func(string) *walk, canRemount bool) []bindSource {
+	var sources []bindSource
+	for _, mount := range mounts {
+		if !isBind(mount.Type, mount.Options) || slices.Contains(nameFiles, mount.Source) {
+			continue
+		}
+		w := follow(mount.Source)
+		source := bindSource{destination: mount.Destination, written: filepath.Clean(mount.Source), leads: w.at, links: w.followed}
+		if w.err != nil {
+			source.leads = source.written
+		}
+		restricted := restrictions(mount.Options)
+		source.writable = canRemount || !slices.Contains(restricted, "ro") && !slices.Contains(restricted, "rro")
+		sources = append(sources, source)
+	}
+	return sources
+}
+
+// throughWritable returns the first link of links that is in a directory which
+// one of others makes writable.
+func throughWritable(links []string, others []bindSource) (link, directory string, ok bool) {
+	for _, link := range links {
+		for _, other := range others {
+			if !other.writable {
+				continue
+			}
+			for _, directory := range []string{other.leads, other.written} {
+				if _, inside := below(link, directory); inside && link != directory {
+					return link, directory, true
+				}
+			}
+		}
+	}
+	return "", "", false
+}
+
+// suspicion is why a source may lead where no user granted anything.
+type suspicion struct{ link, directory string }
+
+// suspicions returns those of sources, by their index, that lead through a link
+// which one of the other sources makes writable, or one of foreign.
+func suspicions(sources []bindSource, foreign func() []bindSource) map[int]suspicion {
+	suspects := make(map[int]suspicion)
+	for i, source := range sources {
+		if len(source.links) == 0 {
+			continue
+		}
+		others := slices.Concat(sources[:i], sources[i+1:], foreign())
+		if link, directory, ok := throughWritable(source.links, others); ok {
+			suspects[i] = suspicion{link, directory}
+		}
+	}
+	return suspects
+}
+
+// trusted returns where writable sources lead that are no suspects.
+func trusted(sources []bindSource, suspects map[int]suspicion) []string {
+	var directories []string
+	for i, source := range sources {
+		if _, suspect := suspects[i]; source.writable && !suspect {
+			directories = append(directories, source.leads)
+		}
+	}
+	return directories
+}
+
+// checkSources refuses sources that lead through a link which a plugin may have
+// made, out of all that plugins can write to.
+func (f *footprint) checkSources(sources []bindSource) error {
+	suspects := suspicions(sources, f.others)
+	for i, source := range sources {
+		why, suspect := suspects[i]
+		if !suspect || isBelowAny(source.leads, slices.Concat(trusted(sources, suspects), trusted(f.others(), nil))) {
+			continue
+		}
+		return fmt.Errorf("its mount at %s has the source %s, which leads to %s through %s: a plugin can write to %s and may have made that link; give the directory itself",
+			source.destination, source.written, source.leads, why.link, why.directory)
+	}
+	return nil
+}
+
+// checkDevices refuses device nodes that a plugin can have replaced, unless they
+// are what they were when they were granted.
+func (f *footprint) checkDevices(view *Plugin, sources []bindSource) error {
+	if view.devicePins == nil || view.PluginObj.Config.Linux.AllowAllDevices {
+		return nil
+	}
+	for _, device := range view.PluginObj.Settings.Devices {
+		if device.Path == nil || *device.Path == "" {
+			continue
+		}
+		directory, exposed := f.exposes(*device.Path, sources)
+		if !exposed {
+			continue
+		}
+		for _, node := range pinsOf(*device.Path) {
+			if !slices.Contains(view.devicePins[*device.Path], node) {
+				return fmt.Errorf("its device at %s is %s, which was not granted: a plugin can write to %s; set the path again, or install the plugin again",
+					*device.Path, node, directory)
+			}
+		}
+	}
+	return nil
+}
+
+// exposes reports whether a plugin can have changed what a path of the host leads
+// to, and where.
+func (f *footprint) exposes(name string, sources []bindSource) (directory string, exposed bool) {
+	w := tree{budget: f.seen.budget}.walk(name)
+	all := slices.Concat(sources, f.others())
+	if _, directory, ok := throughWritable(w.followed, all); ok {
+		return directory, true
+	}
+	for _, source := range all {
+		if _, ok := below(w.at, source.leads); ok && source.writable {
+			return source.leads, true
+		}
+	}
+	return "", false
+}
+
+func isBelowAny(name string, directories []string) bool {
+	return slices.ContainsFunc(directories, func(directory string) bool {
+		_, ok := below(name, directory)
+		return ok
+	})
+}
+
+// others returns what other plugins can write to. It is asked for once, and only
+// if there are links or devices.
+func (f *footprint) others() []bindSource {
+	if f.foreign == nil {
+		f.foreign = []bindSource{}
+		for _, directory := range f.askOthers() {
+			f.foreign = append(f.foreign, bindSource{written: directory, leads: directory, writable: true})
+		}
+	}
+	return f.foreign
+}
+
+// WritableDirectories returns the directories of the host that the plugin can
+// write to while it runs: its own, and the sources of its binds, where they lead.
+func (p *Plugin) WritableDirectories() []string {
+	view := p.Clone()
+	directories := []string{filepath.Dir(view.Rootfs)}
+	mounts, err := ownMounts(view)
+	if err != nil {
+		return directories // it can't be run
+	}
+	budget := maxSpecLookBytes
+	follow := func(name string) *walk { return tree{budget: &budget}.walk(name) }
+	sources := bindSources(mounts, follow, canRemount(view))
+	nothing := func() []bindSource { return nil }
+	return append(directories, trusted(sources, suspicions(sources, nothing))...)
+}
+
+// canRemount reports whether the plugin can make its read-only mounts writable.
+func canRemount(view *Plugin) bool {
+	return slices.Contains(knownCapabilities(view.PluginObj.Config.Linux.Capabilities), "CAP_SYS_ADMIN")
+}
+
+// pinsOf says which device nodes a path leads to; nothing if there are none.
+func pinsOf(path string) []string {
+	nodes, _, err := devicesFrom(path)
+	if err != nil {
+		return []string{}
+	}
+	pins := make([]string, len(nodes))
+	for i, node := range nodes {
+		pins[i] = strings.TrimSpace(fmt.Sprintf("%s %d:%d %s", node.Type, node.Major, node.Minor, strings.TrimPrefix(node.Path, path)))
+	}
+	return pins
+}
