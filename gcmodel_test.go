@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,9 +17,12 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/plugintest"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
 // collectionWorld is a manager beside a registry that has few versions of a
@@ -41,7 +45,11 @@ func (i *installer) act(ctx context.Context) error {
 	name := i.names[i.random.IntN(len(i.names))]
 	version := i.w.versions[i.random.IntN(len(i.w.versions))]
 	_, installed := i.model[name]
-	switch verb := i.random.IntN(10); {
+	switch verb := i.random.IntN(12); {
+	case verb == 10:
+		return i.mention(ctx, name)
+	case verb == 11 && installed:
+		return i.w.Push(ctx, name, nil, nil, nil)
 	case verb < 3:
 		err := i.pull(ctx, name, version)
 		return i.judge("pull", err, installed, cerrdefs.IsConflict, func() { i.model[name] = version })
@@ -60,6 +68,29 @@ func (i *installer) act(ctx context.Context) error {
 		_, err := i.w.Prune(ctx)
 		return err
 	}
+}
+
+// mention has a registry describe what others need with another size, and wants
+// that to be refused: the content is here, or has that size nowhere.
+func (i *installer) mention(ctx context.Context, name string) error {
+	stored := i.w.blobs()
+	if len(stored) == 0 {
+		return nil
+	}
+	wrong := ocispec.Descriptor{
+		MediaType: fake.MediaTypeConfig,
+		Digest:    digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(stored[i.random.IntN(len(stored))])),
+		Size:      int64(i.random.IntN(100)), // less than any of them has
+	}
+	m := ocispec.Manifest{MediaType: fake.MediaTypeManifest, Config: wrong}
+	m.SchemaVersion = 2
+	repository := "hostile/" + strings.ReplaceAll(strings.TrimSuffix(name, ":latest"), "/", "-")
+	i.w.registry.PutDocument(repository, "latest", m.MediaType, m)
+	_, err := i.w.Privileges(ctx, named(i.w.t, strings.TrimSuffix(i.w.repository, "group/plugin:")+repository), nil, nil)
+	if err == nil {
+		return fmt.Errorf("mention %s: it was not refused", wrong.Digest)
+	}
+	return nil
 }
 
 // errChangedMind ends a pull that its user gave up.
@@ -95,8 +126,8 @@ func (i *installer) judge(verb string, err error, refused bool, refusal func(err
 	return nil
 }
 
-// TestCollectionAgainstModel pulls, creates, upgrades, removes and collects at
-// random and at once. In the end each plugin is of the version that its owner
+// TestCollectionAgainstModel pulls, creates, upgrades, pushes, removes and collects
+// at random and at once, beside a registry that describes their content wrongly. In the end each plugin is of the version that its owner
 // was told of, and there are exactly the blobs that plugins refer to.
 func TestCollectionAgainstModel(t *testing.T) {
 	seed := rand.Uint64()
@@ -104,6 +135,7 @@ func TestCollectionAgainstModel(t *testing.T) {
 	w := &collectionWorld{faultyWorld: newFaultyWorld(t), versions: []string{"v1", "v2", "v3"}}
 	putVersion(t, w.registry, "v3")
 	w.granted()
+	host := strings.TrimSuffix(w.repository, "group/plugin:")
 	const installers, plugins, steps = 5, 3, 40
 	ctx, stop := context.WithCancel(t.Context())
 	var collector, working sync.WaitGroup
@@ -116,7 +148,7 @@ func TestCollectionAgainstModel(t *testing.T) {
 	for k := range all {
 		i := &installer{w: w, random: rand.New(rand.NewPCG(seed, uint64(k))), model: map[string]string{}}
 		for n := range plugins {
-			i.names = append(i.names, fmt.Sprintf("collection/owner%d-%d:latest", k, n))
+			i.names = append(i.names, fmt.Sprintf("%scollection/owner%d-%d:latest", host, k, n))
 		}
 		all[k] = i
 		working.Go(func() {

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,9 @@ func (pm *Manager) openExecRoot() error {
 	}
 	if pm.config.ExecRoot, err = filepath.EvalSymlinks(absolute); err != nil {
 		return err
+	}
+	if _, err := pm.files.CanMove(pm.config.ExecRoot, pm.config.ExecRoot); err != nil {
+		return fmt.Errorf("use directory of sockets %s: %w", pm.config.ExecRoot, err)
 	}
 	pm.execRoot = socketpath.New(pm.config.ExecRoot)
 	return nil

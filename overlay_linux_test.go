@@ -86,21 +86,29 @@ func TestTmpOnAnotherFileSystem(t *testing.T) {
 	f.check("beside a tmp that is a mount")
 }
 
-// TestReadOnlyRoot is refused when the manager starts, with the reason, and works
-// once it can be written to.
-func TestReadOnlyRoot(t *testing.T) {
-	w := newWorld(t).start()
-	w.create("p")
-	w.Shutdown()
-	root := w.config.Root
-	mountAt(t, root, root, "", unix.MS_BIND, "")
-	assert.NilError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
-	_, err := plugin.NewManager(w.config)
-	assert.Check(t, is.ErrorIs(err, unix.EROFS))
-	assert.ErrorContains(t, err, "use plugin root "+root)
-	assert.NilError(t, unix.Mount("", root, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
-	w.start()
-	w.check("it can be written to")
+// A root, or a directory of sockets, that is read-only is refused when the manager
+// starts, with the reason, and works once it can be written to.
+func TestReadOnlyDirectories(t *testing.T) {
+	for says, directory := range map[string]func(w *world) string{
+		"use plugin root":          func(w *world) string { return w.config.Root },
+		"use content store":        func(w *world) string { return filepath.Join(w.config.Root, "storage") },
+		"use directory of sockets": func(w *world) string { return w.config.ExecRoot },
+	} {
+		t.Run(says, func(t *testing.T) {
+			w := newWorld(t).start()
+			w.create("p")
+			w.Shutdown()
+			dir := directory(w)
+			mountAt(t, dir, dir, "", unix.MS_BIND, "")
+			assert.NilError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+			_, err := plugin.NewManager(w.config)
+			assert.Check(t, is.ErrorIs(err, unix.EROFS))
+			assert.ErrorContains(t, err, says+" "+dir)
+			assert.NilError(t, unix.Mount("", dir, "", unix.MS_BIND|unix.MS_REMOUNT, ""))
+			w.start()
+			w.check("it can be written to")
+		})
+	}
 }
 
 // TestStorageInTwoParts is refused: no blob could be committed.

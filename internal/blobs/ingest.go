@@ -43,13 +43,17 @@ func write(to io.Writer, data []byte) (int, error) {
 }
 
 // Commit makes the bytes a blob, which survives a power cut when Commit
-// returns nil. Bytes that are here already are not kept twice.
+// returns nil. Bytes that are here already are not kept twice; those that are
+// here damaged are replaced.
 func (i *Ingest) Commit(ctx context.Context) (Blob, error) {
 	status, err := i.writer.Status()
 	if err != nil {
 		return Blob{}, err
 	}
 	blob := Blob{Digest: i.writer.Digest(), Size: status.Offset}
+	if err := i.store.DiscardCorrupt(ctx, blob.Digest); err != nil {
+		return Blob{}, err
+	}
 	err = i.writer.Commit(ctx, blob.Size, blob.Digest)
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return Blob{}, err

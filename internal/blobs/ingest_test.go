@@ -32,3 +32,17 @@ func TestWriteThatFailsHasAClass(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, n, 10)
 }
+
+// Content that is here damaged is no reason to throw sound content away, which
+// may have no other copy.
+func TestIngestReplacesDamage(t *testing.T) {
+	for _, damaged := range []string{"CONTENT", "", "content and more"} {
+		s := open(t, nil)
+		dgst := put(t, s, s.NewPin(), "content")
+		overwrite(t, s, dgst, damaged)
+		assert.Equal(t, put(t, s, s.NewPin(), "content"), dgst)
+		data, err := s.ReadAll(t.Context(), dgst, 100)
+		assert.NilError(t, err)
+		assert.Equal(t, string(data), "content")
+	}
+}
