@@ -26,7 +26,6 @@ import (
 type simulation struct {
 	mu        sync.Mutex
 	processes map[string]*simulated
-	entered   map[string]string // the call in progress, by id
 	starts    map[string]int
 	wrongs    []string
 	fault     func(call, id string) fault
@@ -49,15 +48,18 @@ const (
 	fails          // the call returns an error and does nothing
 	hangs          // the call does its work when hangs are released
 	lateDone       // the call does its work and hangs then
+	slow           // the call takes longer than any limit, and returns
 	panics
 )
+
+// slowCall is longer than a start, or a stop, may take.
+const slowCall = 40 * time.Second
 
 var errSimulated = errors.New("simulated fault")
 
 func newSimulation() *simulation {
 	return &simulation{
 		processes: map[string]*simulated{},
-		entered:   map[string]string{},
 		starts:    map[string]int{},
 		fault:     func(string, string) fault { return noFault },
 	}
@@ -91,8 +93,9 @@ func (s *simulation) wrong(format string, args ...any) {
 // attendant is the executor of one manager.
 type attendant struct {
 	*simulation
-	exits  func(id string) error
-	report func(a *attendant, id string) // how an end is reported, with mu held
+	entered map[string]string // the call in progress, by id
+	exits   func(id string) error
+	report  func(a *attendant, id string) // how an end is reported, with mu held
 }
 
 // executorOf makes the executor of the next manager; the processes of earlier
@@ -104,7 +107,7 @@ func (s *simulation) executorOf(report func(a *attendant, id string)) plugin.Exe
 		for _, process := range s.processes {
 			process.attendant = nil
 		}
-		return &attendant{simulation: s, exits: pm.HandleExitEvent, report: report}, nil
+		return &attendant{simulation: s, entered: map[string]string{}, exits: pm.HandleExitEvent, report: report}, nil
 	}
 }
 
@@ -130,6 +133,8 @@ func (a *attendant) call(name, id string, do func() error) error {
 		panic("simulated")
 	case hangs:
 		<-released
+	case slow:
+		time.Sleep(slowCall)
 	case lateDone:
 		defer func() { <-released }()
 	}
@@ -251,8 +256,10 @@ func simulatedWorld(t *testing.T, s *simulation, names ...string) (plugin.Manage
 	t.Helper()
 	w := newWorld(t).start()
 	ids := map[string]string{}
-	for _, name := range names {
-		ids[name] = w.create(name, "docker.volumedriver/1.0")
+	// They boot one after the other.
+	groups := []string{"docker.volumedriver/1.0", "docker.networkdriver/1.0", "docker.authz/1.0"}
+	for i, name := range names {
+		ids[name] = w.create(name, groups[i%len(groups)])
 	}
 	w.Shutdown()
 	config := w.config
