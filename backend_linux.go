@@ -110,6 +110,7 @@ func (u *unit) disable(force bool) error {
 	}
 	// Committed: what still runs after a crash here is stopped at boot.
 	u.forgetAuthorization()
+	u.plugin.ForgetReferences()
 	err := u.stop(u.manager.ctx)
 	u.announce(events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
 	return err

@@ -41,11 +41,11 @@ func (pm *Manager) sweepBlobs(ctx context.Context) (blobs.Swept, error) {
 	return swept, err
 }
 
-// collect sweeps when asked, many requests at once, until the manager ends.
+// collect sweeps when asked, many requests at once, until Shutdown begins.
 func (pm *Manager) collect() {
 	for {
 		select {
-		case <-pm.ctx.Done():
+		case <-pm.halted.Done():
 			return
 		case <-pm.garbage:
 			pm.GC()

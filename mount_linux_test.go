@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
@@ -36,6 +37,66 @@ func deadMount(t *testing.T, dir string) {
 	assert.NilError(t, device.Close())
 	_, err = os.Lstat(dir)
 	assert.Check(t, is.ErrorIs(err, unix.ENOTCONN))
+}
+
+// silentMount mounts a FUSE file system whose server lives and never answers.
+// Whatever asks it hangs, until the test ends.
+func silentMount(t *testing.T, dir string) {
+	t.Helper()
+	device, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	assert.NilError(t, err)
+	t.Cleanup(func() { assert.Check(t, device.Close()) })
+	options := fmt.Sprintf("fd=%d", device.Fd()) + ",rootmode=40000,user_id=0,group_id=0"
+	assert.NilError(t, unix.Mount("silent", dir, "fuse", 0, options))
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// TestSilentServer starts, stops and removes a plugin with a mount below its
+// propagated mount that never answers, and with one on top of the propagated
+// mount. It takes no verb long, and the mounts are gone.
+func TestSilentServer(t *testing.T) {
+	needsRoot(t)
+	for _, place := range []string{"propagated-mount/volume", "propagated-mount"} {
+		t.Run(filepath.Base(place), func(t *testing.T) {
+			root, execRoot := t.TempDir(), t.TempDir()
+			pm, err := NewManager(ManagerConfig{
+				Root: root, ExecRoot: execRoot,
+				CreateExecutor: func(*Manager) (Executor, error) { return nil, nil },
+			})
+			assert.NilError(t, err)
+			t.Cleanup(pm.Shutdown)
+			p := &v2.Plugin{PluginObj: types.Plugin{ID: fullID("a"), Name: "silent:latest"}}
+			p.PluginObj.Config.PropagatedMount = "/data"
+			assert.NilError(t, pm.config.Store.Add(p))
+			u := newUnit(pm, p, nil)
+			pm.register(u)
+			assert.NilError(t, u.process.sharePropagatedMount())
+			target := filepath.Join(pm.root.Plugin(p.GetID()), place)
+			assert.NilError(t, os.MkdirAll(target, 0o755))
+			silentMount(t, target)
+
+			if place != "propagated-mount" {
+				began := time.Now()
+				assert.NilError(t, u.process.sharePropagatedMount())
+				assert.NilError(t, u.process.sharePropagatedMount())
+				assert.Check(t, time.Since(began) < 5*time.Second)
+				mounted, err := mountedAt(target)
+				assert.NilError(t, err)
+				assert.Check(t, mounted, "a server that may come back was taken for dead")
+			}
+			u.process.Stopped()
+			mounted, err := mountedAt(target)
+			assert.NilError(t, err)
+			assert.Check(t, !mounted)
+			assert.NilError(t, pm.Remove("silent", nil))
+		})
+	}
+}
+
+// mountedAt asks the mount table alone.
+func mountedAt(dir string) (bool, error) {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	return len(mounts) > 0, err
 }
 
 func TestDeadMountsAreDetached(t *testing.T) {

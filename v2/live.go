@@ -58,6 +58,15 @@ func (p *Plugin) AddRefCount(count int) {
 	p.liveState().addReferences(count)
 }
 
+// ForgetReferences makes the number of references zero. It follows a forced
+// disable: whoever held them lost the plugin, and may never release them.
+func (p *Plugin) ForgetReferences() {
+	r := p.liveState()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.references = 0
+}
+
 // GetRefCount returns the number of references.
 func (p *Plugin) GetRefCount() int {
 	r := p.liveState()

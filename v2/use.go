@@ -46,8 +46,8 @@ func (p *Plugin) SetEnabled(enabled bool) {
 // DisableUnlessInUse marks the plugin disabled, unless it is referenced and
 // force is false; then nothing changes and the error is [ErrInUse]. It is one
 // step: after it returns nil no Use of p succeeds until the plugin is enabled
-// again, and no reference that Use gave was overlooked. A forced disable
-// leaves the references to those who hold them.
+// again, and no reference that Use gave was overlooked. The count stays; see
+// [Plugin.ForgetReferences].
 func (p *Plugin) DisableUnlessInUse(force bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
