@@ -14,20 +14,30 @@ import (
 // one.
 func (pm *Manager) GC() {
 	if err := pm.writable(); err != nil {
-		pm.logger().WithError(err).Warn("collect unreferenced blobs")
+		pm.warnOfLeftover(err, "collect unreferenced blobs")
 		return
 	}
 	swept, err := pm.sweepBlobs(pm.ctx)
 	if err != nil {
-		pm.logger().WithError(err).Warn("collect unreferenced blobs")
+		pm.warnOfLeftover(err, "collect unreferenced blobs")
 	}
 	if swept.Blobs > 0 {
 		pm.logger().WithField("blobs", swept.Blobs).WithField("bytes", swept.Bytes).Debug("collected unreferenced blobs")
 	}
 	// What plugins left may take long.
 	err = errors.Join(pm.root.SweepGarbage(pm.ctx), pm.sweepSockets(pm.ctx))
-	if err != nil && pm.ctx.Err() == nil {
-		pm.logger().WithError(err).Warn("delete what installs, removals and runs left")
+	if err != nil {
+		pm.warnOfLeftover(err, "delete what installs, removals and runs left")
+	}
+}
+
+// warnOfLeftover logs why garbage was not deleted. A shutdown interrupts that as
+// a matter of course: the next manager does it.
+func (pm *Manager) warnOfLeftover(err error, what string) {
+	if logger := pm.logger().WithError(err); pm.halted.Err() == nil {
+		logger.Warn(what)
+	} else {
+		logger.Debug(what)
 	}
 }
 

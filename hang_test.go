@@ -40,7 +40,7 @@ var hangVerbs = []struct {
 	}, stopBound, true},
 	{"remove by force", true, func(pm *plugin.Manager) error { return pm.Remove("p", forced) }, stopBound, true},
 	{"status", true, func(pm *plugin.Manager) error { _, err := pm.Status("p"); return err }, 2 * time.Second, false},
-	{"shutdown", true, func(pm *plugin.Manager) error { pm.Shutdown(); return nil }, shutdownBound, true},
+	{"shutdown", true, func(pm *plugin.Manager) error { pm.Shutdown(); return nil }, shutdownBound, false}, // it logs what it left,
 }
 
 // TestEveryCallCanHang makes one call into the executor after the other hang

@@ -69,7 +69,7 @@ func (in *install) commit(p *v2.Plugin, action events.Action) error {
 func (in *install) end() {
 	if !in.committed {
 		if err := in.stage.TakeBack(); err != nil {
-			in.manager.logger().WithError(err).Warn("remove install that failed")
+			in.manager.warnOfLeftover(err, "remove install that failed")
 		}
 	}
 	in.pin.Release()

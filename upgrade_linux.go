@@ -96,7 +96,7 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 	}
 	defer func() {
 		if err := stage.Abort(); err != nil {
-			u.logger().WithError(err).Warn("remove upgrade that failed")
+			u.manager.warnOfLeftover(err, "remove upgrade that failed")
 		}
 	}()
 	t.announce(f)
