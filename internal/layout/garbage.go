@@ -165,7 +165,7 @@ func (r *Root) stagesLeft() ([]garbage, error) {
 // that what is left in the plugin's place is garbage.
 func (r *Root) removedLeft(id string) []garbage {
 	switch {
-	case r.unsettled.has(id):
+	case r.unsettled.has(id), r.stages.isActive(id + removingSuffix):
 		return nil
 	case exists(r.Plugin(id)) && r.isRemoved(id):
 		return []garbage{{path: r.Plugin(id)}, {path: r.trash(id), after: r.Plugin(id)}}

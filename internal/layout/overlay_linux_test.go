@@ -197,6 +197,25 @@ func TestOverlayUpgradeStopsAtMounts(t *testing.T) {
 	assert.Equal(t, recovered(t, dir), "old")
 }
 
+// TestOverlaySweepBesideRemoval sweeps at each step of a removal.
+func TestOverlaySweepBesideRemoval(t *testing.T) {
+	dir := onOverlay(t, prepared(t))
+	files := &durable.FS{}
+	r := open(t, dir, files)
+	sweeping := false
+	files.Fault = func(durable.Step) error {
+		if sweeping {
+			return nil
+		}
+		sweeping = true
+		defer func() { sweeping = false }()
+		return r.SweepGarbage(t.Context())
+	}
+	assert.NilError(t, r.Remove(id))
+	files.Fault = nil
+	assert.Equal(t, recovered(t, dir), "")
+}
+
 // Directories of a lower layer can't be moved up to delete them.
 func TestOverlayRemovesDeepTrees(t *testing.T) {
 	const levels = 200

@@ -68,6 +68,12 @@ func (r *Root) discard(id string) error {
 // discardInPlace takes a plugin's record away. That of an interrupted upgrade
 // goes last: what a crash leaves until then is still upgraded.
 func (r *Root) discardInPlace(id string) error {
+	// Until the plugin is removed its trash is none that a sweep may delete.
+	claim := id + removingSuffix
+	if err := r.stages.begin(claim, false); err != nil {
+		return err
+	}
+	defer r.stages.end(claim)
 	if err := r.fs.MkdirAll(r.trash(id), 0o700); err != nil {
 		return err
 	}
