@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +22,12 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	registrytypes "github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/registry"
 	"github.com/opencontainers/go-digest"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
+	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
@@ -101,7 +104,7 @@ func habits() []habit {
 		{name: "an encoding that is none", begin: func(h *habitual) {
 			h.registry.Inject("GET", h.layer, 0, fake.SetHeader("Content-Encoding", "gzip"))
 		}},
-		{name: "HEAD is not known", begin: func(h *habitual) { h.registry.Inject("", "/manifests/", 0, fake.NoHead) }},
+		{name: "HEAD is not known", begin: func(h *habitual) { h.registry.Inject("", "/v2/", 0, fake.NoHead) }},
 		{name: "no digest", begin: func(h *habitual) {
 			h.registry.Inject("", "/manifests/", 0, fake.SetHeader("Docker-Content-Digest", ""))
 		}},
@@ -236,25 +239,41 @@ func oneTokenForEach401(t *testing.T, h *habitual) {
 // the class of error that tells why; after it, and without the habit, the verb
 // works.
 func TestHabitsOfRegistries(t *testing.T) {
-	w := newWorld(t)
-	w.config.RegistryService = endpoints{}
-	h := &habitual{faultyRegistry: &faultyRegistry{registry: fake.New(), host: "registry.test:80"}}
-	synctest.Test(t, func(t *testing.T) {
-		defer h.start(t, w.config)()
-		h.prepare(t)
-	})
-	for _, habit := range habits() {
-		t.Run(habit.name, func(t *testing.T) {
+	for name, resolver := range map[string]plugin.EndpointResolver{"http": endpoints{}, "marked as insecure": insecureEndpoints{}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.RegistryService = resolver
+			h := &habitual{faultyRegistry: &faultyRegistry{registry: fake.New(), host: "registry.test:80"}}
 			synctest.Test(t, func(t *testing.T) {
 				defer h.start(t, w.config)()
-				for _, v := range h.verbs(t) {
-					if habit.verbs == nil || slices.Contains(habit.verbs, v.name) {
-						h.play(t, habit, v)
-					}
-				}
+				h.prepare(t)
 			})
+			for _, habit := range habits() {
+				if name == "http" || habit.account == nil || habit.want != nil { // TLS is the same for all accounts
+					t.Run(habit.name, func(t *testing.T) { h.playAll(t, w.config, habit) })
+				}
+			}
 		})
 	}
+}
+
+// insecureEndpoints resolve every host to one that may have no TLS, and has none.
+type insecureEndpoints struct{}
+
+func (insecureEndpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
+	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "https", Host: host}}, {URL: &url.URL{Scheme: "http", Host: host}}}, nil
+}
+
+// playAll plays all verbs that a habit matters to.
+func (h *habitual) playAll(t *testing.T, config plugin.ManagerConfig, habit habit) {
+	synctest.Test(t, func(t *testing.T) {
+		defer h.start(t, config)()
+		for _, v := range h.verbs(t) {
+			if habit.verbs == nil || slices.Contains(habit.verbs, v.name) {
+				h.play(t, habit, v)
+			}
+		}
+	})
 }
 
 // habitVerb is a verb as these tests use it.

@@ -97,15 +97,16 @@ func (f *found) unpack(ctx context.Context, dir string, out progress.Output) err
 		for i, layer := range layers {
 			sources[i] = layer.Open
 		}
-		return unpacker.ApplyAll(ctx, sources, func(i int, applied rootfs.Layer) error {
+		err := unpacker.ApplyAll(ctx, sources, func(i int, applied rootfs.Layer) error {
 			progress.Update(out, stringid.TruncateID(layers[i].Digest.String()), "Complete")
 			return checkDiffID(f.config, i, applied.DiffID, layers[i].Digest)
 		})
+		if err != nil {
+			return fmt.Errorf("pull %s: %w", f.ref, err)
+		}
+		return nil
 	})
-	if err != nil {
-		return asLimit(fmt.Errorf("pull %s: %w", f.ref, err))
-	}
-	return nil
+	return asLimit(err)
 }
 
 // blobsums are the digests of the layers, lowest first.

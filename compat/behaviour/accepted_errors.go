@@ -75,7 +75,7 @@ var classDifferences = Group{"Classes and texts of errors", []Difference{
 		Why: "who lacks an account is told so",
 		Seen: all(
 			classed("pull from a bad registry/that forbids|push/push to one that forbids", unclassed, forbidden, something, "*REGISTRY: 403 Forbidden*"),
-			classed("pull from a bad registry/without blobs", unclassed, notFound, something, "*not found*"),
+			classed("pull from a bad registry/without blobs", unclassed, notFound, something, "*404 Not Found*"),
 			classed("pull with an account/no account|pull with an account/wrong password", unclassed, unauthorized, something, "*401 Unauthorized*"),
 		),
 	},

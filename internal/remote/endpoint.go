@@ -143,21 +143,27 @@ func (e *endpoint) do(ctx context.Context, c call) (*http.Response, error) {
 		}
 		e.plain.Store(true)
 		response, plainErr := e.authorized(ctx, c)
-		if plainErr != nil {
+		if isUnreachable(plainErr) {
 			e.plain.Store(false)
 			return nil, err
 		}
-		return response, nil
+		return response, plainErr
 	})
 }
 
 // mayFallBack reports whether a host that failed may have no TLS. The first
 // request of an operation is a question, without a body that could be lost.
 func (e *endpoint) mayFallBack(ctx context.Context, c call, err error) bool {
+	return e.insecure && isUnreachable(err) && c.target == nil && c.body == nil &&
+		!e.secure.Load() && !e.plain.Load() && ctx.Err() == nil
+}
+
+// isUnreachable reports whether an error is that of a server that gave no
+// answer.
+func isUnreachable(err error) bool {
 	_, broken := find[*connectionError](err)
 	_, stalled := find[*StalledError](err)
-	return e.insecure && (broken || stalled) && c.target == nil && c.body == nil &&
-		!e.secure.Load() && !e.plain.Load() && ctx.Err() == nil
+	return broken || stalled
 }
 
 // once sends a call with an Authorization header, and follows redirects.

@@ -113,6 +113,10 @@ func TestPlainHTTP(t *testing.T) {
 	assert.Equal(t, len(b.Requests()), 0)
 
 	b.options.Endpoints = insecure(t, b.host)
+	b.Auth = &fake.Auth{User: "user", Password: "hunter2"}
+	_, err = b.pull(t.Context(), b.request(t))
+	assert.Check(t, errdefs.IsUnauthorized(err), "what the host refuses without TLS counts: %v", err)
+	b.Auth = nil
 	b.mustPull(t)
 	target := b.target
 	request := b.request(t)

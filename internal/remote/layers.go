@@ -40,6 +40,7 @@ func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 // resumed by the next operation that needs it; but when the error is of class
 // InvalidParameter there will be none, and nothing is kept.
 func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, layers []*Layer) error) error {
+	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	layers, arrivals := p.arrivals()
@@ -73,6 +74,9 @@ func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, la
 		if a.err != nil && errors.Is(cause, a.err) {
 			return a.err
 		}
+	}
+	if outer.Err() != nil && cause == context.Cause(outer) {
+		return &operationError{"pull", p.session.name(), cause}
 	}
 	return cause
 }

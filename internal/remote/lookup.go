@@ -30,7 +30,7 @@ func (s *session) lookUp(ctx context.Context) (ocispec.Descriptor, error) {
 
 func (e *endpoint) lookUp(ctx context.Context) (ocispec.Descriptor, error) {
 	target, err := e.head(ctx)
-	if status := statusOf(err); status != nil && (status.status == http.StatusMethodNotAllowed || status.status == http.StatusNotImplemented) {
+	if status := statusOf(err); status != nil && status.isUnknownMethod() {
 		return e.read(ctx)
 	}
 	if err == nil && (target.Digest == "" || target.Size < 0) {

@@ -74,7 +74,7 @@ func (p *pusher) tell(d ocispec.Descriptor, what string) {
 // has reports whether the repository has a blob.
 func (p *pusher) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	response, err := p.do(ctx, call{method: http.MethodHead, below: "blobs/" + d.Digest.String()})
-	if status := statusOf(err); status != nil && status.status == http.StatusNotFound {
+	if saysNo(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -82,6 +82,13 @@ func (p *pusher) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	}
 	discard(response)
 	return true, nil
+}
+
+// saysNo reports whether a registry does not have what HEAD asks for, or does
+// not know HEAD.
+func saysNo(err error) bool {
+	status := statusOf(err)
+	return status != nil && (status.status == http.StatusNotFound || status.isUnknownMethod())
 }
 
 // sendManifest sends the manifest, under the tag or the digest that the
@@ -98,7 +105,7 @@ func (p *pusher) sendManifest(ctx context.Context, d ocispec.Descriptor) error {
 
 func (p *pusher) hasManifest(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	response, err := p.do(ctx, call{method: http.MethodHead, below: p.manifestPath(d), header: http.Header{"Accept": {d.MediaType, "*/*"}}})
-	if status := statusOf(err); status != nil && (status.status == http.StatusNotFound || status.status == http.StatusMethodNotAllowed) {
+	if saysNo(err) {
 		return false, nil
 	}
 	if err != nil {

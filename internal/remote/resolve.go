@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/distribution/reference"
@@ -141,7 +140,7 @@ func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) (
 func (s *session) loadOnce(ctx context.Context, small small, d ocispec.Descriptor) ([]byte, error) {
 	// People are shown layers; this is too small to wait for.
 	if err := s.fetch(ctx, d, progress.DiscardOutput(), func(*blobs.Incoming) {}); err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", small.what, err)
+		return nil, err
 	}
 	return s.client.options.Blobs.ReadAll(ctx, d.Digest, small.max)
 }

@@ -36,7 +36,7 @@ func (o Options) insist(ctx context.Context, repeatable bool, send func() (*http
 			refused.wait = wait
 		}
 		if !again || retries >= maxRetries || wait > o.MaxRetryAfter {
-			refused.final = again
+			refused.final = again || wait > o.MaxRetryAfter
 			return nil, refused
 		}
 		if err := pause(ctx, wait); err != nil {
@@ -79,7 +79,11 @@ func (o Options) persist(ctx context.Context, try func() error) error {
 		if failures >= maxRetries {
 			return &exhaustedError{err}
 		}
-		if err := pause(ctx, backoff(o.RetryWait, failures)); err != nil {
+		wait := backoff(o.RetryWait, failures)
+		if status := statusOf(err); status != nil {
+			wait = max(wait, status.wait)
+		}
+		if err := pause(ctx, wait); err != nil {
 			return err
 		}
 	}

@@ -48,6 +48,11 @@ func (e *statusError) isOverload() bool {
 	return false
 }
 
+// isUnknownMethod reports whether a registry does not know the request's method.
+func (e *statusError) isUnknownMethod() bool {
+	return e.status == http.StatusMethodNotAllowed || e.status == http.StatusNotImplemented
+}
+
 // refusal makes an error of a response, which is read and closed.
 func refusal(response *http.Response) *statusError {
 	defer response.Body.Close()
