@@ -48,8 +48,11 @@ func badEntrypoint(p *v2.Plugin, snapshot types.Plugin) string {
 		return "the config has no entrypoint"
 	}
 	entrypoint := snapshot.Config.Entrypoint[0]
-	file, info := lookUp(p, snapshot, entrypoint)
+	candidates, all := candidatesFor(snapshot, entrypoint)
+	file, info := firstThere(p.ScopedPath, candidates)
 	switch {
+	case file == "" && !all:
+		return "" // it may be further on
 	case file == "":
 		return fmt.Sprintf("the entrypoint %s is not in the plugin's rootfs", entrypoint)
 	case info.IsDir():
@@ -62,21 +65,36 @@ func badEntrypoint(p *v2.Plugin, snapshot types.Plugin) string {
 	return badProgram(p, entrypoint, file)
 }
 
-// lookUp finds a command as the runtime does: a bare name on the path of the
-// plugin's environment, another one below its working directory.
-func lookUp(p *v2.Plugin, snapshot types.Plugin, command string) (string, os.FileInfo) {
-	candidates := []string{command}
+// maxCandidates is how many directories of a PATH are searched. A hint is not
+// worth more, and a plugin's author can write a PATH of 60,000.
+const maxCandidates = 32
+
+// candidatesFor returns where the runtime looks for a command, in its order: a
+// bare name on the path of the plugin's environment, another one below its
+// working directory. It reports whether these are all places.
+func candidatesFor(snapshot types.Plugin, command string) (candidates []string, all bool) {
+	dirs, all := []string{""}, true
 	if !strings.Contains(command, "/") {
-		candidates = nil
-		for _, dir := range strings.Split(searchPath(snapshot.Settings.Env), ":") {
-			candidates = append(candidates, path.Join(dir, command))
+		dirs = strings.SplitN(searchPath(snapshot.Settings.Env), ":", maxCandidates+1)
+		if len(dirs) > maxCandidates {
+			dirs, all = dirs[:maxCandidates], false
 		}
 	}
-	for _, candidate := range candidates {
+	for _, dir := range dirs {
+		candidate := path.Join(dir, command)
 		if !path.IsAbs(candidate) {
 			candidate = path.Join("/", snapshot.Config.WorkDir, candidate)
 		}
-		file := p.ScopedPath(candidate)
+		candidates = append(candidates, candidate)
+	}
+	return candidates, all
+}
+
+// firstThere returns the first of candidates that exists, by its place on the
+// host.
+func firstThere(onHost func(string) string, candidates []string) (string, os.FileInfo) {
+	for _, candidate := range candidates {
+		file := onHost(candidate)
 		if info, err := os.Stat(file); err == nil {
 			return file, info
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -91,4 +92,31 @@ func TestHint(t *testing.T) {
 			assert.Check(t, is.Contains(got, tc.want))
 		})
 	}
+}
+
+// TestHintSearchesFewPlaces counts where a hint looks for a command.
+func TestHintSearchesFewPlaces(t *testing.T) {
+	for _, tc := range []struct {
+		path  string
+		count int
+		all   bool
+	}{
+		{"/bin", 1, true},
+		{"a:/b::", 4, true},
+		{strings.Repeat("/x:", maxCandidates-1) + "/y", maxCandidates, true},
+		{strings.Repeat("/x:", 60_000), maxCandidates, false},
+	} {
+		snapshot := types.Plugin{Settings: types.PluginSettings{Env: []string{"PATH=" + tc.path}}}
+		candidates, all := candidatesFor(snapshot, "plugin")
+		assert.Check(t, is.Len(candidates, tc.count))
+		assert.Check(t, is.Equal(all, tc.all))
+		looked := 0
+		file, _ := firstThere(func(string) string { looked++; return "/nowhere" }, candidates)
+		assert.Check(t, is.Equal(file, ""))
+		assert.Check(t, is.Equal(looked, tc.count))
+	}
+	p := &v2.Plugin{Rootfs: t.TempDir()}
+	p.PluginObj.Config.Entrypoint = []string{"plugin"}
+	p.PluginObj.Settings.Env = []string{"PATH=" + strings.Repeat("/x:", 60_000)}
+	assert.Check(t, is.Equal(badEntrypoint(p, p.Snapshot()), ""))
 }

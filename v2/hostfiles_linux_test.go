@@ -175,6 +175,10 @@ func TestSpareHostFiles(t *testing.T) {
 			want: "its working directory /host/new needs " + host + "/new",
 		},
 		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through links of the kernel"},
+		{
+			name: "one behind more links than are followed", entries: []string{"rootfs/x/", "rootfs/w -> " + strings.Repeat("x/../", 818) + "w"},
+			change: workDir("/w"), want: "its working directory /w leads through more symbolic links",
+		},
 		{name: "one of the runtime by a link of its own", entries: []string{"rootfs/w -> /dev/fd/7"}, change: workDir("/w"), want: "its working directory /w is a link"},
 		{name: "one of the runtime by two", entries: []string{"rootfs/w -> x/../v", "rootfs/v -> ../dev/stdin"}, change: workDir("/w/a"), want: "its working directory /w/a is a link"},
 		{name: "one of the runtime by a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 is a link"},

@@ -21,6 +21,7 @@ type liveState struct {
 	timeout    time.Duration
 	modifySpec func(*specs.Spec)
 	writable   func() []string
+	looks      int // calls of ScopedPath that wait for a file system
 }
 
 // liveState returns the runtime state, which the first caller makes.

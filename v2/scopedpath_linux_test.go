@@ -5,8 +5,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
@@ -58,4 +60,43 @@ func TestScopedPathAgreesWithTheKernel(t *testing.T) {
 		}
 	}
 	assert.Assert(t, compared > 100, "only %d paths were there", compared)
+}
+
+// TestScopedPathOfWhatDoesNotAnswer has a file system whose server is silent: its
+// place is found, nothing in it is, and no call takes long.
+func TestScopedPathOfWhatDoesNotAnswer(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	lookPatience = 50 * time.Millisecond
+	t.Cleanup(func() { lookPatience = time.Second })
+	p, directory := plant(t, "/volumes", "propagated-mount/v/", "propagated-mount/link -> v")
+	mountpoint := filepath.Join(directory, "propagated-mount/v")
+	server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+	assert.NilError(t, err)
+	data := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd())
+	assert.NilError(t, unix.Mount("silent", mountpoint, "fuse", 0, data))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(mountpoint, unix.MNT_DETACH)) })
+	assert.Equal(t, p.ScopedPath("/volumes/v"), mountpoint)
+	assert.Equal(t, p.ScopedPath("/volumes/v/./"), mountpoint)
+	assert.Equal(t, p.ScopedPath("/volumes/link"), mountpoint)
+	assert.Equal(t, p.ScopedPath("/volumes/../etc"), filepath.Join(p.Rootfs, "etc"))
+	nowhere := p.Rootfs + noSuchPath
+	for range maxLooks {
+		assert.Equal(t, p.ScopedPath("/volumes/v/in/it"), nowhere)
+	}
+	lookPatience = time.Hour // the next call does not even begin to wait
+	assert.Equal(t, p.ScopedPath("/volumes/v/in/it"), nowhere)
+
+	assert.NilError(t, server.Close()) // ends the lookups in progress
+	for p.liveState().looking() > 0 {
+		runtime.Gosched()
+	}
+	assert.Equal(t, p.ScopedPath("/etc"), filepath.Join(p.Rootfs, "etc"))
+}
+
+func (r *liveState) looking() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.looks
 }

@@ -40,6 +40,9 @@ type tree struct {
 	rootfs string
 	mounts []mounted // in the order they are made
 	budget *int      // bytes that all walks together may still ask the kernel for; nil for no bound
+	// onLook, if set, is told each place before the kernel is asked for it, and
+	// what of the path follows.
+	onLook func(onHost, rest string)
 }
 
 // mounted hides what is at and below point.
@@ -154,6 +157,9 @@ func (w *walk) down(t tree, name string) {
 	if !w.mayLook(t, onHost) {
 		w.err = errTooFar
 		return
+	}
+	if t.onLook != nil {
+		t.onLook(onHost, w.todo)
 	}
 	target, err := os.Readlink(onHost)
 	switch {

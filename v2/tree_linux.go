@@ -3,6 +3,7 @@ package v2
 import (
 	"path/filepath"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -12,4 +13,11 @@ func isProcessLink(link string) bool {
 	var info unix.Statfs_t
 	err := unix.Statfs(filepath.Dir(link), &info)
 	return err != nil || info.Type == unix.PROC_SUPER_MAGIC
+}
+
+// isMountPoint reports whether something is mounted at a place of the host. It
+// asks the kernel's list and no file system.
+func isMountPoint(place string) bool {
+	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(filepath.Clean(place)))
+	return err == nil && len(found) > 0
 }
