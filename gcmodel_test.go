@@ -70,8 +70,8 @@ func (i *installer) act(ctx context.Context) error {
 	}
 }
 
-// mention has a registry describe what others need with another size, and wants
-// that to be refused: the content is here, or has that size nowhere.
+// mention publishes a descriptor of stored content with another size, and expects
+// a refusal: nothing with that digest has that size.
 func (i *installer) mention(ctx context.Context, name string) error {
 	stored := i.w.blobs()
 	if len(stored) == 0 {

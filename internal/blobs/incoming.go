@@ -40,7 +40,7 @@ type Incoming struct {
 
 // Incoming begins or resumes a blob from a source, held by pin. It waits, no
 // longer than ctx, while another operation brings the same blob from the same
-// source, of which one fetch is enough. Another source is not waited for: it may
+// source: one fetch is enough for both. It waits for no other source, which may
 // be slow on purpose. The error is of class AlreadyExists when the blob is here,
 // and a [DescriptorError] when it is here with another size.
 func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob, source string) (*Incoming, error) {

@@ -172,8 +172,8 @@ func TestIncomingReplacesTruncated(t *testing.T) {
 	assert.Equal(t, string(data), "content")
 }
 
-// Whoever brings a blob holds it for those who want it from the same source, and
-// for no one else; whoever is first makes it everyone's.
+// An operation that brings a blob delays those that want it from the same source,
+// and no others. The first commit is enough for all of them.
 func TestIncomingFromSeveralSources(t *testing.T) {
 	s := open(t, nil)
 	synctest.Test(t, func(t *testing.T) {

@@ -366,8 +366,7 @@ func TestPullCancelled(t *testing.T) {
 	}
 }
 
-// A registry that sends no more holds its content for nobody else: the same
-// layer comes from another one meanwhile.
+// A registry that stalls does not delay the same layer from another registry.
 func TestPullBesideStalledSource(t *testing.T) {
 	b := newBench(t)
 	stalled := make(chan struct{})
