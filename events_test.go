@@ -3,9 +3,11 @@ package plugin
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
@@ -92,14 +94,58 @@ func TestDropsAreReportedWhenThereIsRoom(t *testing.T) {
 			b.publish(EventEnable{Plugin: types.Plugin{ID: id}})
 		}
 		assert.Equal(t, len(quick), 4, "a slow subscriber is in the way of others")
-		synctest.Wait()
+		time.Sleep(time.Hour)
 		assert.Equal(t, (<-slow).(EventEnable).Plugin.ID, "1")
+		before := time.Now()
 		assert.DeepEqual(t, <-slow, EventsDropped{Count: 3})
-		synctest.Wait()
+		assert.Check(t, time.Since(before) <= time.Second)
+		time.Sleep(time.Hour)
+		assert.Equal(t, len(slow), 0)
+
+		b.publish(EventDisable{})
 		b.publish(EventDisable{})
 		assert.DeepEqual(t, <-slow, EventDisable{})
-		synctest.Wait()
-		assert.Equal(t, len(slow), 0)
+		b.publish(EventSet{})
+		assert.DeepEqual(t, <-slow, EventsDropped{Count: 1})
+		assert.DeepEqual(t, <-slow, EventSet{})
+	})
+}
+
+// TestEveryEventOfDockersIsDelivered compares with a channel of the same
+// buffer, on which docker delivers: reports of drops take no event's room.
+func TestEveryEventOfDockersIsDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for buffer := range 5 {
+			random := rand.New(rand.NewPCG(uint64(buffer), 0))
+			var b broadcaster
+			events, cancel := b.subscribe(buffer, nil)
+			docker := make(chan int, max(buffer, 1))
+			var seen, dockers []int
+			receive := func() {
+				for e := range events {
+					if e, ok := e.(EventSet); ok {
+						number, _ := strconv.Atoi(e.Plugin.ID)
+						seen = append(seen, number)
+						return
+					}
+				}
+			}
+			for i := range 2000 {
+				b.publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
+				select {
+				case docker <- i:
+				default:
+				}
+				for random.IntN(3) == 0 && len(docker) > 0 {
+					dockers = append(dockers, <-docker)
+					receive()
+					time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+				}
+			}
+			cancel()
+			receive()
+			assert.DeepEqual(t, seen[:len(dockers)], dockers)
+		}
 	})
 }
 

@@ -3,14 +3,15 @@ package plugin
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // SubscribeEvents returns a channel of the events that match one of the
 // filters, or of all events if there are none, in the order in which they
 // happened. The manager never waits for a subscriber: when buffer events, but
-// at least one, wait to be received, newer ones are dropped. As soon as there
-// is room, an [EventsDropped] takes their place; events that happen before it
-// is delivered are counted in it or in a second one.
+// at least one, wait to be received, newer ones are dropped. An [EventsDropped]
+// takes their place once there is room: before the next event, or within a
+// second of the receive that made room. It takes no event's room.
 //
 // The caller must call cancel when done, which closes the channel; calling it
 // again does nothing. The channel of a manager that was shut down gets no more
@@ -27,10 +28,11 @@ type broadcaster struct {
 }
 
 func (b *broadcaster) subscribe(buffer int, filters []Event) (<-chan interface{}, func()) {
+	buffer = max(buffer, 1)
 	s := &subscriber{
-		events:  make(chan interface{}, max(buffer, 1)),
+		events:  make(chan interface{}, 2*buffer+1), // at most one marker before and after each event
+		buffer:  buffer,
 		filters: slices.Clone(filters),
-		more:    make(chan struct{}, 1),
 		ended:   make(chan struct{}),
 	}
 	b.mu.Lock()
@@ -82,14 +84,17 @@ func (b *broadcaster) close() {
 // subscriber is one channel of events.
 type subscriber struct {
 	events    chan interface{}
+	buffer    int
 	filters   []Event
-	more      chan struct{} // gets an item when dropped has grown
 	ended     chan struct{}
 	endOnce   sync.Once
-	reporting sync.WaitGroup // the goroutine that delivers an EventsDropped
+	reporting sync.WaitGroup // the goroutine of report
 
 	mu      sync.Mutex
-	dropped int // not reported yet; while there are any, report runs
+	unread  []bool // for each item in events, after some that were received: whether it is an event
+	waiting int    // events among unread
+	dropped int    // not reported yet
+	reports bool   // report runs, as long as there are dropped ones
 }
 
 func (s *subscriber) wants(e Event) bool {
@@ -98,52 +103,78 @@ func (s *subscriber) wants(e Event) bool {
 	})
 }
 
-// deliver sends an event, or drops it when the channel is full or an
-// EventsDropped has to come first.
+// deliver sends an event, or drops it when as many as fit wait to be received.
 func (s *subscriber) deliver(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dropped == 0 {
-		select {
-		case s.events <- e:
-			return
-		default:
-		}
-		s.reporting.Go(s.report)
+	if s.roomLocked() {
+		s.markLocked()
+		s.sendLocked(e, true)
+		return
 	}
 	s.dropped++
-	select {
-	case s.more <- struct{}{}:
-	default:
+	if !s.reports {
+		s.reports = true
+		s.reporting.Go(s.report)
 	}
 }
 
-// report waits for room, and delivers how many events were dropped. It returns
-// when all are reported, or when the subscription ends.
+// report delivers how many events were dropped once there is room, unless an
+// event came first. A channel does not notify its sender of a receive, so the
+// clock is asked, and only while there are drops to report.
 func (s *subscriber) report() {
-	for {
-		count := s.unreported(0)
-		if count == 0 {
-			return
-		}
+	const maxPause = time.Second
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, maxPause) {
 		select {
-		case s.events <- EventsDropped{Count: count}:
-			if s.unreported(count) == 0 {
-				return
-			}
-		case <-s.more:
+		case <-timer.C:
+			timer.Reset(pause)
 		case <-s.ended:
 			return
 		}
+		if s.reported() {
+			return
+		}
 	}
 }
 
-// unreported takes those off that were reported, and returns how many are left.
-func (s *subscriber) unreported(reported int) int {
+func (s *subscriber) reported() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dropped -= reported
-	return s.dropped
+	if s.roomLocked() {
+		s.markLocked()
+	}
+	s.reports = s.dropped > 0
+	return !s.reports
+}
+
+// markLocked puts the number of dropped events in their place.
+func (s *subscriber) markLocked() {
+	if s.dropped > 0 {
+		s.sendLocked(EventsDropped{Count: s.dropped}, false)
+		s.dropped = 0
+	}
+}
+
+// sendLocked does not block: no other goroutine sends, and there is room.
+func (s *subscriber) sendLocked(item Event, counts bool) {
+	s.events <- item
+	s.unread = append(s.unread, counts)
+	if counts {
+		s.waiting++
+	}
+}
+
+// roomLocked reports whether fewer events than the buffer holds wait.
+func (s *subscriber) roomLocked() bool {
+	for len(s.unread) > len(s.events) {
+		if s.unread[0] {
+			s.waiting--
+		}
+		s.unread = s.unread[1:]
+	}
+	return s.waiting < s.buffer
 }
 
 func (s *subscriber) end() { s.endOnce.Do(func() { close(s.ended) }) }
