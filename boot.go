@@ -22,6 +22,10 @@ import (
 // not keep others waiting.
 const parallelStarts = 16
 
+// groupHold is how long a group of plugins waits for an earlier one. Two of
+// them leave the last group most of the default BootWait.
+const groupHold = time.Second
+
 // boot brings memory and processes in line with what is on disk. It fails when
 // that is not known: plugins that were not found would lose their blobs.
 func (pm *Manager) boot() error {
@@ -34,11 +38,13 @@ func (pm *Manager) boot() error {
 	settled := make(chan struct{})
 	pm.background.start(func() {
 		defer close(settled)
-		for _, group := range pm.bootOrder() {
-			pm.startAll(group)
-		}
+		pm.startInOrder(pm.bootOrder())
 		pm.background.start(pm.endOrphans)
 	})
+	if pm.config.BootWait < 0 {
+		<-settled
+		return nil
+	}
 	timer := time.NewTimer(pm.config.BootWait)
 	defer timer.Stop()
 	select {
@@ -115,6 +121,27 @@ func bootGroup(capabilities []string) int {
 		return 1
 	}
 	return 2
+}
+
+// startInOrder starts the groups one after the other, and returns when each
+// start has settled. A plugin that does not get ready holds the next group up
+// for no longer than groupHold.
+func (pm *Manager) startInOrder(groups [][]*unit) {
+	var starting sync.WaitGroup
+	defer starting.Wait()
+	for _, group := range groups {
+		settled := make(chan struct{})
+		starting.Go(func() {
+			defer close(settled)
+			pm.startAll(group)
+		})
+		timer := time.NewTimer(groupHold)
+		select {
+		case <-settled:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 }
 
 // startAll returns when the first start of each unit has settled, and the

@@ -123,9 +123,11 @@ type ManagerConfig struct {
 	// StopTimeout is how long a plugin may take to obey SIGTERM before it is
 	// killed. Zero means 10 s.
 	StopTimeout time.Duration
-	// BootWait bounds how long NewManager waits until each plugin has started,
-	// or has failed once. Zero means 5 s, less than docker waits for a plugin
-	// that does not listen. Plugins that are slower go on starting.
+	// BootWait bounds how long NewManager waits until each enabled plugin
+	// serves, or has failed once. Zero means 5 s; docker waits up to 12.5 s for
+	// a plugin that does not listen. A negative value waits until each has, as
+	// long as that takes. Plugins that take longer go on starting; until they
+	// serve, [Store.Get] answers with an [UnavailableError].
 	BootWait time.Duration
 	// Backoff is the wait before the first restart of a plugin that ended by
 	// itself; it doubles up to 30 s and starts over after 10 s of uptime.
@@ -188,7 +190,7 @@ func (c ManagerConfig) validate() error {
 	if c.CreateExecutor == nil {
 		problems = append(problems, errors.New("CreateExecutor is nil: pass one, for example from executor/runc"))
 	}
-	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.BootWait < 0 || c.Backoff < 0 {
+	if c.StartTimeout < 0 || c.StopTimeout < 0 || c.Backoff < 0 {
 		problems = append(problems, errors.New("a timeout is negative: leave it zero for the default"))
 	}
 	problems = append(problems, c.Hardening.problems()...)

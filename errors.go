@@ -51,6 +51,43 @@ func (e *DisabledError) Error() string {
 // Conflict marks the error's class.
 func (e *DisabledError) Conflict() {}
 
+// UnavailableError is the answer to a look-up of a plugin that is enabled, but
+// whose process does not serve now. The manager goes on starting it. Class
+// Unavailable.
+type UnavailableError struct {
+	Name string
+	// State is that of [Status]; empty for a plugin that no manager attends.
+	State string
+	// LastExit is how the process last ended by itself; nil if it never did.
+	LastExit *Exit
+	// LastError is why the last start failed; empty if it did not.
+	LastError string
+	// NextRetry is when the manager starts the plugin again; zero unless it
+	// waits to do so.
+	NextRetry time.Time
+}
+
+func (e *UnavailableError) Error() string {
+	text := plaintext.Sprintf("plugin %s is enabled but not available", e.Name)
+	if e.State != "" {
+		text += plaintext.Sprintf(", it is in state %s", e.State)
+	}
+	if e.LastExit != nil {
+		text += plaintext.Sprintf("; its process exited with code %d at %s", e.LastExit.Code, e.LastExit.At.Format(time.RFC3339))
+	}
+	if e.LastError != "" {
+		cause, _, _ := strings.Cut(e.LastError, "; last output:\n")
+		text += plaintext.Sprintf("; %s", cause)
+	}
+	if !e.NextRetry.IsZero() {
+		text += "; the next start is at " + e.NextRetry.Format(time.RFC3339)
+	}
+	return text
+}
+
+// Unavailable marks the error's class.
+func (e *UnavailableError) Unavailable() {}
+
 // EnabledError refuses what only a disabled plugin allows. Class Conflict.
 type EnabledError struct{ Name string }
 

@@ -65,8 +65,8 @@ type Manager struct {
 // same time, cleans up what a crash left, and loads the plugins. Enabled
 // plugins are started in parallel: authorization plugins first, then network
 // plugins, then the rest. It returns when each of them runs or has failed once,
-// or after [ManagerConfig.BootWait]. A plugin that failed is retried, with
-// growing waits, until it is disabled.
+// or after [ManagerConfig.BootWait], 5 s by default. A plugin that failed is
+// retried, with growing waits, until it is disabled.
 //
 // Processes that an earlier manager left are taken over, replaced or stopped,
 // those of unknown plugins too if the executor is a [RunLister]. As long as it

@@ -16,6 +16,7 @@ func TestErrorsArePlain(t *testing.T) {
 		&NotFoundError{},
 		&AmbiguousError{},
 		&DisabledError{},
+		&UnavailableError{},
 		&EnabledError{},
 		&InUseError{},
 		&ExistsError{},

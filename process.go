@@ -13,7 +13,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	dockererrdefs "github.com/docker/docker/errdefs"
-	"github.com/docker/docker/pkg/plugins"
 	"github.com/docker/docker/pkg/stringid"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -109,21 +108,19 @@ func (p *process) prepare() (*specs.Spec, error) {
 }
 
 // connect publishes how the plugin will be reached. Calls that come before it
-// listens are retried by the client.
+// listens are retried by the client. A plugin of another protocol than HTTP
+// has a client as well: docker's callers use it without a look at the protocol.
 func (p *process) connect() error {
 	plugin := p.unit.plugin
 	path, err := p.unit.manager.execRoot.Path(filepath.Join(p.id(), plugin.GetSocket()))
 	if err != nil {
 		return &InvalidError{What: "socket path", Err: err}
 	}
-	plugin.SetAddr(&net.UnixAddr{Net: "unix", Name: path})
-	if plugin.Protocol() != plugins.ProtocolSchemeHTTPV1 {
-		return nil
-	}
 	client, err := newPluginClient(path, plugin.Timeout())
 	if err != nil {
 		return err
 	}
+	plugin.SetAddr(&net.UnixAddr{Net: "unix", Name: path})
 	plugin.SetPClient(client)
 	return nil
 }

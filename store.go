@@ -25,6 +25,7 @@ type Store struct {
 	sync.RWMutex
 	plugins      map[string]*v2.Plugin          // by id
 	broken       map[string]error               // by id of plugins without a readable record: why
+	presences    map[string]presence            // by id, of plugins that a manager attends
 	names        map[string]*v2.Plugin          // by familiar name with tag
 	ids          []string                       // of plugins and broken, sorted, for prefixes
 	capabilities map[string][]*v2.Plugin        // by capability of docker's prefix; each list by id
@@ -41,9 +42,10 @@ var _ plugingetter.PluginGetter = (*Store)(nil)
 // NewStore makes an empty Store.
 func NewStore() *Store {
 	ps := &Store{
-		handlers: make(map[string][]func(string, *plugins.Client)),
-		specOpts: make(map[string][]SpecOpt),
-		reserved: make(map[string]struct{}),
+		handlers:  make(map[string][]func(string, *plugins.Client)),
+		specOpts:  make(map[string][]SpecOpt),
+		reserved:  make(map[string]struct{}),
+		presences: make(map[string]presence),
 	}
 	ps.resetLocked()
 	return ps
@@ -98,6 +100,14 @@ func (ps *Store) fill(all map[string]*v2.Plugin, broken map[string]error) {
 		ps.broken[id] = reason
 		ps.insertIDLocked(id)
 	}
+	maps.DeleteFunc(ps.presences, func(id string, _ presence) bool { return !ps.hasLocked(id) })
+}
+
+// attend makes the Store ask a presence whether the plugin of an id serves.
+func (ps *Store) attend(id string, by presence) {
+	ps.Lock()
+	defer ps.Unlock()
+	ps.presences[id] = by
 }
 
 // Add puts a plugin into the inventory. Its id and its name must be free, see
@@ -126,6 +136,7 @@ func (ps *Store) Remove(p *v2.Plugin) {
 	}
 	ps.removeIDLocked(id)
 	delete(ps.broken, id)
+	delete(ps.presences, id)
 	if known, ok := ps.plugins[id]; ok {
 		delete(ps.plugins, id)
 		ps.unindexLocked(known)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,12 +22,23 @@ import (
 )
 
 func stored(id, name string, enabled bool, capabilities ...string) *v2.Plugin {
-	p := &v2.Plugin{PluginObj: types.Plugin{ID: id, Name: name, Enabled: enabled}}
+	p := unreachable(id, name, enabled)
+	client, err := newPluginClient("/plugin.sock", 0)
+	if err != nil {
+		panic(err)
+	}
+	p.SetPClient(client)
+	p.SetAddr(&net.UnixAddr{Net: "unix", Name: "/plugin.sock"})
 	for _, capability := range capabilities {
 		p.PluginObj.Config.Interface.Types = append(p.PluginObj.Config.Interface.Types,
 			types.PluginInterfaceType{Prefix: "docker", Capability: capability, Version: "1.0"})
 	}
 	return p
+}
+
+// unreachable is a plugin as an embedder makes one, without a manager.
+func unreachable(id, name string, enabled bool) *v2.Plugin {
+	return &v2.Plugin{PluginObj: types.Plugin{ID: id, Name: name, Enabled: enabled}}
 }
 
 func fullID(prefix string) string { return prefix + strings.Repeat("0", 64-len(prefix)) }

@@ -38,14 +38,20 @@ type unit struct {
 	closed     bool                  // the manager ends: no supervisor is made any more
 	handlers   chan struct{}         // closed when the handlers of the newest start have returned
 	history    history
+
+	availability availability
 }
 
 func newUnit(pm *Manager, p *v2.Plugin, broken error) *unit {
 	u := &unit{manager: pm, plugin: p, broken: broken, operation: newOperation()}
 	p.SetOthersWritable(func() []string { return pm.writableByOthers(p) })
 	u.history.since = time.Now()
+	u.availability.down = u.history.since
 	u.process = &process{unit: u}
 	u.logbook = newLogbook(pm.root, p.GetID())
+	if broken == nil {
+		u.reach()
+	}
 	return u
 }
 
@@ -56,11 +62,12 @@ func newInstalledUnit(pm *Manager, p *v2.Plugin) *unit {
 	return u
 }
 
-// register makes verbs find the unit.
+// register makes verbs find the unit, and the Store ask it.
 func (pm *Manager) register(u *unit) {
 	pm.mu.Lock()
-	defer pm.mu.Unlock()
 	pm.units[u.plugin.GetID()] = u
+	pm.mu.Unlock()
+	pm.config.Store.attend(u.plugin.GetID(), u)
 }
 
 // operation is a lock that can be waited for with a context.
@@ -114,6 +121,7 @@ func (u *unit) fireLocked(event lifecycle.Event) error {
 	if next != u.state {
 		u.state, u.history.since = next, time.Now()
 	}
+	u.availability.moved(event)
 	return nil
 }
 

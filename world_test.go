@@ -44,6 +44,7 @@ func newWorld(t testing.TB) *world {
 		CreateExecutor: w.createExecutor,
 		LogPluginEvent: w.logEvent,
 		Backoff:        time.Millisecond,
+		BootWait:       -1,
 	}
 	t.Cleanup(func() {
 		if w.Manager != nil {
