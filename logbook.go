@@ -1,15 +1,12 @@
 package plugin
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dovetailhq/plugin/internal/layout"
 )
@@ -19,6 +16,9 @@ const (
 	rememberedLines = 1000
 	// maxLogFile is when the file is put aside; one older file is kept.
 	maxLogFile = 1 << 20
+	// idleLogFile is how long after its last line a plugin's file stays open:
+	// most plugins write a few lines as they start, and none for weeks.
+	idleLogFile = 5 * time.Second
 )
 
 // logbook keeps what one plugin writes: the newest lines in memory for those
@@ -32,8 +32,11 @@ type logbook struct {
 	next    uint64 // number of the next line
 	changed chan struct{}
 	ended   bool
-	file    *os.File // nil until the first line, and after an error
+	file    *os.File // nil until the next line if none came for a while, and after an error
 	size    int64
+	written time.Time   // when the newest line was
+	idle    *time.Timer // closes the file; nil before the first line
+	failed  error       // of a close that no line waited for
 }
 
 func newLogbook(root *layout.Root, id string) *logbook {
@@ -53,7 +56,9 @@ func (l *logbook) add(line LogLine) error {
 	l.recent = append(l.recent, line)
 	l.next++
 	l.wakeLocked()
-	return l.writeLocked(line)
+	failed := l.failed
+	l.failed = nil
+	return errors.Join(failed, l.writeLocked(line))
 }
 
 func (l *logbook) wakeLocked() {
@@ -74,9 +79,10 @@ func (l *logbook) writeLocked(line LogLine) error {
 	}
 	n, err := l.file.Write(append(encoded, '\n'))
 	l.size += int64(n)
+	l.written = time.Now()
+	l.idle.Reset(idleLogFile)
 	if err != nil || l.size >= maxLogFile {
-		err = errors.Join(err, l.file.Close())
-		l.file = nil
+		err = errors.Join(err, l.closeFileLocked())
 	}
 	return err
 }
@@ -91,16 +97,55 @@ func (l *logbook) openLocked() error {
 			return err
 		}
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	info, err := file.Stat()
+	size, err := endLine(file)
 	if err != nil {
 		return errors.Join(err, file.Close())
 	}
-	l.file, l.size = file, info.Size()
+	l.file, l.size = file, size
+	if l.idle == nil {
+		l.idle = time.AfterFunc(idleLogFile, l.closeIdle)
+	}
 	return nil
+}
+
+// endLine ends a line that a crash, or a full disk, has cut, so that the next
+// one is not lost with it. It returns the size of the file.
+func endLine(file *os.File) (size int64, err error) {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return 0, err
+	}
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, info.Size()-1); err != nil {
+		return 0, err
+	}
+	if last[0] == '\n' {
+		return info.Size(), nil
+	}
+	n, err := file.Write([]byte("\n"))
+	return info.Size() + int64(n), err
+}
+
+func (l *logbook) closeFileLocked() error {
+	if l.file == nil {
+		return nil
+	}
+	err := l.file.Close()
+	l.file = nil
+	return err
+}
+
+// closeIdle closes the file unless a line came meanwhile.
+func (l *logbook) closeIdle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.written) >= idleLogFile {
+		l.failed = errors.Join(l.failed, l.closeFileLocked())
+	}
 }
 
 // close ends the book: with its plugin, or with its manager.
@@ -112,10 +157,10 @@ func (l *logbook) close() error {
 	}
 	l.ended = true
 	l.wakeLocked()
-	if l.file == nil {
-		return nil
+	if l.idle != nil {
+		l.idle.Stop()
 	}
-	return l.file.Close()
+	return errors.Join(l.failed, l.closeFileLocked())
 }
 
 // since returns the lines from number next on that are still in memory, how
@@ -128,63 +173,4 @@ func (l *logbook) since(next uint64) (lines []LogLine, missed uint64, changed <-
 		missed, next = oldest-next, oldest
 	}
 	return slices.Clone(l.recent[next-oldest:]), missed, l.changed, l.ended
-}
-
-// history returns the lines in the files, and the number of the line that
-// follows them.
-func (l *logbook) history() ([]LogLine, uint64, error) {
-	files, size, next, err := l.openFiles()
-	if err != nil {
-		return nil, 0, err
-	}
-	var lines []LogLine
-	for i, file := range files {
-		var source io.Reader = file
-		if i == len(files)-1 {
-			source = io.LimitReader(file, size)
-		}
-		lines = append(lines, readLines(source)...)
-		_ = file.Close() // it was only read
-	}
-	return lines, next, nil
-}
-
-// openFiles opens what files there are, oldest first, to be read at leisure.
-// The last one may grow meanwhile; size is what it holds now.
-func (l *logbook) openFiles() (files []*os.File, size int64, next uint64, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	path := l.root.Output(l.id)
-	for _, name := range []string{path + layout.OlderSuffix, path} {
-		file, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, 0, 0, err
-		}
-		files = append(files, file)
-		info, err := file.Stat()
-		if err != nil {
-			return nil, 0, 0, err
-		}
-		size = info.Size()
-	}
-	return files, size, l.next, nil
-}
-
-// readLines leaves out what is no line of ours: a crash may have cut one.
-func readLines(r io.Reader) []LogLine {
-	var lines []LogLine
-	reader := bufio.NewReader(r)
-	for {
-		data, err := reader.ReadBytes('\n')
-		var line LogLine
-		if len(bytes.TrimSpace(data)) > 0 && json.Unmarshal(data, &line) == nil {
-			lines = append(lines, line)
-		}
-		if err != nil {
-			return lines
-		}
-	}
 }

@@ -41,30 +41,65 @@ func (pm *Manager) Logs(ctx context.Context, refOrID string, options LogOptions)
 		return nil, err
 	}
 	return func(yield func(LogLine, error) bool) {
-		kept, next, err := u.logbook.history()
-		if err != nil {
-			yield(LogLine{}, fmt.Errorf("read logs of plugin %q: %w", u.plugin.Name(), err))
-			return
-		}
-		for _, line := range options.choose(kept) {
-			if !yield(line, nil) {
-				return
-			}
-		}
-		if options.Follow {
+		next, ok := u.recall(ctx, options, yield)
+		if ok && options.Follow {
 			u.follow(ctx, next, options, yield)
 		}
 	}, nil
 }
 
-func (o LogOptions) choose(lines []LogLine) []LogLine {
-	for len(lines) > 0 && lines[0].Time.Before(o.Since) {
-		lines = lines[1:]
+// recall yields the lines in the files. It returns the number of the line that
+// follows them, and whether to go on.
+func (u *unit) recall(ctx context.Context, options LogOptions, yield func(LogLine, error) bool) (next uint64, ok bool) {
+	files, err := u.logbook.open()
+	if err != nil {
+		yield(LogLine{}, fmt.Errorf("read logs of plugin %q: %w", u.plugin.Name(), err))
+		return 0, false
 	}
-	if o.Tail > 0 && len(lines) > o.Tail {
-		lines = lines[len(lines)-o.Tail:]
+	defer files.close()
+	for line, err := range options.choose(files.lines()) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			yield(LogLine{}, fmt.Errorf("read logs of plugin %q: %w", u.plugin.Name(), err))
+			return 0, false
+		}
+		if !yield(line, nil) {
+			return 0, false
+		}
 	}
-	return lines
+	return files.next, true
+}
+
+// choose leaves out older lines. It holds the newest ones in memory only if
+// their number is limited.
+func (o LogOptions) choose(lines iter.Seq2[LogLine, error]) iter.Seq2[LogLine, error] {
+	return func(yield func(LogLine, error) bool) {
+		var tail []LogLine
+		for line, err := range lines {
+			switch {
+			case err != nil:
+				yield(LogLine{}, err)
+				return
+			case line.Time.Before(o.Since):
+			case o.Tail > 0:
+				if len(tail) == o.Tail {
+					tail = tail[1:]
+				}
+				tail = append(tail, line)
+			default:
+				if !yield(line, nil) {
+					return
+				}
+			}
+		}
+		for _, line := range tail {
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (u *unit) follow(ctx context.Context, next uint64, options LogOptions, yield func(LogLine, error) bool) {
