@@ -68,7 +68,8 @@ func (pm *Manager) sweepAtBoot() {
 	}
 }
 
-// load fills the store. A record that can't be read hides no other one.
+// load fills the store, which a manager that could not be made has left alone.
+// A record that can't be read hides no other one.
 func (pm *Manager) load(found []layout.Found) {
 	sound, broken := make(map[string]*v2.Plugin), make(map[string]error)
 	for _, one := range found {
@@ -82,6 +83,7 @@ func (pm *Manager) load(found []layout.Found) {
 		sound[one.ID] = p
 		pm.register(newUnit(pm, p, nil))
 	}
+	pm.config.Store.harden(pm.config.Hardening)
 	pm.config.Store.fill(sound, broken)
 }
 

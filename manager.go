@@ -135,7 +135,6 @@ func newManager(config ManagerConfig, files *durable.FS, openSockets func() (soc
 }
 
 func (pm *Manager) open() (err error) {
-	pm.config.Store.harden(pm.config.Hardening)
 	if pm.root, err = layout.Open(pm.config.Root, pm.files); err != nil {
 		return err
 	}

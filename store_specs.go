@@ -20,7 +20,7 @@ func (ps *Store) RegisterRuntimeOpt(cap string, opts ...SpecOpt) {
 	ps.specOpts[typ] = append(ps.specOpts[typ], opts...)
 }
 
-// harden is how a manager has all plugins of its store hardened.
+// harden sets what takes from all plugins of the store.
 func (ps *Store) harden(h Hardening) {
 	ps.Lock()
 	defer ps.Unlock()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -17,6 +18,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
@@ -179,4 +181,44 @@ func secondDaemon(t *testing.T, root string) string {
 	output, err := second.Output()
 	assert.NilError(t, err, "%s", output)
 	return string(output)
+}
+
+// TestManagerThatCanNotBeMadeLeavesTheStoreAlone makes a second manager on the
+// Store of a first one, with a hardening of its own. It fails at each step that
+// it takes on its files, or with its executor.
+func TestManagerThatCanNotBeMadeLeavesTheStoreAlone(t *testing.T) {
+	w := newWorld(t).start()
+	id := w.create("p")
+	other := w.config
+	other.ExecRoot = filepath.Join(w.config.ExecRoot, "other")
+	other.Hardening = plugin.Hardening{Pids: 7}
+	for step, failed := 0, true; failed; step++ {
+		other.Root = t.TempDir()
+		calls := 0
+		files := durable.Default
+		files.Fault = func(durable.Step) error {
+			if calls++; calls-1 == step {
+				return errFault
+			}
+			return nil
+		}
+		other.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) {
+			if failed = calls > step; failed {
+				return nil, nil
+			}
+			return nil, errFault // no step is left to fail at
+		}
+		pm, err := plugin.NewManagerOn(other, &files)
+		if err == nil {
+			// What failed was no reason to give up. The store is that manager's.
+			pm.Shutdown()
+			w.restart()
+			continue
+		}
+		w.enable(id)
+		specs := w.executor.Specs(id)
+		limits := specs[len(specs)-1].Linux.Resources.Pids
+		assert.Check(t, limits == nil, "step %d: the hardening of a manager that was not made holds", step)
+		assert.NilError(t, w.Disable(id, nil))
+	}
 }
