@@ -119,6 +119,7 @@ func TestBootWithHungExecutor(t *testing.T) {
 	for k, reached := 0, true; reached; k++ {
 		s := newSimulation()
 		config, ids := simulatedWorld(t, s, "a", "b")
+		config.BootWait = 0 // the default
 		synctest.Test(t, func(t *testing.T) {
 			crashed := s.manage(t, config)
 			for name := range ids {
