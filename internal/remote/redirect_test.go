@@ -96,7 +96,7 @@ func newMaze(t *testing.T, home, tokens origin, account *registry.AuthConfig, ba
 	address, err := url.Parse(string(home))
 	assert.NilError(t, err)
 	b.host = "registry.test"
-	b.options.Dial = m.dial
+	b.options.Dial = m.Dial
 	b.options.Endpoints = endpoints{dockerregistry.APIEndpoint{URL: address, TLSConfig: &tls.Config{InsecureSkipVerify: true}}}
 	m.bench = b
 	return m

@@ -2,32 +2,31 @@ package remote
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/memnet"
 )
 
 // web is a network in memory, with a server at each address that one is wanted
 // at. Servers note what they are sent.
 type web struct {
-	t       *testing.T
-	serve   func(w http.ResponseWriter, r *http.Request, at origin)
-	servers map[origin]*server
-	noted   []note
-	mu      sync.Mutex
+	memnet.Network
+	serve func(w http.ResponseWriter, r *http.Request, at origin)
+
+	mu    sync.Mutex
+	noted []note
 }
 
 // note is a request as a server was sent it.
@@ -39,26 +38,20 @@ type note struct {
 
 func newWeb(t *testing.T, serve func(w http.ResponseWriter, r *http.Request, at origin), at ...origin) *web {
 	t.Helper()
-	w := &web{t: t, serve: serve, servers: map[origin]*server{}}
+	w := &web{serve: serve}
 	for _, address := range at {
-		w.servers[address] = w.start(address)
+		w.start(t, address)
 	}
 	return w
 }
 
-// server is one address of a web.
-type server struct {
-	connections chan net.Conn
-	closed      chan struct{}
-}
-
-func (w *web) start(at origin) *server {
-	s := &server{connections: make(chan net.Conn), closed: make(chan struct{})}
-	var listener net.Listener = s
+func (w *web) start(t *testing.T, at origin) {
+	t.Helper()
+	listener := w.Listen(at.address())
 	if at.isSecure() {
-		listener = tls.NewListener(s, &tls.Config{Certificates: []tls.Certificate{selfSigned()}})
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{selfSigned()}})
 	}
-	httpServer := &http.Server{ErrorLog: discardLog, Handler: http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+	server := &http.Server{ErrorLog: discardLog, Handler: http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
 		body, _ := io.ReadAll(request.Body)
 		request.Body = io.NopCloser(bytes.NewReader(body))
 		w.mu.Lock()
@@ -69,43 +62,12 @@ func (w *web) start(at origin) *server {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = httpServer.Serve(listener)
+		_ = server.Serve(listener)
 	}()
-	w.t.Cleanup(func() {
-		_ = httpServer.Close()
+	t.Cleanup(func() {
+		_ = server.Close()
 		<-done
 	})
-	return s
-}
-
-func (s *server) Accept() (net.Conn, error) {
-	select {
-	case c := <-s.connections:
-		return c, nil
-	case <-s.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (s *server) Close() error { close(s.closed); return nil }
-
-func (s *server) Addr() net.Addr { return &net.UnixAddr{Name: "web"} }
-
-// dial is the Dial of Options.
-func (w *web) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	for at, s := range w.servers {
-		if at.address() != address {
-			continue
-		}
-		client, remote := net.Pipe()
-		select {
-		case s.connections <- remote:
-			return client, nil
-		case <-s.closed:
-		case <-ctx.Done():
-		}
-	}
-	return nil, errors.New("connection refused")
 }
 
 // takeNotes returns what was noted since the last call.
