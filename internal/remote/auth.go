@@ -60,10 +60,13 @@ func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, erro
 			return response, err
 		}
 		again, err := e.auth.again(ctx, a, challenges(response.Header))
-		if err != nil || !again {
-			return response, err
+		if err == nil && !again {
+			return response, nil
 		}
 		discard(response)
+		if err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -163,6 +163,40 @@ func TestPushAgain(t *testing.T) {
 	}
 }
 
+// Only what a registry says it has taken is pushed.
+func TestPushAnsweredByWhatMeansNothing(t *testing.T) {
+	other := digest.FromString("other").String()
+	for _, test := range []struct {
+		name, method, path string
+		fault              fake.Fault
+	}{
+		{"not modified", "PUT", "/uploads/", fake.Refuse(http.StatusNotModified)},
+		{"moved, not where", "PUT", "/uploads/", fake.Refuse(http.StatusMovedPermanently)},
+		{"several choices", "PUT", "/manifests/", fake.Refuse(http.StatusMultipleChoices)},
+		{"begun nowhere", "POST", "/uploads/", fake.Refuse(http.StatusAccepted)},
+		{"created at once", "POST", "/uploads/", fake.Refuse(http.StatusCreated)},
+		{"another blob", "PUT", "/uploads/", fake.Refuse(http.StatusCreated, "Docker-Content-Digest", other)},
+		{"another manifest", "PUT", "/manifests/", fake.Refuse(http.StatusCreated, "Docker-Content-Digest", other)},
+		{"an address that is none", "POST", "/uploads/", fake.Refuse(http.StatusAccepted, "Location", "://%zz")},
+		{"an address of another kind", "POST", "/uploads/", fake.Refuse(http.StatusAccepted, "Location", "file:///etc/passwd")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			b.mustPull(t)
+			o := b.other(t)
+			o.Inject(test.method, test.path, 0, test.fault)
+			var told recorder
+			request := o.request(t)
+			request.Progress = &told
+			_, err := o.push(t.Context(), request)
+			assert.Check(t, errdefs.IsInternal(err), "%v", err)
+			if test.path == "/uploads/" {
+				assert.Check(t, !slices.Contains(told.actions(b.packed[0]), "Pushed"))
+			}
+		})
+	}
+}
+
 // A registry that wants chunks gets them, of the size that it wants.
 func TestPushInChunks(t *testing.T) {
 	for _, chunk := range []int64{100000, 300000} {

@@ -25,7 +25,7 @@ const (
 func (o Options) insist(ctx context.Context, repeatable bool, send func() (*http.Response, error)) (*http.Response, error) {
 	for retries := 0; ; retries++ {
 		response, err := send()
-		if err != nil || response.StatusCode < http.StatusBadRequest {
+		if err != nil || response.StatusCode < http.StatusMultipleChoices {
 			return response, err
 		}
 		refused := refusal(response)

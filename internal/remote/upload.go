@@ -68,7 +68,7 @@ func (p *pusher) mount(ctx context.Context, d ocispec.Descriptor) (begun *http.R
 		response, err := p.begin(ctx, call{query: query, sources: []string{source}})
 		switch {
 		case err != nil:
-		case response.StatusCode == http.StatusCreated:
+		case response.StatusCode == http.StatusCreated && p.checkStored(response, d) == nil:
 			return nil, source
 		case response.StatusCode == http.StatusAccepted:
 			begun = response
@@ -89,9 +89,6 @@ type upload struct {
 // chunks where the registry wants them:
 // https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-blobs
 func (u *upload) send(ctx context.Context, begun *http.Response) error {
-	if begun.StatusCode == http.StatusCreated {
-		return u.checkStored(begun, u.blob)
-	}
 	if err := u.follow(begun); err != nil {
 		return err
 	}
