@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -16,7 +17,10 @@ type driver struct {
 	volumes map[string]int // how often each is mounted
 }
 
-type driverRequest struct{ Name, ID string }
+type driverRequest struct {
+	Name, ID string
+	Opts     map[string]string
+}
 
 func (d *driver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var request driverRequest
@@ -25,6 +29,9 @@ func (d *driver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := d.answer(r.URL.Path, request.Name)
+	if failure := request.Opts["fail"]; failure != "" {
+		err = errors.New(failure)
+	}
 	if err != nil {
 		answer = map[string]any{"Err": err.Error()}
 		w.WriteHeader(http.StatusInternalServerError)

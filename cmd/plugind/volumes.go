@@ -14,6 +14,8 @@ import (
 	"github.com/docker/docker/errdefs"
 	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -120,9 +122,25 @@ func (v *volumes) List(ctx context.Context, filter filters.Args) (found []*volum
 	}
 	all, err := within(ctx, v, "list volumes", func() (list, error) {
 		found, warnings, err := v.VolumesService.List(ctx, filter)
-		return list{found, warnings}, err
+		return list{plainVolumes(found), plainTexts(warnings)}, err
 	}, ignore)
 	return all.found, all.warnings, err
+}
+
+// plainVolumes makes plain what a command line shows of volumes: their plugins
+// name them.
+func plainVolumes(found []*volumetypes.Volume) []*volumetypes.Volume {
+	for _, volume := range found {
+		volume.Name, volume.Mountpoint = plaintext.Quote(volume.Name), plaintext.Quote(volume.Mountpoint)
+	}
+	return found
+}
+
+func plainTexts(texts []string) []string {
+	for i, text := range texts {
+		texts[i] = plaintext.Quote(text)
+	}
+	return texts
 }
 
 func (v *volumes) Get(ctx context.Context, name string, options ...opts.GetOption) (*volumetypes.Volume, error) {
@@ -138,7 +156,13 @@ func (v *volumes) Remove(ctx context.Context, name string, options ...opts.Remov
 }
 
 func (v *volumes) Prune(ctx context.Context, filter filters.Args) (*volumetypes.PruneReport, error) {
-	return within(ctx, v, "prune volumes", func() (*volumetypes.PruneReport, error) { return v.VolumesService.Prune(ctx, filter) }, ignore)
+	return within(ctx, v, "prune volumes", func() (*volumetypes.PruneReport, error) {
+		report, err := v.VolumesService.Prune(ctx, filter)
+		if report != nil {
+			report.VolumesDeleted = plainTexts(report.VolumesDeleted)
+		}
+		return report, err
+	}, ignore)
 }
 
 // Mount undoes a mount that comes too late.

@@ -5,13 +5,19 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/volume"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
 )
 
 func TestVolumeCallsAreBounded(t *testing.T) {
@@ -94,4 +100,25 @@ func TestVolumesEndWithTheirCalls(t *testing.T) {
 		assert.NilError(t, v.drain())
 		assert.Equal(t, time.Since(began), time.Second)
 	})
+}
+
+// TestVolumesOfAHostilePlugin lists volumes with hostile names, and asks for
+// one, whose error repeats its name.
+func TestVolumesOfAHostilePlugin(t *testing.T) {
+	h := newHouse(t)
+	docker, stop := h.start(t)
+	defer stop()
+	createPlugin(t, docker, "example/volume")
+	assert.NilError(t, docker.PluginEnable(t.Context(), "example/volume", types.PluginEnableOptions{}))
+	name := strings.ToValidUTF8(plaintexttest.Hostile, "") // as JSON has it
+	h.driver.volumes[name] = 0
+
+	list, err := docker.VolumeList(t.Context(), volume.ListOptions{})
+	assert.NilError(t, err)
+	assert.Assert(t, is.Len(list.Volumes, 1))
+	assert.Check(t, is.Equal(list.Volumes[0].Name, plaintext.Quote(name)))
+
+	_, err = docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "example/volume", DriverOpts: map[string]string{"fail": name}})
+	assert.Check(t, is.ErrorContains(err, plaintext.Lines(name[:10])))
+	assert.Check(t, !strings.ContainsAny(err.Error(), "\x1b\a\b\x7f"), "%q", err)
 }

@@ -108,6 +108,7 @@ var badContexts = []namedContext{
 	{"truncated", archive(plain(goodConfig("truncated")), empty, full(strings.Repeat("x", 4096)))[:3000]},
 	{"socket elsewhere", archive(plain(`{"entrypoint":["/plugin"],"interface":{"types":["docker.volumedriver/1.0"],"socket":"../p.sock"}}`), empty, full("socket"))},
 	{"config of nothing", archive(plain("{}"), empty, full("nothing"))},
+	{"control characters in a source", archive(plain(`{"entrypoint":["/plugin"],"mounts":[{"type":"bind","source":"/\u001b[2K","destination":"/mnt","options":["rbind"]}]}`), empty, full("escape"))},
 	{"device without a path", archive(plain(`{"entrypoint":["/plugin"],"linux":{"devices":[{"name":"none"}]}}`), empty, full("device"))},
 	{"propagated mount elsewhere", archive(plain(`{"entrypoint":["/plugin"],"propagatedMount":"../../dovetail-elsewhere"}`), empty, full("mount"))},
 }
