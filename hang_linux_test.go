@@ -297,7 +297,7 @@ func (f *faultyRegistry) readerGone(t *testing.T, v verb) {
 	ctx, cancel := context.WithCancel(t.Context())
 	began := time.Now()
 	assert.NilError(t, v.do(ctx, f, stuck))
-	assert.Check(t, time.Since(began) <= 10*time.Second, "it took %s", time.Since(began))
+	assert.Check(t, time.Since(began) <= 11*time.Second, "it took %s", time.Since(began))
 	assert.NilError(t, v.undo(f))
 	f.GC()
 
@@ -308,7 +308,7 @@ func (f *faultyRegistry) readerGone(t *testing.T, v verb) {
 	began = time.Now()
 	cancel()
 	assert.Check(t, is.ErrorIs(<-result, context.Canceled))
-	assert.Equal(t, time.Since(began), time.Duration(0), "it took time to end")
+	assert.Check(t, time.Since(began) <= time.Second, "it took %s", time.Since(began))
 	close(stuck)
 	f.heal()
 	f.works(t, v)

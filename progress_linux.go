@@ -12,9 +12,14 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// flushTimeout bounds how long a verb that is done waits for a client that
-// doesn't read its progress.
-const flushTimeout = 10 * time.Second
+const (
+	// flushTimeout bounds how long a verb that is done waits for a client that
+	// doesn't read its progress.
+	flushTimeout = 10 * time.Second
+	// lastWriteTimeout is how long it waits then for the write in progress: a
+	// client that reads must not be written to after the verb has returned.
+	lastWriteTimeout = time.Second
+)
 
 // progressStream writes docker's progress messages to a client, in order, from
 // a goroutine of its own: a client that is slow or gone delays no transfer. What
@@ -96,21 +101,32 @@ func (s *progressStream) isAbandoned() bool {
 }
 
 // end waits until everything is written, but no longer than ctx and
-// flushTimeout. Only a write that the client holds can be left then.
+// flushTimeout, and then for the write in progress. Only one that the client
+// holds for lastWriteTimeout is left.
 func (s *progressStream) end(ctx context.Context) {
 	s.mu.Lock()
 	s.ended = true
 	close(s.wake)
 	s.mu.Unlock()
-	timer := time.NewTimer(flushTimeout)
-	defer timer.Stop()
-	select {
-	case <-s.done:
+	flush, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if s.isDone(flush) {
 		return
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 	s.mu.Lock()
 	s.abandoned = true
 	s.mu.Unlock()
+	lastWrite, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWriteTimeout)
+	defer cancel()
+	s.isDone(lastWrite)
+}
+
+// isDone waits until the goroutine has ended, but no longer than ctx.
+func (s *progressStream) isDone(ctx context.Context) bool {
+	select {
+	case <-s.done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

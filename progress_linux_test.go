@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,10 +55,10 @@ func TestProgressOfASlowClient(t *testing.T) {
 	})
 }
 
-// A client that does not read delays the end, but not for ever, and not at all
+// A client that does not read delays the end, but not for ever, and for a second
 // when the verb's context has ended.
 func TestProgressOfAClientThatIsStuck(t *testing.T) {
-	for name, patience := range map[string]time.Duration{"left alone": flushTimeout, "cancelled": 0} {
+	for name, patience := range map[string]time.Duration{"left alone": flushTimeout + lastWriteTimeout, "cancelled": lastWriteTimeout} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := &gate{open: make(chan struct{})}
@@ -67,7 +68,7 @@ func TestProgressOfAClientThatIsStuck(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				synctest.Wait()
-				if patience == 0 {
+				if name == "cancelled" {
 					cancel()
 				}
 				began := time.Now()
@@ -79,4 +80,35 @@ func TestProgressOfAClientThatIsStuck(t *testing.T) {
 			})
 		})
 	}
+}
+
+// busyWriter takes a while for each write, and counts those in progress.
+type busyWriter struct{ writing, written atomic.Int64 }
+
+func (b *busyWriter) Write(data []byte) (int, error) {
+	b.writing.Add(1)
+	defer b.writing.Add(-1)
+	time.Sleep(lastWriteTimeout / 2)
+	b.written.Add(1)
+	return len(data), nil
+}
+
+// A client that reads is not written to after the end, also of a verb that was
+// cancelled while it was written to.
+func TestProgressEndsWithItsVerb(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var client busyWriter
+		s := progressOn(&client)
+		for range 3 {
+			progress.Message(s, "", "message")
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		s.end(ctx)
+		assert.Equal(t, client.writing.Load(), int64(0))
+		assert.Equal(t, client.written.Load(), int64(1))
+		time.Sleep(time.Minute)
+		assert.Equal(t, client.written.Load(), int64(1))
+	})
 }

@@ -41,7 +41,6 @@ func TestUnsoundRecords(t *testing.T) {
 		says   string
 	}{
 		"socket that leads out": {func(p *types.Plugin) { p.Config.Interface.Socket = "../other/plugin.sock" }, "interface.socket"},
-		"unknown capability":    {func(p *types.Plugin) { p.Config.Linux.Capabilities = []string{"CAP_FLY"} }, "linux.capabilities[0]"},
 		"propagated mount":      {func(p *types.Plugin) { p.Config.PropagatedMount = "/data/../.." }, "propagatedMount"},
 		"mount that was set": {func(p *types.Plugin) {
 			p.Settings.Mounts = []types.PluginMount{{Source: &source, Destination: "/a/../..", Type: "bind"}}
