@@ -250,3 +250,68 @@ func buildRunc13(t *testing.T) string {
 	assert.NilError(t, err, "%s", output)
 	return filepath.Join(bin, "runc")
 }
+
+// TestSourcesThatComeAndGo starts plugins whose source is not set, then is, and
+// whose source is missing, then is made.
+func TestSourcesThatComeAndGo(t *testing.T) {
+	w := newRuncWorld(t).start()
+	data := t.TempDir()
+	settable := func(source, destination string) func(*types.PluginConfig) {
+		return func(c *types.PluginConfig) {
+			mount := bind(source, destination)
+			mount.Name, mount.Settable = "data", []string{"source"}
+			c.Mounts = []types.PluginMount{mount}
+			c.Args = types.PluginConfigArgs{Name: "args", Value: []string{}, Settable: []string{"value"}}
+		}
+	}
+	inSource := func() bool {
+		_, err := os.Stat(filepath.Join(data, "made"))
+		return err == nil
+	}
+	id := w.createProbeAs("empty", settable("", "/data/fsx"), "try=/data/fsx/made", listenStep, "wait=")
+	for _, step := range []struct {
+		set  string
+		want bool
+	}{{"", false}, {"data.source=" + data, true}, {"data.source=", false}} {
+		if step.set != "" {
+			assert.NilError(t, w.Set(id, []string{step.set}))
+		}
+		w.enable(id)
+		assert.Check(t, is.Equal(inSource(), step.want), "after %q", step.set)
+		assert.NilError(t, w.Disable(id, nil))
+		assert.NilError(t, os.RemoveAll(filepath.Join(data, "made")))
+	}
+
+	missing := filepath.Join(data, "missing")
+	id = w.createProbeAs("missing", settable(missing, "/config"), "tell=/config/made", listenStep, "wait=")
+	err := w.Enable(id, nil)
+	assert.Check(t, is.ErrorContains(err, missing))
+	assert.Check(t, is.ErrorContains(err, "the mount at /config"))
+	assert.Check(t, !w.enabled(id))
+	assert.NilError(t, os.Mkdir(missing, 0o755))
+	w.enable(id)
+	_, err = os.Stat(filepath.Join(missing, "made"))
+	assert.NilError(t, err)
+}
+
+// TestRootIsMountPoint has the root on a file system of its own, in which nothing
+// is mounted when the manager has ended.
+func TestRootIsMountPoint(t *testing.T) {
+	w := newRuncWorld(t)
+	root := w.config.Root
+	assert.NilError(t, unix.Mount("test", root, "tmpfs", 0, ""))
+	t.Cleanup(func() { _ = unix.Unmount(root, unix.MNT_DETACH) })
+	assert.NilError(t, unix.Mount("", root, "", unix.MS_SHARED, ""))
+	w.start()
+	id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
+	volume := filepath.Join(root, id, "propagated-mount", "volume")
+	w.enable(id)
+	for range 2 {
+		assert.NilError(t, os.MkdirAll(volume, 0o755))
+		assert.NilError(t, unix.Mount("volume", volume, "tmpfs", 0, ""))
+		w.restart()
+	}
+	assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
+	w.Shutdown()
+	assert.Check(t, is.DeepEqual(mountsBelow(t, root), []string{root}))
+}

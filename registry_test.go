@@ -534,3 +534,49 @@ func TestUpgradeDropsLostSettings(t *testing.T) {
 	assert.NilError(t, err)
 	assert.DeepEqual(t, p.Settings.Env, []string{"LEVEL=2", "OTHER=2"})
 }
+
+// TestUpgradeToAVersionWithoutASetting takes back what was set, as the refusal
+// says.
+func TestUpgradeToAVersionWithoutASetting(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	old, ref := plugintest.Config("docker.volumedriver/1.0"), host+"/group/plugin:v2"
+	old.Env = []types.PluginEnv{{Name: "GONE", Settable: []string{"value"}}}
+	assert.NilError(t, w.createConfig(ref, plugintest.Config("docker.volumedriver/1.0")))
+	w.push(ref)
+	assert.NilError(t, w.Remove(ref, nil))
+	assert.NilError(t, w.createConfig("p", old))
+	w.enable("p")
+	w.restart() // a plugin that was made here upgrades from a registry
+	assert.NilError(t, w.Disable("p", nil))
+	assert.NilError(t, w.Set("p", []string{"GONE=1"}))
+	grants, err := w.Privileges(t.Context(), named(t, ref), nil, nil)
+	assert.NilError(t, err)
+	assert.Check(t, is.ErrorContains(w.upgrade(ref, "p", grants), "GONE is not in the new version; set the default again first, with NAME= where there is none"))
+	assert.NilError(t, w.Set("p", []string{"GONE="}))
+	assert.NilError(t, w.upgrade(ref, "p", grants))
+	p, err := w.Inspect("p")
+	assert.NilError(t, err)
+	assert.Equal(t, p.PluginReference, ref)
+	assert.Check(t, is.Len(p.Settings.Env, 0))
+}
+
+// TestAliasInAnotherRegistry pushes a plugin under its alias, and installs it from
+// there.
+func TestAliasInAnotherRegistry(t *testing.T) {
+	w, _, host := newConnectedWorld(t)
+	other := fake.New().Start(t)
+	first, alias := host+"/a/p:v1", other+"/mirror/p:v9"
+	grants := w.version(first, "1", true)
+	_, err := w.pull(first, alias, grants)
+	assert.NilError(t, err)
+	before, err := w.Get(alias)
+	assert.NilError(t, err)
+	w.push(alias)
+	assert.NilError(t, w.Remove(alias, nil))
+	w.GC()
+	_, err = w.pull(alias, "", grants)
+	assert.NilError(t, err)
+	after, err := w.Get(alias)
+	assert.NilError(t, err)
+	assert.Equal(t, after.Manifest, before.Manifest)
+}

@@ -132,3 +132,18 @@ func TestSetIsAllOrNothing(t *testing.T) {
 		assert.DeepEqual(t, spoiled.PluginObj, example().PluginObj)
 	}
 }
+
+// TestSetBesideAnEmptyList has a variable whose list of what can be set is empty:
+// nothing of the whole set stays.
+func TestSetBesideAnEmptyList(t *testing.T) {
+	p := &Plugin{}
+	p.PluginObj.Config.Env = []types.PluginEnv{
+		{Name: "DIR", Value: pointer("/a"), Settable: []string{}},
+		{Name: "TOKEN", Value: pointer(""), Settable: []string{"value"}},
+	}
+	p.InitEmptySettings()
+	for _, args := range [][]string{{"DIR="}, {"TOKEN=t", "DIR=/b"}} {
+		assert.Error(t, p.Set(args), `"DIR" is not settable (settable in this plugin: TOKEN)`)
+		assert.DeepEqual(t, p.PluginObj.Settings.Env, []string{"DIR=/a", "TOKEN="})
+	}
+}

@@ -5,7 +5,8 @@ const malformed = "create from bad contexts/config is another type|create from b
 	"create from bad contexts/not an archive|create from bad contexts/truncated"
 
 const unsound = "create from bad contexts/config is too big|create from bad contexts/config of nothing|create from bad contexts/no rootfs|" +
-	"create from bad contexts/control characters in a source|create from bad contexts/socket elsewhere|create from unusual contexts/config twice"
+	"create from bad contexts/control characters in a source|create from bad contexts/socket elsewhere|create from bad contexts/the host's devices as a mount|" +
+	"create from unusual contexts/config twice"
 
 // classDifferences are of errors that both answer with.
 var classDifferences = Group{"Classes and texts of errors", []Difference{

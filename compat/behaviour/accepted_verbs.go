@@ -3,8 +3,8 @@ package behaviour
 // verbDifferences are of what one does and the other does not.
 var verbDifferences = Group{"What verbs do", []Difference{
 	{
-		Docker: "installs what has no entrypoint or no rootfs, names a socket outside of its directory, has control characters in what users are shown, or has two configs or one of more than 1 MiB", Ours: "InvalidParameter, 400, with all that is wrong with the config",
-		Why:  "it would fail at each start, let the daemon talk to another socket of the host, or paint over the question what is granted",
+		Docker: "installs what has no entrypoint or no rootfs, names a socket outside of its directory, mounts the host's devices or cgroups as file systems, has control characters in what users are shown, or has two configs or one of more than 1 MiB", Ours: "InvalidParameter, 400, with all that is wrong with the config",
+		Why:  "it would fail at each start, reach more of the host than its grants say, or paint over the question what is granted",
 		Seen: onlyDocker(unsound, invalid, something, effects),
 	},
 	{

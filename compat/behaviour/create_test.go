@@ -107,6 +107,7 @@ var badContexts = []namedContext{
 	{"interface without a prefix", archive(plain(`{"entrypoint":["/plugin"],"interface":{"types":["volumedriver/1.0"],"socket":"p.sock"}}`), empty, full("no prefix"))},
 	{"truncated", archive(plain(goodConfig("truncated")), empty, full(strings.Repeat("x", 4096)))[:3000]},
 	{"socket elsewhere", archive(plain(`{"entrypoint":["/plugin"],"interface":{"types":["docker.volumedriver/1.0"],"socket":"../p.sock"}}`), empty, full("socket"))},
+	{"the host's devices as a mount", archive(plain(`{"entrypoint":["/plugin"],"mounts":[{"type":"devtmpfs","source":"d","destination":"/d"}]}`), empty, full("devices"))},
 	{"config of nothing", archive(plain("{}"), empty, full("nothing"))},
 	{"control characters in a source", archive(plain(`{"entrypoint":["/plugin"],"mounts":[{"type":"bind","source":"/\u001b[2K","destination":"/mnt","options":["rbind"]}]}`), empty, full("escape"))},
 	{"device without a path", archive(plain(`{"entrypoint":["/plugin"],"linux":{"devices":[{"name":"none"}]}}`), empty, full("device"))},
