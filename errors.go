@@ -247,6 +247,12 @@ type BuildContextError = rootfs.ContextError
 // NotFound.
 type MissingBlobError = remote.MissingError
 
+// RedirectError refuses to follow a registry, or its token server, to another
+// address: out of TLS, to what is no web server, or with a request that would
+// take a secret along or lose its body. Its fields From, To and Why name both by
+// scheme and host. Class System.
+type RedirectError = remote.RedirectError
+
 // BrokenError refuses a plugin whose record can't be read. It is listed, its
 // files and blobs are kept, and it can be removed by its id. Class System.
 type BrokenError struct {

@@ -251,6 +251,13 @@ func TestCertificatesAndProxies(t *testing.T) {
 			assert.Equal(t, r.Header.Get("Proxy-Authorization"), "")
 		}
 	})
+	t.Run("redirect out of TLS", func(t *testing.T) {
+		s := newScene(t, true)
+		s.trust("registry.test:5000")
+		s.registry.Inject("GET", "/blobs/", 1, fake.RedirectAs(http.StatusTemporaryRedirect, "http://storage.test:5001"))
+		assert.Check(t, is.Contains(s.pull(), "https://registry.test:5000 sends the request to http://storage.test:5001, which is refused"))
+		assert.DeepEqual(t, s.asked(), []string{"CONNECT registry.test:5000 " + proxyAccount})
+	})
 	t.Run("unknown authority", func(t *testing.T) {
 		s := newScene(t, true)
 		s.trust("registry.test")

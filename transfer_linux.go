@@ -149,8 +149,9 @@ func checkDiffID(config types.PluginConfig, i int, plain, compressed digest.Dige
 // authConfig and nil headers are fine; neither is changed.
 //
 // Errors: of the registry, of class NotFound, Unauthorized, Forbidden,
-// Unavailable or System, naming host and reference; of class InvalidParameter
-// for what is not a plugin, [LimitError] and [v2.ErrInvalidConfig] among them.
+// Unavailable or System, [RedirectError] among them, naming host and reference;
+// of class InvalidParameter for what is not a plugin, [LimitError] and
+// [v2.ErrInvalidConfig] among them.
 func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (_ types.PluginPrivileges, retErr error) {
 	defer plain(&retErr)
 	if err := pm.writable(); err != nil {
