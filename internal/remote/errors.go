@@ -160,10 +160,10 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return &operationError{op, s.name(), context.Cause(ctx)}
 	}
-	if isOurs(err) {
+	if isOurs(err) && discreet(s.secrets(), err.Error()) != withheld {
 		return &operationError{op, s.name(), err}
 	}
-	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.request.Auth, err)}
+	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.secrets(), err)}
 	for _, row := range explanations {
 		if explained := row(s, failure, err); explained != nil {
 			return explained
@@ -180,7 +180,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 			return nil
 		}
 		shown := *status
-		shown.message = discreet(s.request.Auth, status.message)
+		shown.message = discreet(s.secrets(), status.message)
 		failure.Host, failure.Err = status.host, &shown
 		return classify(failure, &shown)
 	},
@@ -197,7 +197,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 		if !ok {
 			return nil
 		}
-		failure.Host, failure.Err = connection.host, discreetError(s.request.Auth, connection.err)
+		failure.Host, failure.Err = connection.host, discreetError(s.secrets(), connection.err)
 		return &UnavailableError{failure}
 	},
 	func(_ *session, failure Failure, err error) error {

@@ -13,10 +13,21 @@ import (
 // tell where it was, so nothing is.
 const withheld = "(its answer repeats the account's secret, and is not shown)"
 
-// discreet returns text, unless it has a secret of the account in it: some
-// servers repeat in their refusals what they were told.
-func discreet(account *registrytypes.AuthConfig, text string) string {
-	for _, secret := range secretsOf(account) {
+// secrets lists what an error of the operation may not show: the account's, and
+// the tokens that it was given.
+func (s *session) secrets() []string {
+	all := secretsOf(s.request.Auth)
+	s.tokens.Range(func(token, _ any) bool {
+		all = append(all, token.(string))
+		return true
+	})
+	return all
+}
+
+// discreet returns text, unless it has a secret in it: some servers repeat in
+// their refusals what they were told.
+func discreet(secrets []string, text string) string {
+	for _, secret := range secrets {
 		if strings.Contains(text, secret) {
 			return withheld
 		}
@@ -25,8 +36,8 @@ func discreet(account *registrytypes.AuthConfig, text string) string {
 }
 
 // discreetError is discreet for an error, with all that is in it.
-func discreetError(account *registrytypes.AuthConfig, err error) error {
-	if discreet(account, err.Error()) == withheld {
+func discreetError(secrets []string, err error) error {
+	if discreet(secrets, err.Error()) == withheld {
 		return errors.New(withheld)
 	}
 	return err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,7 +40,7 @@ func TestDiscreet(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			shown, err := discreet(test.account, test.text), discreetError(test.account, fmt.Errorf("refused: %w", errors.New(test.text)))
+			shown, err := discreet(secretsOf(test.account), test.text), discreetError(secretsOf(test.account), fmt.Errorf("refused: %w", errors.New(test.text)))
 			if test.hidden {
 				assert.Equal(t, shown, withheld)
 				assert.Equal(t, err.Error(), withheld)
@@ -80,5 +82,53 @@ func TestUnreachablePlacesTellNoSecret(t *testing.T) {
 				assert.Check(t, !is.Contains(err.Error(), "hunter2")().Success(), "%v", err)
 			}
 		})
+	}
+}
+
+// A registry can repeat what it was sent anywhere in its answers.
+func TestAnswersThatRepeatSecrets(t *testing.T) {
+	repeats := func(answer func(w http.ResponseWriter, secret string)) fake.Fault {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+				if !ok {
+					next.ServeHTTP(w, r)
+					return
+				}
+				answer(w, secret)
+			})
+		}
+	}
+	for name, fault := range map[string]fake.Fault{
+		"reason": repeats(func(w http.ResponseWriter, secret string) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%q}]}`, secret)
+		}),
+		"type": repeats(func(w http.ResponseWriter, secret string) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":%q}`, secret)
+		}),
+		"redirect": repeats(func(w http.ResponseWriter, secret string) {
+			w.Header().Set("Location", "file://"+strings.NewReplacer(":", "-", "/", "-", "(", "", ")", "", " ", "-").Replace(secret)+"/"+url.PathEscape(secret))
+			w.WriteHeader(http.StatusFound)
+		}),
+		"encoding": repeats(func(w http.ResponseWriter, secret string) { w.Header().Set("Content-Encoding", secret) }),
+	} {
+		for _, basic := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, basic %t", name, basic), func(t *testing.T) {
+				b := newBench(t)
+				b.Auth = &fake.Auth{User: "user", Password: "hunter2", Basic: basic}
+				b.Inject("GET", "/manifests/", 0, fault)
+				request := b.request(t)
+				request.Auth = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
+				_, err := b.pull(t.Context(), request)
+				assert.Assert(t, err != nil)
+				for ; err != nil; err = errors.Unwrap(err) {
+					for _, secret := range []string{"hunter2", "dXNlcjpodW50ZXIy", ":pull repository:group"} {
+						assert.Check(t, !strings.Contains(err.Error(), secret), "%v", err)
+					}
+				}
+			})
+		}
 	}
 }

@@ -3,6 +3,7 @@ package remote
 import (
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/docker/docker/pkg/progress"
 )
@@ -14,6 +15,7 @@ type session struct {
 	request   Request
 	actions   string // that the operation takes on its repository, as tokens name them
 	endpoints []*endpoint
+	tokens    sync.Map // that were given, of which errors may not tell
 }
 
 // open begins an operation.

@@ -192,7 +192,11 @@ func (a *authorizer) sendForToken(ctx context.Context, realm *url.URL, m *messag
 	if err != nil {
 		return token{}, err
 	}
-	return parseToken(host, data)
+	t, err := parseToken(host, data)
+	if err == nil {
+		s.tokens.Store(t.value, nil)
+	}
+	return t, err
 }
 
 func parseToken(host string, data []byte) (token, error) {
