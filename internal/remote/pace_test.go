@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -130,4 +131,49 @@ func TestPaceOfSlowReaders(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.NilError(t, ctx.Err())
 	})
+}
+
+// A host that takes no connection, or no handshake, is waited for like one that
+// does not answer.
+func TestPaceOfConnections(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		for _, accepts := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, accepts %t", scheme, accepts), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var network memnet.Network
+					listener := network.Listen("host:80")
+					defer listener.Close()
+					if accepts {
+						go func() {
+							for {
+								if _, err := listener.Accept(); err != nil {
+									return
+								}
+							}
+						}()
+					}
+					options := Options{Dial: network.Dial}.withDefaults()
+					transport := options.transport(nil)
+					defer transport.CloseIdleConnections()
+					ask := func(ctx context.Context) error {
+						m := &message{method: http.MethodGet, header: http.Header{}}
+						_, err := m.send(ctx, &pacer{next: transport, options: options}, &url.URL{Scheme: scheme, Host: "host:80"})
+						return err
+					}
+					began := time.Now()
+					assert.Check(t, isUnreachable(ask(t.Context())))
+					assert.Check(t, time.Since(began) <= options.IdleTimeout, "it took %s", time.Since(began))
+
+					ctx, cancel := context.WithCancel(t.Context())
+					result := make(chan error, 1)
+					go func() { result <- ask(ctx) }()
+					synctest.Wait()
+					began = time.Now()
+					cancel()
+					assert.Check(t, errors.Is(<-result, context.Canceled))
+					assert.Equal(t, time.Since(began), time.Duration(0))
+				})
+			})
+		}
+	}
 }

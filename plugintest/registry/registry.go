@@ -2,6 +2,25 @@
 // and pushes plugins. It speaks the distribution protocol as far as that needs
 // it, keeps a log of who asked for what, and misbehaves on demand: see [Fault]
 // and [Auth].
+//
+// The habits of real registries that clients trip over are played like this:
+//
+//   - a token server that fails once: Inject("", "/token", 1, Refuse(503)) or
+//     Cut(0);
+//   - tokens that expire in the middle: Auth.Uses, Auth.ExpiresIn, Auth.Opaque;
+//   - several challenges, in one header field or many: Auth.Before, Auth.After,
+//     Auth.OneField;
+//   - a password that is tried too often: Auth.Rejected;
+//   - mounts that are refused: [RefuseMounts], Auth.Hidden, Registry.NoMounts;
+//   - addresses and answers of uploads: Registry.Location, UploadStatus and
+//     ChunkMinLength, [LoseUpload];
+//   - a commit that takes minutes: [HoldUpload];
+//   - an upload that is refused, or never answered: [Refuse], [Hold];
+//   - ranges that are refused or ignored: [RefuseRanges], [IgnoreRange];
+//   - more or fewer bytes than promised: [Lengthen], [Shorten], [Cut], [Lie];
+//   - redirects: [Redirect], [RedirectAs];
+//   - HEAD that is not known, headers that are missing or wrong: [NoHead],
+//     [SetHeader], [FirstAcceptOnly].
 package registry
 
 import (
