@@ -171,8 +171,9 @@ func publicConfigs(t *testing.T) map[string]publicConfig {
 		"a variable whose name has a space": {func(c *types.PluginConfig) {
 			c.Env = []types.PluginEnv{{Name: "A B", Value: &value}, {Name: "C=D", Value: &value}}
 		}, "", ""},
-		"a device that is not set":            {func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}} }, "", ""},
-		"a source of the host that is a link": {ofType("bind", &mtab, "/etc/mtab", "rbind"), "", ""},
+		"a device that is not set":             {func(c *types.PluginConfig) { c.Linux.Devices = []types.PluginDevice{{Name: "fuse"}} }, "", ""},
+		"a source of the host that is a link":  {ofType("bind", &mtab, "/etc/mtab", "rbind"), "", ""},
+		"temporary files that begin as a copy": {ofType("tmpfs", &source, "/x", "tmpcopyup"), "try=/x/file", "/file: ok"},
 		"a second proc": {func(c *types.PluginConfig) {
 			c.Linux.Capabilities = []string{"CAP_SYS_ADMIN"}
 			ofType("proc", &source, "/p")(c)

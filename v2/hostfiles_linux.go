@@ -146,8 +146,8 @@ func (f *footprint) checkKind(mount specs.Mount) error {
 	switch {
 	case slices.Contains(mount.Options, "remount"):
 		return errors.New("is a remount, which the host's mounts of the same file system would follow")
-	case slices.Contains(mount.Options, "tmpcopyup"):
-		return errors.New("has the option tmpcopyup, for which the runtime uses the host's /tmp")
+	case f.shared && slices.Contains(mount.Options, "tmpcopyup"):
+		return errors.New("has the option tmpcopyup, for which the runtime mounts in the host's /tmp: do without it, or without the propagated mount")
 	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
 		return fmt.Errorf("has the source %q, which is below the runtime's own files: give an absolute path", mount.Source)
 	}

@@ -127,8 +127,9 @@ func TestSpareHostFiles(t *testing.T) {
 		},
 		{
 			name:   "a copy of what it covers",
-			mounts: []specs.Mount{ofType("tmpfs", "/copy", "tmpcopyup")}, want: "its mount at /copy has the option tmpcopyup",
+			mounts: []specs.Mount{ofType("tmpfs", "/copy", "tmpcopyup")}, change: shared, want: "its mount at /copy has the option tmpcopyup",
 		},
+		{name: "a copy that the host does not see", mounts: []specs.Mount{ofType("tmpfs", "/copy", "tmpcopyup")}},
 		{
 			name:   "a remount",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("ext4", "/host", "remount", "ro")}, want: "its mount at /host is a remount",

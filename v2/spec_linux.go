@@ -42,7 +42,9 @@ import (
 // nodes and a working directory that it would have to make in a directory of
 // the host that the plugin mounts, mounts that the host would see there, links
 // in the rootfs in the place of /dev, /proc and /sys, remounts, the option
-// tmpcopyup, and binds whose source is not absolute. Where the plugin mounts a
+// tmpcopyup beside a propagated mount, and binds whose source is not absolute.
+// It refuses sources and devices that plugins can have changed since they were
+// granted, see [Plugin.PinDevices]. Where the plugin mounts a
 // directory of the host at or above /run/docker/plugins, it makes the
 // directory for the sockets there.
 //
