@@ -224,23 +224,34 @@ func WithSwarmService(id string) CreateOpt {
 }
 
 // WithEnv adds variables of the form NAME=value to the plugin's environment.
-// A variable that is there already, compared by case, is replaced; the last
-// of several wins; an entry that is not of that form is left out.
+// It begins with the defaults of the plugin's config, in their order, and with
+// what is set already. A variable that is there, compared by case, is replaced
+// in its place; the last of several wins; an entry that is not of that form is
+// left out.
 func WithEnv(env []string) CreateOpt {
 	return func(p *v2.Plugin) {
-		merged := slices.Clone(p.PluginObj.Settings.Env)
-		for _, entry := range env {
-			name, _, ok := strings.Cut(entry, "=")
-			if !ok || name == "" {
-				continue
+		merged := make([]string, 0, len(p.PluginObj.Config.Env)+len(env))
+		for _, variable := range p.PluginObj.Config.Env {
+			if variable.Value != nil {
+				merged = setVariable(merged, variable.Name+"="+*variable.Value)
 			}
-			same := func(have string) bool { return strings.HasPrefix(have, name+"=") }
-			if i := slices.IndexFunc(merged, same); i >= 0 {
-				merged[i] = entry
-				continue
-			}
-			merged = append(merged, entry)
+		}
+		for _, entry := range slices.Concat(p.PluginObj.Settings.Env, env) {
+			merged = setVariable(merged, entry)
 		}
 		p.PluginObj.Settings.Env = merged
 	}
+}
+
+func setVariable(env []string, entry string) []string {
+	name, _, ok := strings.Cut(entry, "=")
+	if !ok || name == "" {
+		return env
+	}
+	i := slices.IndexFunc(env, func(have string) bool { return strings.HasPrefix(have, name+"=") })
+	if i < 0 {
+		return append(env, entry)
+	}
+	env[i] = entry
+	return env
 }
