@@ -5,8 +5,10 @@ package plugin_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -236,4 +238,34 @@ func TestShutdownInterruptsStart(t *testing.T) {
 	running, err := w.executor.IsRunning(id)
 	assert.NilError(t, err)
 	assert.Check(t, !running)
+}
+
+// TestSocketDirectoriesAreMadeAgain deletes them under a manager, as a cleanup of
+// /run does. ExecRoot is short, or so long that sockets are reached by another
+// path.
+func TestSocketDirectoriesAreMadeAgain(t *testing.T) {
+	for _, below := range []string{".", strings.Repeat("d", 60)} {
+		t.Run(below, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.ExecRoot = filepath.Join(w.config.ExecRoot, below)
+			w.start()
+			crashed, fresh := w.create("crashed"), w.create("fresh")
+			w.enable(crashed)
+			restarted, cancel := w.SubscribeEvents(10, plugin.EventRestarted{})
+			defer cancel()
+			assert.NilError(t, os.RemoveAll(w.config.ExecRoot))
+			assert.NilError(t, w.executor.Exit(crashed, 1))
+			<-restarted
+			assert.NilError(t, os.RemoveAll(w.config.ExecRoot))
+			w.enable(fresh)
+			p, err := w.Get(fresh)
+			assert.NilError(t, err)
+			connection, err := net.Dial(p.Addr().Network(), p.Addr().String())
+			assert.NilError(t, err)
+			assert.NilError(t, connection.Close())
+			info, err := os.Stat(w.config.ExecRoot)
+			assert.NilError(t, err)
+			assert.Equal(t, info.Mode().Perm(), os.FileMode(0o700))
+		})
+	}
 }

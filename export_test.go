@@ -6,18 +6,19 @@ import (
 
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/remote"
+	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
 // NewManagerOn makes a manager whose files fail as a test says.
 func NewManagerOn(config ManagerConfig, files *durable.FS) (*Manager, error) {
-	return newManager(config, files, openSockets)
+	return newManager(config, files, supervise.NewSockets())
 }
 
 // NewManagerAwaiting makes a manager that learns from await, and not from the
 // kernel, that a plugin listens on the socket name in dir.
 func NewManagerAwaiting(config ManagerConfig, await func(ctx context.Context, dir, name string) error) (*Manager, error) {
 	files := durable.Default
-	return newManager(config, &files, func() (sockets, error) { return awaited(await), nil })
+	return newManager(config, &files, awaited(await))
 }
 
 type awaited func(ctx context.Context, dir, name string) error

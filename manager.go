@@ -77,7 +77,7 @@ type Manager struct {
 func NewManager(config ManagerConfig) (_ *Manager, retErr error) {
 	defer plain(&retErr)
 	files := durable.Default
-	return newManager(config, &files, openSockets)
+	return newManager(config, &files, supervise.NewSockets())
 }
 
 // sockets waits for plugins to listen, as [supervise.Sockets] does.
@@ -86,11 +86,9 @@ type sockets interface {
 	Close() error
 }
 
-func openSockets() (sockets, error) { return supervise.NewSockets() }
-
 // newManager is NewManager on files of its own, with or without faults, and on
 // sockets of its own, for which virtual time may pass.
-func newManager(config ManagerConfig, files *durable.FS, openSockets func() (sockets, error)) (_ *Manager, err error) {
+func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Manager, err error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
@@ -99,6 +97,7 @@ func newManager(config ManagerConfig, files *durable.FS, openSockets func() (soc
 	pm := &Manager{
 		config:  config.withDefaults(),
 		files:   files,
+		sockets: waiting,
 		ctx:     ctx,
 		cancel:  cancel,
 		halted:  halted,
@@ -116,11 +115,6 @@ func newManager(config ManagerConfig, files *durable.FS, openSockets func() (soc
 	if err := pm.open(); err != nil {
 		return nil, err
 	}
-	opened, err := openSockets()
-	if err != nil {
-		return nil, err
-	}
-	pm.sockets = opened
 	// Beside an error there may be a nil pointer that is not a nil Executor.
 	executor, err := config.CreateExecutor(pm)
 	if err != nil {

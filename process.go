@@ -90,6 +90,10 @@ func (p *process) prepare() (*specs.Spec, error) {
 	if err := p.unit.plugin.Validate(); err != nil {
 		return nil, err
 	}
+	// A cleanup of /run may have deleted it.
+	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
+		return nil, err
+	}
 	if err := p.connect(); err != nil {
 		return nil, err
 	}

@@ -87,12 +87,8 @@ func (pm *Manager) close() error {
 	)
 	// The last lines came before the executor was closed, or come after the
 	// next manager has taken the streams over.
-	for _, u := range pm.allUnits() {
-		u.closeLogbook()
-	}
-	if pm.sockets != nil {
-		problems = append(problems, within(restTime, "close watch of sockets", ignoringContext(pm.sockets.Close)))
-	}
+	problems = append(problems, within(restTime, "close files of plugin output", ignoringContext(pm.closeLogbooks)))
+	problems = append(problems, within(restTime, "close watch of sockets", ignoringContext(pm.sockets.Close)))
 	if pm.execRoot != nil {
 		problems = append(problems, pm.execRoot.Close())
 	}
@@ -143,4 +139,11 @@ func within(limit time.Duration, name string, call func(context.Context) error) 
 
 func ignoringContext(call func() error) func(context.Context) error {
 	return func(context.Context) error { return call() }
+}
+
+func (pm *Manager) closeLogbooks() error {
+	for _, u := range pm.allUnits() {
+		u.closeLogbook()
+	}
+	return nil
 }

@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,36 +21,58 @@ import (
 
 // Sockets waits for unix sockets to accept connections. One serves all
 // plugins, because inotify instances are few, and because closing one costs
-// the kernel more than ten milliseconds. It is safe for concurrent use.
+// the kernel more than ten milliseconds. While a host has no instance or watch
+// to give, the clock is asked instead. It is safe for concurrent use.
 type Sockets struct {
-	watcher *fsnotify.Watcher
-	done    chan struct{}
-
 	mu      sync.Mutex
+	watcher *fsnotify.Watcher // nil until one was needed and there was one
+	done    chan struct{}     // closed when the watcher's events end
+	closed  bool
 	waiting map[string]chan struct{} // by directory; gets at most one wake-up
 }
 
 // NewSockets begins to watch nothing. Close must follow.
-func NewSockets() (*Sockets, error) {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, fmt.Errorf("watch for sockets: %w", err)
-	}
-	s := &Sockets{watcher: watcher, done: make(chan struct{}), waiting: make(map[string]chan struct{})}
-	go s.run()
-	return s, nil
+func NewSockets() *Sockets {
+	return &Sockets{waiting: make(map[string]chan struct{})}
 }
 
-// Close ends the watch. Those who wait go on until their contexts end.
+// Close ends the watch. Awaits in progress go on until their contexts end.
 func (s *Sockets) Close() error {
-	err := s.watcher.Close()
-	<-s.done
+	s.mu.Lock()
+	s.closed = true
+	watcher, done := s.watcher, s.done
+	s.mu.Unlock()
+	if watcher == nil {
+		return nil
+	}
+	err := watcher.Close()
+	<-done
 	return err
 }
 
+// open returns the watcher. It makes one if there is none yet: an instance may
+// have become free.
+func (s *Sockets) open() (*fsnotify.Watcher, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, fsnotify.ErrClosed
+	}
+	if s.watcher != nil {
+		return s.watcher, nil
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	s.watcher, s.done = watcher, make(chan struct{})
+	go s.run(watcher, s.done)
+	return watcher, nil
+}
+
 // Await blocks until something accepts connections on the socket name in dir,
-// which must exist and be watched by no other Await, or until ctx ends: then a
-// [NoSocketError] tells what is there instead.
+// which must be watched by no other Await, or until ctx ends or dir is gone:
+// then a [NoSocketError] lists what is there instead.
 func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	path := filepath.Join(dir, name)
 	if accepts(ctx, dir, name) {
@@ -56,105 +80,99 @@ func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 	}
 	w := &watch{sockets: s, wake: make(chan struct{}, 1)}
 	defer w.forget()
-	if err := w.add(dir); err != nil {
-		return err
-	}
 	// A socket shows up with bind and accepts only from listen on, of which
-	// no event tells: between the two, and only then, the clock is asked.
+	// there is no event: between the two, and where nothing can be watched, the
+	// clock is asked.
 	const maxPause = 50 * time.Millisecond
 	pause := time.Millisecond
 	for {
-		w.descend(dir, name)
+		watched := w.add(dir) == nil
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			// What the process makes in a directory that was deleted is not
+			// reachable. The next start makes a new one.
+			return &NoSocketError{Name: name, Err: err}
+		}
+		watched = w.descend(dir, name) && watched
 		if accepts(ctx, dir, name) {
 			return nil
 		}
-		var bound <-chan time.Time
-		if _, err := os.Lstat(path); err == nil {
-			bound = time.After(pause)
+		var clock <-chan time.Time
+		if _, err := os.Lstat(path); err == nil || !watched {
+			clock = time.After(pause)
 			pause = min(2*pause, maxPause)
 		}
 		select {
 		case <-ctx.Done():
-			if acceptsNow(ctx, dir, name) {
-				return nil
-			}
 			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
 		case <-w.wake:
-		case <-bound:
+		case <-clock:
 		}
 	}
-}
-
-// acceptsNow looks once more when the time is up: if this process was stopped
-// meanwhile, the plugin may have been ready in time.
-func acceptsNow(ctx context.Context, dir, name string) bool {
-	if context.Cause(ctx) != context.DeadlineExceeded {
-		return false
-	}
-	const patience = 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	return accepts(ctx, dir, name)
 }
 
 // watch is what one Await watches: the directory of the sockets, and those on
 // the way to a socket that is in a directory of its own.
 type watch struct {
 	sockets *Sockets
+	watcher *fsnotify.Watcher // nil before the first of dirs
 	wake    chan struct{}
 	dirs    []string
 }
 
+// add watches a directory, anew if another one is in its place.
 func (w *watch) add(dir string) error {
+	watcher, err := w.sockets.open()
+	if err != nil {
+		return err
+	}
+	w.watcher = watcher
 	if !slices.Contains(w.dirs, dir) {
 		w.dirs = append(w.dirs, dir)
 		w.sockets.mu.Lock()
 		w.sockets.waiting[dir] = w.wake
 		w.sockets.mu.Unlock()
 	}
-	if err := w.sockets.watcher.Add(dir); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
-	return nil
+	return watcher.Add(dir)
 }
 
 // descend watches the directories on the way to name that the process has made
-// by now. One that it has removed is watched again when it comes back.
-func (w *watch) descend(dir, name string) {
+// by now. A directory that was removed is watched again when it comes back. It
+// reports false if there is one that can't be watched.
+func (w *watch) descend(dir, name string) (watched bool) {
 	rest := strings.Split(filepath.Clean(name), string(filepath.Separator))
 	for _, component := range rest[:len(rest)-1] {
 		dir = filepath.Join(dir, component)
 		info, err := os.Lstat(dir)
-		if err != nil || !info.IsDir() || w.add(dir) != nil {
-			return // its parent tells when there is something to look at
+		if err != nil || !info.IsDir() {
+			return true // there is an event of its parent when it comes
+		}
+		if err := w.add(dir); err != nil {
+			return errors.Is(err, fs.ErrNotExist)
 		}
 	}
+	return true
 }
 
 func (w *watch) forget() {
 	for _, dir := range w.dirs {
 		w.sockets.mu.Lock()
-		own := w.sockets.waiting[dir] == w.wake // not of an Await that came later
-		if own {
-			delete(w.sockets.waiting, dir)
-		}
+		delete(w.sockets.waiting, dir)
 		w.sockets.mu.Unlock()
-		if own {
-			_ = w.sockets.watcher.Remove(dir) // it fails if the directory has gone
-		}
+		_ = w.watcher.Remove(dir) // it fails if the directory has gone
 	}
 }
 
-func (s *Sockets) run() {
-	defer close(s.done)
+func (s *Sockets) run(watcher *fsnotify.Watcher, done chan struct{}) {
+	defer close(done)
 	for {
 		select {
-		case event, ok := <-s.watcher.Events:
+		case event, ok := <-watcher.Events:
 			if !ok {
 				return
 			}
 			s.wake(filepath.Dir(event.Name))
-		case _, ok := <-s.watcher.Errors:
+			s.wake(event.Name) // a watched directory was removed
+		case _, ok := <-watcher.Errors:
 			if !ok {
 				return
 			}

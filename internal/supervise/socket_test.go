@@ -27,8 +27,7 @@ func shortDir(t *testing.T) string {
 
 func newSockets(t *testing.T) *Sockets {
 	t.Helper()
-	s, err := NewSockets()
-	assert.NilError(t, err)
+	s := NewSockets()
 	t.Cleanup(func() { assert.Check(t, s.Close()) })
 	return s
 }
@@ -127,6 +126,30 @@ func TestAwaitSocket(t *testing.T) {
 			defer listener.Close()
 			assert.NilError(t, <-result)
 		})
+	}
+}
+
+// TestAwaitSocketInDirectoryThatIsGone deletes the directory before, or while, a
+// socket in it is waited for, as a cleanup of /run does.
+func TestAwaitSocketInDirectoryThatIsGone(t *testing.T) {
+	sockets := newSockets(t)
+	for _, early := range []bool{true, false} {
+		dir := filepath.Join(shortDir(t), "id")
+		assert.NilError(t, os.Mkdir(dir, 0o755))
+		if early {
+			assert.NilError(t, os.Remove(dir))
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- sockets.Await(t.Context(), dir, "p.sock") }()
+		assert.NilError(t, os.RemoveAll(dir))
+		select {
+		case err := <-ended:
+			var missing *NoSocketError
+			assert.Check(t, errors.As(err, &missing), "%v", err)
+			assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+		case <-time.After(time.Minute):
+			t.Fatal("a directory that is gone is waited for")
+		}
 	}
 }
 
