@@ -21,8 +21,6 @@ var mayLog = []string{
 // which makes plain what comes from outside.
 var mayLogRaw = []string{
 	"examples/...", "test/...", "internal/logging",
-	// It silences containerd's client, which would log what registries say.
-	"internal/remote",
 }
 
 const ownLogger = module + "/internal/logging"

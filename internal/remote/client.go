@@ -53,8 +53,7 @@ type Options struct {
 	// zero value means the host's.
 	Platform ocispec.Platform
 	// ManifestBytes and ConfigBytes bound what is loaded into memory of a
-	// plugin. Zero means 4 MiB, which containerd's client does not exceed,
-	// and 1 MiB.
+	// plugin. Zero means 4 MiB, as docker's client takes, and 1 MiB.
 	ManifestBytes int64
 	ConfigBytes   int64
 	// Transfers bounds the blobs that one operation transfers at once. Zero
