@@ -33,9 +33,9 @@
 // the host is mounted there: then the host gets them. What is mounted in a
 // directory of the host appears on the host as well if the rootfs is shared, as
 // a propagated mount needs it. Where /dev is a link, runc 1.1.5 removes and
-// makes files wherever that leads; see
-// https://github.com/opencontainers/runc/security/advisories for how that was
-// used. [Plugin.InitSpec] therefore follows what a runtime will do, through
+// makes files wherever that leads. Advisories of runc are about mounts that were
+// redirected in such ways: https://github.com/opencontainers/runc/security/advisories.
+// [Plugin.InitSpec] therefore follows what a runtime will do, through
 // every link, and refuses a spec with which the host's files would change.
 //
 // # Identity with docker
