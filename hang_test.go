@@ -21,7 +21,7 @@ import (
 const (
 	startBound    = 30 * time.Second
 	stopBound     = 25 * time.Second
-	shutdownBound = 30 * time.Second
+	shutdownBound = 35 * time.Second
 )
 
 // hangVerbs are the verbs that call an executor. Their plugin is disabled, or

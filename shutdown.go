@@ -16,7 +16,7 @@ import (
 // Shutdown.
 const (
 	killTime     = 10 * time.Second // from SIGKILL until a process has ended
-	executorTime = 4 * time.Second
+	executorTime = 6 * time.Second  // an executor of ours takes 5 s at most
 	leaveTime    = 2 * time.Second
 	restTime     = time.Second // for each step
 )
@@ -28,7 +28,7 @@ const (
 // until it ends. When a newer manager took the root over, plugins and mounts
 // belong to that one.
 //
-// Shutdown returns after StopTimeout and 20 s at the latest, whatever hangs,
+// Shutdown returns after StopTimeout and 25 s at the latest, whatever hangs,
 // and logs as an error what it left. Otherwise no goroutine of the manager is
 // left, and an executor that is an [io.Closer] is closed. A second call waits
 // for the first. Callbacks may call Shutdown.
