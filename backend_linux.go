@@ -72,10 +72,11 @@ func callTimeout(config *backend.PluginEnableConfig) (time.Duration, error) {
 }
 
 // Disable stops a plugin, or interrupts its start. A plugin that something
-// holds a reference to is disabled only if config.ForceDisable is set, and its
-// references are forgotten then; a nil config means it is not. A plugin that
-// ignores SIGTERM is killed after [ManagerConfig.StopTimeout]. What is mounted
-// in the plugin's directory is detached when its process is gone.
+// holds a reference to is disabled only if config.ForceDisable is set; a nil
+// config means it is not. References that were ignored count until the plugin
+// is enabled again. A plugin that ignores SIGTERM is killed after
+// [ManagerConfig.StopTimeout]. What is mounted in the plugin's directory is
+// detached when its process is gone.
 //
 // Errors: [DisabledError], [InUseError], and class System when the desired
 // state can't be written or the process can't be stopped. In the latter case
@@ -110,7 +111,6 @@ func (u *unit) disable(force bool) error {
 	}
 	// Committed: what still runs after a crash here is stopped at boot.
 	u.forgetAuthorization()
-	u.plugin.ForgetReferences()
 	err := u.stop(u.manager.ctx)
 	u.announce(events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
 	return err

@@ -159,6 +159,9 @@ func (u *unit) saveEnabled(enabled bool) error {
 	if err := u.save("save", desired); err != nil {
 		return err
 	}
+	if enabled {
+		u.plugin.ForgetReferences() // of before a forced disable
+	}
 	u.manager.config.Store.SetState(u.plugin, enabled)
 	return nil
 }

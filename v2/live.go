@@ -59,8 +59,8 @@ func (p *Plugin) AddRefCount(count int) {
 	p.liveState().addReferences(count)
 }
 
-// ForgetReferences makes the number of references zero. It follows a forced
-// disable: whoever held them lost the plugin, and may never release them.
+// ForgetReferences makes the number of references zero. It is for a plugin that
+// is enabled after a forced disable: whoever held it then may never release it.
 func (p *Plugin) ForgetReferences() {
 	r := p.liveState()
 	r.mu.Lock()

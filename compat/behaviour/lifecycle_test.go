@@ -2,6 +2,8 @@ package behaviour
 
 import (
 	"github.com/docker/docker/pkg/plugingetter"
+
+	"github.com/dovetailhq/plugin/plugintest"
 )
 
 var lifecycleScenarios = []Scenario{
@@ -38,6 +40,22 @@ var lifecycleScenarios = []Scenario{
 		r.inspect("inspect nonsense", "not a name!")
 		r.Do("exit", func() error { return r.HandleExitEvent("none") })
 		r.Do("push", func() error { return r.Push(r.t.Context(), "dovetail/none", nil, nil, nil) })
+	}},
+	{"a mount inside", func(r *Run) {
+		config := plugintest.Config(volume)
+		config.PropagatedMount = "/data"
+		r.Executor.Reports = plugintest.ReportInSignal // docker unmounts as an exit is reported
+		r.Start()
+		r.Given(func() error { return r.build("dovetail/one:latest", config) })
+		id := r.ID("dovetail/one:latest")
+		r.enable("enable", "dovetail/one")
+		r.mountInside(id)
+		r.disable("disable with a mount inside", "dovetail/one", false)
+		r.noteMounts("disable with a mount inside", id)
+		r.enable("enable again", "dovetail/one")
+		r.mountInside(id)
+		r.remove("remove with a mount inside", "dovetail/one", true)
+		r.noteMounts("remove with a mount inside", id)
 	}},
 	{"in use", func(r *Run) {
 		r.installed("dovetail/one:latest", volume)
