@@ -95,6 +95,7 @@ func (o options) socket() (string, error) {
 }
 
 func (o options) setUpLog() error {
+	logging.MakePlain()
 	if err := logging.SetLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: give debug, info, warn, error or fatal", o.logLevel)
 	}

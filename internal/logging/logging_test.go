@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,4 +85,24 @@ func TestErrorsStayErrors(t *testing.T) {
 	err, isError := entry.WithError(fmt.Errorf("%s: %w", hostile, fs.ErrExist)).entry.Data[logrus.ErrorKey].(error)
 	assert.Assert(t, isError)
 	assert.ErrorIs(t, err, fs.ErrExist)
+}
+
+// TestOthersLinesArePlain writes by the logger itself, as other packages do.
+func TestOthersLinesArePlain(t *testing.T) {
+	logger := log.L.Logger
+	formatter, out := logger.Formatter, logger.Out
+	defer func() {
+		logger.SetFormatter(formatter)
+		logger.SetOutput(out)
+	}()
+	var written bytes.Buffer
+	logger.SetOutput(&written)
+	logger.SetFormatter(raw{})
+	MakePlain()
+	MakePlain()
+	log.L.WithError(errors.New(hostile)).WithField("count", 7).Errorf("%s", hostile)
+	const want = `safe\r\x1b[2J\u009b1A\u202e\x7f\xffend`
+	assert.Check(t, is.Equal(strings.Count(written.String(), want), 2))
+	assert.Check(t, is.Contains(written.String(), "count=7"))
+	assert.Check(t, plaintext.Is(written.String()), "%q", &written)
 }
