@@ -3,6 +3,7 @@
 
 MODULES   := $(sort $(patsubst %/go.mod,%,$(shell find . -name go.mod -not -path '*/testdata/*')))
 FUZZTIME  ?= 60s
+TESTS     ?= ./...
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 
 # How often the long forms of the durability harnesses crash a manager.
@@ -10,7 +11,7 @@ crash: N := 1000
 crash: PEER := 300
 powercut: N := 300
 
-.PHONY: help test compat fuzz demo lint bench bench-compare build crash powercut
+.PHONY: help test compat canary fuzz demo lint bench bench-compare build crash powercut
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -34,6 +35,10 @@ compat: ## compare with docker's package, of each version that there is a modfil
 		go test -modfile=$$modfile ./behaviour ./disk || failed="$$failed $$modfile"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed with$$failed"; exit 1; fi
+
+canary: ## build, vet and test with the newest release of every dependency; TESTS= packages and flags of go test
+	@test/needs.sh gcc runc crun containerd docker-registry
+	@test/canary.sh $(TESTS)
 
 fuzz: ## fuzz each target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
 	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \

@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 
 	"github.com/docker/docker/api/types/events"
-	"github.com/docker/docker/pkg/stringid"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/ids"
 	"github.com/dovetailhq/plugin/internal/layout"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -32,7 +32,7 @@ func (pm *Manager) beginInstall(name string) (*install, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &install{manager: pm, name: name, id: stringid.GenerateRandomID(), release: release}
+	in := &install{manager: pm, name: name, id: ids.New(), release: release}
 	if in.stage, err = pm.root.Stage(in.id); err != nil {
 		release()
 		return nil, in.storageError(err)

@@ -13,9 +13,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	dockererrdefs "github.com/docker/docker/errdefs"
-	"github.com/docker/docker/pkg/stringid"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/dovetailhq/plugin/internal/ids"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
@@ -214,7 +214,7 @@ func (p *process) Alive() (bool, error) {
 
 // CanTell asks the executor for a process that does not exist.
 func (p *process) CanTell() bool {
-	running, err := p.unit.manager.executor.IsRunning(stringid.GenerateRandomID())
+	running, err := p.unit.manager.executor.IsRunning(ids.New())
 	return err != nil || !running
 }
 

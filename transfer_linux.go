@@ -11,11 +11,11 @@ import (
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/dockerversion"
 	"github.com/docker/docker/pkg/progress"
-	"github.com/docker/docker/pkg/stringid"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/ids"
 	"github.com/dovetailhq/plugin/internal/privilege"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
@@ -98,7 +98,7 @@ func (f *found) unpack(ctx context.Context, dir string, out progress.Output) err
 			sources[i] = layer.Open
 		}
 		err := unpacker.ApplyAll(ctx, sources, func(i int, applied rootfs.Layer) error {
-			progress.Update(out, stringid.TruncateID(layers[i].Digest.String()), "Complete")
+			progress.Update(out, ids.Short(layers[i].Digest.String()), "Complete")
 			return checkDiffID(f.config, i, applied.DiffID, layers[i].Digest)
 		})
 		if err != nil {

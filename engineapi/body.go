@@ -17,9 +17,10 @@ import (
 
 const (
 	// maxBody bounds every body but those of streams, such as a build
-	// context: a form, or the settings or privileges of one plugin, which a
-	// config of at most 1 MiB describes.
-	maxBody = 2 << 20
+	// context: a form, or the settings or privileges of one plugin. Docker's
+	// authorization middleware shows plugins no longer body, and lets it pass:
+	// https://github.com/moby/moby/security/advisories/GHSA-x744-4wpc-v9h2.
+	maxBody = 1<<20 - 1
 	// maxBodyItems bounds the commas in it, hence the values. A decoder makes
 	// a hundred bytes of an empty object, which takes three.
 	maxBodyItems = 64 << 10
@@ -37,7 +38,7 @@ func newPlaces() places { return make(places, largeBodies) }
 
 // Streaming marks the routes of r as ones whose requests have bodies of any
 // length, to be read piece by piece: archives, above all. [NewMux] takes at
-// most 2 MiB for any other route. Slow clients are given up all the same.
+// most 1 MiB for any other route. Slow clients are given up all the same.
 func Streaming(r router.Router) router.Router {
 	var marked routes
 	for _, route := range r.Routes() {

@@ -22,7 +22,7 @@
 // # Slow and excessive clients
 //
 // [NewServer] bounds headers, and [NewMux] what follows them, on all its
-// routes. A body ends at 2 MiB, unless its route is [Streaming]; it has a
+// routes. A body ends at 1 MiB, unless its route is [Streaming]; it has a
 // minute to arrive, altogether, and the handler begins when it is there. A
 // streaming body, such as a build context, has no bound here: its client is
 // given up once it sends nothing for a minute, or, beyond a first minute of

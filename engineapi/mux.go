@@ -19,7 +19,7 @@ import (
 // unknown path with 404 and an unknown method with 405 and Allow. Where two
 // routes match, the first one is served.
 //
-// The body of a request ends at 2 MiB, unless its route is [Streaming], and
+// The body of a request ends at 1 MiB, unless its route is [Streaming], and
 // slow clients are given up, see the package documentation.
 //
 // version is that of the daemon, for the Server header; it may be empty. A

@@ -2,6 +2,7 @@ package engineapi
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -73,7 +74,7 @@ func TestRequestsReachTheBackend(t *testing.T) {
 		{"set nothing", "POST", "/plugins/foo/set", ``, `set foo []`, 204, ``},
 		{"set what is no JSON", "POST", "/plugins/foo/set", `DEBUG=1`, ``, 400, `{"message":"invalid JSON: invalid character 'D' looking for beginning of value"}`},
 		{"set a number", "POST", "/plugins/foo/set", `1`, ``, 400, `{"message":"invalid JSON: json: cannot unmarshal number into Go value of type []string"}`},
-		{"set more than a body holds", "POST", "/plugins/foo/set", `["` + strings.Repeat("x", maxBody) + `"]`, ``, 400, `{"message":"read request: its body has more than 2097152 bytes"}`},
+		{"set more than a body holds", "POST", "/plugins/foo/set", `["` + strings.Repeat("x", maxBody) + `"]`, ``, 400, `{"message":"read request: its body has more than 1048575 bytes"}`},
 		{"set more values than a body holds", "POST", "/plugins/foo/set", `[""` + strings.Repeat(`,""`, maxBodyItems+1) + `]`, ``, 400, `{"message":"read request: its body has more than 65536 values"}`},
 		{"privileges", "GET", "/plugins/privileges?remote=foo", "", `privileges docker.io/library/foo:latest by= meta={}`, 200, `[]`},
 		{"privileges of nothing", "GET", "/plugins/privileges", "", ``, 400, `{"message":"parse remote \"\": invalid reference format"}`},
@@ -107,7 +108,7 @@ func TestCreateReadsTheBodyWhole(t *testing.T) {
 	answer := serve(t, backend, "POST", "/plugins/create?name=foo:v1", strings.Repeat("x", maxBody+1), "Content-Type", "application/x-tar")
 	assert.Equal(t, bodyOf(t, answer), "")
 	assert.Equal(t, answer.StatusCode, http.StatusNoContent)
-	assert.DeepEqual(t, backend.recorded(), []string{"create foo:v1 from 2097153 bytes"})
+	assert.DeepEqual(t, backend.recorded(), []string{fmt.Sprintf("create foo:v1 from %d bytes", maxBody+1)})
 }
 
 func TestAnswersCarryWhatTheBackendHas(t *testing.T) {

@@ -39,7 +39,8 @@ var mayImport = map[string][]string{
 	"internal/plaintext":               {},
 	"internal/plaintext/plaintexttest": {},
 	"internal/privilege":               {},
-	"internal/remote":                  {"internal/blobs"},
+	"internal/ids":                     {},
+	"internal/remote":                  {"internal/blobs", "internal/ids"},
 	"internal/rootfs":                  {"internal/trees"},
 	"internal/socketpath":              {},
 	"internal/supervise":               {"internal/lifecycle", "internal/socketpath"},
@@ -59,6 +60,8 @@ var testsMayImport = []string{"internal/memnet", "internal/plaintext/plaintextte
 var restricted = map[string][]string{
 	// Dovetail replaces it: only what compares the two may see it.
 	"github.com/docker/docker/plugin": {"bench", "compat"},
+	// internal/ids does what is needed of it.
+	"github.com/docker/docker/pkg/stringid": {},
 	// fmt and errors of the standard library do all of it.
 	"github.com/pkg/errors": {},
 }

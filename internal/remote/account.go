@@ -31,7 +31,8 @@ func isFor(account *registrytypes.AuthConfig, name reference.Named, endpoint reg
 // registryName is the host of an address, and one name for all that Docker Hub
 // goes by.
 func registryName(address string) string {
-	host := registry.ConvertToHostname(address)
+	address = strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://")
+	host, _, _ := strings.Cut(address, "/")
 	switch host {
 	case "docker.io", "index.docker.io", "registry-1.docker.io":
 		return "docker.io"

@@ -2,8 +2,9 @@ package remote
 
 import (
 	"github.com/docker/docker/pkg/progress"
-	"github.com/docker/docker/pkg/stringid"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/dovetailhq/plugin/internal/ids"
 )
 
 // meterBytes is how much is transferred, at most, before it is told.
@@ -36,4 +37,4 @@ func (m *meter) Write(data []byte) (int, error) {
 }
 
 // short is how people see a blob.
-func short(d ocispec.Descriptor) string { return stringid.TruncateID(d.Digest.String()) }
+func short(d ocispec.Descriptor) string { return ids.Short(d.Digest.String()) }
