@@ -62,7 +62,7 @@ var accounts = map[string]struct {
 	account *registrytypes.AuthConfig
 	auth    func() *fake.Auth
 }{
-	"nobody":         {nil, func() *fake.Auth { return &fake.Auth{} }},
+	"anonymous":      {nil, func() *fake.Auth { return &fake.Auth{} }},
 	"password":       {userAccount(), func() *fake.Auth { return &fake.Auth{User: "user", Password: "hunter2"} }},
 	"encoded":        {&registrytypes.AuthConfig{Auth: "dXNlcjpodW50ZXIy"}, func() *fake.Auth { return &fake.Auth{User: "user", Password: "hunter2"} }},
 	"identity token": {&registrytypes.AuthConfig{IdentityToken: "identity"}, func() *fake.Auth { return &fake.Auth{IdentityToken: "identity"} }},

@@ -222,7 +222,7 @@ func (f *faultyRegistry) works(t *testing.T, v verb) {
 }
 
 // harmless are faults that a verb gets around: half of an answer whose body
-// nobody needs.
+// is not needed.
 func harmless(s stage, failing string) bool {
 	return failing == "half an answer" && s.method != http.MethodGet && s.path != "/token"
 }

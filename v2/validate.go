@@ -20,8 +20,8 @@ const (
 	maxListEntries = 1 << 12 // far from any plugin, and from ARG_MAX
 	noUser         = math.MaxUint32
 
-	// maxProblems is how many problems of a config an error lists. More help
-	// nobody, and a config of a MiB has room for a million.
+	// maxProblems is how many problems of a config an error lists. A config
+	// of a MiB has room for a million.
 	maxProblems = 20
 )
 

@@ -34,7 +34,7 @@ func TestNetwork(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		_, err = n.Dial(ctx, "tcp", "host:80")
-		assert.Check(t, is.ErrorIs(err, context.Canceled), "nobody accepts")
+		assert.Check(t, is.ErrorIs(err, context.Canceled), "no connection is accepted")
 		assert.NilError(t, l.Close())
 		assert.NilError(t, l.Close())
 		_, err = n.Dial(t.Context(), "tcp", "host:80")

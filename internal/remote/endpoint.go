@@ -128,7 +128,7 @@ type call struct {
 	header http.Header
 	body   func() io.ReadCloser
 	size   int64
-	// sources are other repositories that have to be read, too.
+	// sources are other repositories that the call reads from.
 	sources []string
 }
 

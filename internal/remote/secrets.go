@@ -43,8 +43,8 @@ func discreetError(secrets []string, err error) error {
 	return err
 }
 
-// secretsOf lists what nobody else may know of an account, in the forms it is
-// sent in.
+// secretsOf lists the secrets of an account, in the forms in which they are
+// sent.
 func secretsOf(account *registrytypes.AuthConfig) []string {
 	if account == nil {
 		return nil

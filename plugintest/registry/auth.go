@@ -17,9 +17,9 @@ const tokenPath = "/token"
 // of its own, and tells which variant of it.
 type Auth struct {
 	// User and Password are the account that may do everything; with an empty
-	// User everybody may, but needs a token.
+	// User all clients may, but need a token.
 	User, Password string
-	// IdentityToken stands for the account, too.
+	// IdentityToken also stands for the account.
 	IdentityToken string
 	// Basic asks for the account itself instead of for a token.
 	Basic bool
@@ -48,7 +48,7 @@ type Auth struct {
 	// instead of one for each.
 	Before, After []string
 	OneField      bool
-	// Hidden are repositories that nobody has a right to. Tokens are given
+	// Hidden are repositories to which no account has a right. Tokens are given
 	// without it, or refused with RefuseHidden, a status.
 	Hidden       []string
 	RefuseHidden int

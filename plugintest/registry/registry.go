@@ -1,6 +1,6 @@
 // Package registry is a container registry in memory, for tests of what pulls
 // and pushes plugins. It speaks the distribution protocol as far as that needs
-// it, keeps a log of who asked for what, and misbehaves on demand: see [Fault]
+// it, keeps a log of requests, and misbehaves on demand: see [Fault]
 // and [Auth].
 //
 // The habits of real registries that clients trip over are played like this:
@@ -36,7 +36,7 @@ import (
 
 // Registry is an http.Handler. New makes one; it is safe for concurrent use.
 type Registry struct {
-	// Auth guards the registry; nil lets everybody do everything. Set it
+	// Auth guards the registry; nil permits all requests. Set it
 	// before the first request.
 	Auth *Auth
 	// NoMounts begins uploads instead of mounting blobs from other
