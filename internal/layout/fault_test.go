@@ -213,3 +213,21 @@ func TestTakeoverWaitsForStep(t *testing.T) {
 	assert.Assert(t, errors.As(files.RemoveAll(older.Plugin(id)), &fenced))
 	assert.Check(t, exists(newer.Plugin(id)))
 }
+
+// Docker's manager moves the old rootfs away before it moves the new one into its
+// place. A crash in between left a plugin without a rootfs.
+func TestUpgradeThatDockerDidNotComplete(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, dir, nil)
+	assert.NilError(t, install(r, "old"))
+	backup := filepath.Join(r.Plugin(id), "rootfs-old")
+	assert.NilError(t, os.Rename(r.Rootfs(id), backup))
+	assert.Equal(t, recovered(t, dir), "old")
+
+	// Beside a rootfs the backup may be the wanted one: it stays.
+	assert.NilError(t, os.Mkdir(backup, 0o700))
+	found, err := open(t, dir, nil).Recover()
+	assert.NilError(t, err)
+	assert.NilError(t, found[0].Err)
+	assert.Check(t, exists(backup))
+}

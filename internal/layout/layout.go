@@ -210,7 +210,7 @@ func (r *Root) Recover() ([]Found, error) {
 }
 
 func (r *Root) find(id string) Found {
-	if err := r.advance(id); err != nil {
+	if err := errors.Join(r.restoreBackup(id), r.advance(id)); err != nil {
 		return Found{ID: id, Err: &InterruptedError{Err: err}}
 	}
 	record, err := os.ReadFile(r.record(id))

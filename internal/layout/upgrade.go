@@ -28,6 +28,8 @@ const (
 	upgradeName   = "upgrade"
 	oldRootfsName = "old-rootfs"
 	inPlaceName   = "in-place"
+
+	backupName = "rootfs-old" // of the rootfs that docker's manager upgrades
 )
 
 func (r *Root) journalRecord(id string) string { return filepath.Join(r.journal(id), recordName) }
@@ -113,6 +115,17 @@ func (r *Root) clearRootfs(id string) error {
 		return err
 	}
 	return r.fs.RemoveAll(r.Rootfs(id))
+}
+
+// restoreBackup undoes an upgrade of docker's manager that was cut off between its
+// two renames: the old rootfs is out of the way, no other is in its place, and the
+// record is the old one still.
+func (r *Root) restoreBackup(id string) error {
+	backup := filepath.Join(r.Plugin(id), backupName)
+	if exists(r.Rootfs(id)) || exists(r.journal(id)) || !exists(backup) {
+		return nil
+	}
+	return r.fs.Rename(backup, r.Rootfs(id))
 }
 
 // isInPlace reports whether the old rootfs is being deleted, or was.
