@@ -2,14 +2,19 @@ package plugin_test
 
 import (
 	"errors"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/docker/docker/api/types"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/privilege"
 	"github.com/dovetailhq/plugin/plugintest"
+	v2 "github.com/dovetailhq/plugin/v2"
 )
 
 // Who grants a new version what the old one asked for is told what is new in
@@ -78,4 +83,34 @@ func TestGrantsInAnyOrder(t *testing.T) {
 		_, err := w.pull(host+"/group/plugin", "q", append(granted[:i:i], granted[i+1:]...))
 		assert.Check(t, errors.As(err, &refused), "without %s: %v", granted[i].Name, err)
 	}
+}
+
+// TestGrantsShowWhatIsMounted holds the text of a grant to what the runtime is
+// given: a mount of which the grant says no more than its source is a bind or
+// tmpfs, however type and options are written.
+func TestGrantsShowWhatIsMounted(t *testing.T) {
+	source := t.TempDir()
+	shown := 0
+	for _, typ := range []string{"bind", "rbind", "tmpfs", "none", "volume", "proc", "sysfs", "cgroup", "overlay", "ext4", "tmpfs.x", "Bind", " bind", "mqueue"} {
+		for _, options := range [][]string{
+			nil, {"bind"}, {"rbind"}, {"ro,rbind"}, {" bind"}, {"bind ,ro"}, {"binds"}, {"BIND"}, {"x=bind"}, {"ro", "", "rbind"}, {"rbind=1"}, {"bind\tro"},
+		} {
+			config := plugintest.Config("docker.volumedriver/1.0")
+			config.Mounts = []types.PluginMount{{Name: "m", Type: typ, Source: &source, Destination: "/x", Options: options}}
+			p := &v2.Plugin{Rootfs: filepath.Join(source, "rootfs")}
+			p.PluginObj.ID, p.PluginObj.Config = "id", config
+			spec, err := p.InitSpec(source)
+			assert.NilError(t, err, "%q %q", typ, options)
+			at := slices.IndexFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/x" })
+			grants := privilege.Of(config)
+			last := grants[len(grants)-1].Value[0]
+			isShown := last != source
+			if isShown {
+				shown++
+				assert.Check(t, is.Contains(last, "type "+typ))
+			}
+			assert.Check(t, isShown || slices.Contains([]string{"bind", "tmpfs"}, spec.Mounts[at].Type), "%q %q is mounted as %s", typ, options, spec.Mounts[at].Type)
+		}
+	}
+	assert.Check(t, shown > 20)
 }
