@@ -53,8 +53,14 @@ var classDifferences = Group{"Classes and texts of errors", []Difference{
 	{
 		Docker: "500 without a class for a start that fails, with the last step's error", Ours: "System, 500: phase, time, exit code, last output and, where it can be told, the cause",
 		Why: "`dial unix: no such file` says nothing about a plugin that crashed",
-		Seen: classed("executor refuses/enable|plugin ends at once/enable|plugin never listens/enable|*during a start/enable",
+		Seen: classed("executor refuses/enable|plugin ends at once/enable|plugin never listens/enable|remove during a start/enable|inspect during a start/enable",
 			unclassed, system, something, `start plugin "dovetail/one:latest": *`),
+	},
+	{
+		Docker: "500 without a class for a start that a disable or removal interrupts", Ours: "Conflict, 409: the start was interrupted, and by what",
+		Why: "nothing is wrong with the plugin",
+		Seen: classed("disable*during a start/enable|remove by force during a start/enable",
+			unclassed, conflict, something, `start plugin "dovetail/one:latest": *its start was interrupted by a *`),
 	},
 	{
 		Docker: "500 for a start that a plugin's config, settings or host directories forbid", Ours: "InvalidParameter, 400, with the mount or device",

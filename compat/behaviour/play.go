@@ -139,6 +139,7 @@ func (r *Run) begin() error {
 
 func (r *Run) stop() {
 	r.Shutdown()
+	_ = r.Executor.Close() // docker's manager leaves that to the end of its process
 	r.cancel()
 	r.Subject = nil
 }
