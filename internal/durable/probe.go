@@ -1,0 +1,48 @@
+package durable
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// CanMove reports whether a file can be renamed from one directory into another,
+// which it can't between file systems, or mounts. It tries with an empty file,
+// and the error says why nothing can be written to either directory. On a full
+// disk it is not known, and the answer is yes.
+func (f *FS) CanMove(from, to string) (movable bool, err error) {
+	movable = true
+	err = f.step("probe", from, func() error {
+		err := canMove(from, to)
+		if errors.Is(err, syscall.EXDEV) {
+			movable = false
+			return nil
+		}
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return nil
+		}
+		return err
+	})
+	return movable, err
+}
+
+// probeName is what CanMove leaves if the process crashes, and replaces.
+const probeName = ".rename-check"
+
+func canMove(from, to string) error {
+	source, target := filepath.Join(from, probeName), filepath.Join(to, probeName)
+	_ = os.Remove(source) // what a crash left
+	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(source, target); err != nil {
+		_ = os.Remove(source) // the next one does
+		return err
+	}
+	return os.Remove(target)
+}
