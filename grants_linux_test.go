@@ -2,12 +2,14 @@ package plugin_test
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/docker/docker/api/types"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -113,4 +115,37 @@ func TestGrantsShowWhatIsMounted(t *testing.T) {
 		}
 	}
 	assert.Check(t, shown > 20)
+}
+
+// TestDevicesStayWhatWasGranted replaces a device in a directory that the plugin
+// can write to, between two runs and over a restart of the daemon.
+func TestDevicesStayWhatWasGranted(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("making device nodes needs root")
+	}
+	w := newWorld(t).start()
+	dev := t.TempDir()
+	node := filepath.Join(dev, "node")
+	put := func(minor uint32) {
+		t.Helper()
+		assert.NilError(t, os.RemoveAll(node))
+		assert.NilError(t, unix.Mknod(node, unix.S_IFCHR|0o600, int(unix.Mkdev(1, minor))))
+	}
+	put(3)
+	config := plugintest.Config("docker.volumedriver/1.0")
+	config.Mounts = []types.PluginMount{{Name: "dev", Type: "bind", Source: &dev, Destination: "/d", Options: []string{"rbind"}}}
+	config.Linux.Devices = []types.PluginDevice{{Name: "device", Path: &node, Settable: []string{"path"}}}
+	config.Env = []types.PluginEnv{{Name: "DEBUG", Settable: []string{"value"}}}
+	assert.NilError(t, w.createConfig("p", config))
+	w.enable("p")
+	assert.NilError(t, w.Disable("p", nil))
+	put(5)
+	for range 2 {
+		assert.Check(t, is.ErrorContains(w.Enable("p", nil), "which was not granted: a plugin can write to "+dev))
+		assert.NilError(t, w.Set("p", []string{"DEBUG=" + node}))
+		w.restart()
+	}
+	assert.NilError(t, w.Set("p", []string{"device.path=" + node}))
+	w.enable("p")
+	w.check("after devices were replaced")
 }
