@@ -93,7 +93,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	parts, err := rootfs.Split(ctx, buildContext, rootfs.SplitOptions{
 		Directory: in.stage.Rootfs(),
 		Layer:     layer,
-		Limits:    in.manager.config.Limits.ofArchives(),
+		Limits:    in.manager.archiveLimits(),
 	})
 	if err != nil {
 		return nil, asLimit(err)

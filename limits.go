@@ -28,6 +28,13 @@ type Limits struct {
 	// asked once an archive has become larger than a 32nd of UnpackedBytes, by
 	// default 1 GiB. Zero means 1100, which gzip can't reach and zstd can.
 	CompressionRatio int64
+	// HeaderBytes bounds what headers in archives of one plugin have beyond 8 KiB
+	// an entry, and what is remembered of the directories of one layer, some 30
+	// bytes each. Zero means 16 MiB.
+	HeaderBytes int64
+	// PathSteps counts the parts of names that are looked up to unpack one plugin,
+	// and those that symbolic links in them lead through. Zero means 16,777,216.
+	PathSteps int64
 	// ManifestBytes bounds the manifest in a registry. Zero means 4 MiB, and
 	// it can't be more.
 	ManifestBytes int64
@@ -49,6 +56,8 @@ func (l Limits) problems() (problems []error) {
 		{"Entries", l.Entries},
 		{"Layers", l.Layers},
 		{"CompressionRatio", l.CompressionRatio},
+		{"HeaderBytes", l.HeaderBytes},
+		{"PathSteps", l.PathSteps},
 		{"ManifestBytes", l.ManifestBytes},
 		{"ConfigBytes", l.ConfigBytes},
 	} {
@@ -62,8 +71,9 @@ func (l Limits) problems() (problems []error) {
 	return problems
 }
 
-// ofArchives is the part of the limits that unpacking holds to.
-func (l Limits) ofArchives() rootfs.Limits {
+// ofArchives is the part of the limits that unpacking holds to, with a budget of
+// memory that all archives share.
+func (l Limits) ofArchives(budget *rootfs.Budget) rootfs.Limits {
 	return rootfs.Limits{
 		UnpackedBytes:    l.UnpackedBytes,
 		FileBytes:        l.FileBytes,
@@ -71,8 +81,13 @@ func (l Limits) ofArchives() rootfs.Limits {
 		Layers:           l.Layers,
 		CompressionRatio: l.CompressionRatio,
 		ConfigBytes:      l.ConfigBytes,
+		HeaderBytes:      l.HeaderBytes,
+		PathSteps:        l.PathSteps,
+		Budget:           budget,
 	}
 }
+
+func (pm *Manager) archiveLimits() rootfs.Limits { return pm.config.Limits.ofArchives(pm.archives) }
 
 // LimitError refuses a plugin that exceeds one of [ManagerConfig.Limits]. Class
 // InvalidParameter.

@@ -25,7 +25,7 @@ func TestLimitsFields(t *testing.T) {
 			value.SetInt(7)
 			assert.NilError(t, errors.Join(limits.problems()...))
 
-			held := reflect.ValueOf(limits.ofArchives()).FieldByName(field.Name)
+			held := reflect.ValueOf(limits.ofArchives(nil)).FieldByName(field.Name)
 			if field.Name == "ManifestBytes" {
 				held = reflect.ValueOf(remote.Options{ManifestBytes: limits.ManifestBytes}).FieldByName(field.Name)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/logging"
 	"github.com/dovetailhq/plugin/internal/remote"
+	"github.com/dovetailhq/plugin/internal/rootfs"
 	"github.com/dovetailhq/plugin/internal/socketpath"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -43,6 +44,7 @@ type Manager struct {
 	remote   *remote.Client
 	sockets  sockets
 	execRoot *socketpath.Directory
+	archives *rootfs.Budget // what unpacking may take of memory, over all verbs
 
 	// ctx ends with the manager; background and callbacks, which runs code of
 	// the daemon, have to end before it.
@@ -95,17 +97,18 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 	ctx, cancel := context.WithCancel(context.Background())
 	halted, halt := context.WithCancel(ctx)
 	pm := &Manager{
-		config:  config.withDefaults(),
-		files:   files,
-		sockets: waiting,
-		ctx:     ctx,
-		cancel:  cancel,
-		halted:  halted,
-		halt:    halt,
-		ended:   make(chan struct{}),
-		garbage: make(chan struct{}, 1),
-		units:   make(map[string]*unit),
-		orphans: make(map[string]*unit),
+		config:   config.withDefaults(),
+		files:    files,
+		sockets:  waiting,
+		ctx:      ctx,
+		cancel:   cancel,
+		halted:   halted,
+		halt:     halt,
+		ended:    make(chan struct{}),
+		garbage:  make(chan struct{}, 1),
+		archives: rootfs.NewBudget(),
+		units:    make(map[string]*unit),
+		orphans:  make(map[string]*unit),
 	}
 	defer func() {
 		if err != nil {

@@ -161,7 +161,7 @@ func (pm *Manager) layerType(ctx context.Context, layer digest.Digest) (string, 
 		return "", err
 	}
 	defer reader.Close()
-	plain, err := rootfs.Decompress(reader, rootfs.Limits{})
+	plain, err := rootfs.Decompress(ctx, reader, pm.archiveLimits())
 	if err != nil {
 		return "", err
 	}

@@ -67,14 +67,15 @@ func (pm *Manager) find(ctx context.Context, t transfer) (*found, error) {
 	if err == nil {
 		err = checkDiffIDCount(config, len(p.Layers))
 	}
+	limits := pm.archiveLimits()
 	if err == nil {
-		err = asLimit(pm.config.Limits.ofArchives().CheckStored(sizes(p.Layers)))
+		err = asLimit(limits.CheckStored(sizes(p.Layers)))
 	}
 	if err != nil {
 		p.Close()
 		return nil, err
 	}
-	return &found{Plugin: p, ref: t.ref, config: config, limits: pm.config.Limits.ofArchives()}, nil
+	return &found{Plugin: p, ref: t.ref, config: config, limits: limits}, nil
 }
 
 func sizes(layers []ocispec.Descriptor) []int64 {

@@ -7,20 +7,14 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 )
 
-const (
-	// aheadBlocks are shared by the layers, 32 MiB: with fewer the cores that
-	// inflate ahead wait for the layer before them, with more a pull takes too
-	// much memory. The layer being unpacked has others besides, so that it
-	// never waits for those ahead.
-	aheadBlocks = 256
-	// maxInflating bounds the layers being inflated at once, and the memory
-	// that their decoders take.
-	maxInflating = 4
-)
+// maxInflating bounds the layers being inflated at once, and the memory that
+// their decoders take.
+const maxInflating = 4
 
 // Source opens a layer as it is stored, compressed or not. Reads of what it
 // returns end when ctx does.
@@ -28,23 +22,26 @@ type Source func(ctx context.Context) (io.ReadCloser, error)
 
 // ApplyAll unpacks layers over each other in the order of their sources, like
 // [Unpacker.Apply] with [Decompress]. While one is unpacked, those after it are
-// inflated and digested on other cores, as far ahead as 32 MiB hold. Sources
-// are read to their ends. Applied, on the caller's goroutine, is told of each
+// inflated and digested on other cores, as far ahead as the budget allows.
+// Sources are read to their ends. Applied, on the caller's goroutine, is told of each
 // layer; its error ends all.
 func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(i int, layer Layer) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
-	defer workers.Wait()
-	defer cancel()
-
-	shared := blocks(0)
-	if len(sources) > 1 {
-		shared = blocks(aheadBlocks)
-	}
 	layers := make([]*inflating, len(sources))
+	defer func() {
+		cancel()
+		workers.Wait()
+		for _, from := range layers {
+			from.pipe.discard()
+		}
+	}()
 	queue := make(chan int, len(sources))
 	for i, source := range sources {
-		layers[i] = newInflating(source, u.meter.limits, shared)
+		layers[i] = newInflating(source, u.meter.limits)
+		if len(sources) == 1 {
+			layers[i].pipe.shared = nil // it has nothing before it to wait for
+		}
 		queue <- i
 	}
 	close(queue)
@@ -56,9 +53,14 @@ func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(
 		})
 	}
 	own := blocks(pumpBlocks)
+	stored := int64(0)
 	for i, from := range layers {
+		close(from.turn)
 		from.pipe.own <- own
-		layer, err := u.applyInflated(from)
+		before := stored
+		u.meter.stored = func() int64 { return before + from.stored() }
+		layer, err := u.applyInflated(ctx, from)
+		stored = u.meter.stored()
 		if err == nil {
 			err = applied(i, layer)
 		}
@@ -70,9 +72,9 @@ func (u *Unpacker) ApplyAll(ctx context.Context, sources []Source, applied func(
 }
 
 // applyInflated unpacks a layer that another goroutine inflates.
-func (u *Unpacker) applyInflated(from *inflating) (Layer, error) {
+func (u *Unpacker) applyInflated(ctx context.Context, from *inflating) (Layer, error) {
 	read := u.meter.read
-	err := u.unpack(u.meter.reader(from.pipe))
+	err := u.unpack(ctx, from.pipe)
 	if from.pipe.failed != nil {
 		return Layer{}, fmt.Errorf("read archive: %w", from.pipe.failed)
 	}
@@ -87,10 +89,25 @@ type inflating struct {
 	source Source
 	limits Limits
 	pipe   *pipe
+	turn   chan struct{} // closed when all layers before it are unpacked
+	plain  atomic.Pointer[Decompressor]
 }
 
-func newInflating(source Source, limits Limits, shared chan block) *inflating {
-	return &inflating{source: source, limits: limits, pipe: newPipe(shared, sha256.New())}
+func newInflating(source Source, limits Limits) *inflating {
+	return &inflating{
+		source: source,
+		limits: limits,
+		pipe:   newPipe(limits.Budget.blocks, sha256.New()),
+		turn:   make(chan struct{}),
+	}
+}
+
+// stored returns how many bytes were read of the layer as it is stored.
+func (i *inflating) stored() int64 {
+	if plain := i.plain.Load(); plain != nil {
+		return plain.stored()
+	}
+	return 0
 }
 
 func (i *inflating) run(ctx context.Context) {
@@ -104,11 +121,12 @@ func (i *inflating) inflate(ctx context.Context) error {
 		return err
 	}
 	defer stored.Close()
-	plain, err := Decompress(stored, i.limits)
+	plain, err := decompress(ctx, stored, i.limits, i.turn)
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
+	i.plain.Store(plain)
 	if err := i.pipe.fill(ctx, plain); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,10 +99,10 @@ func readingInstead(r io.Reader) Source {
 func TestApplyAllCancelled(t *testing.T) {
 	p := newPlayground(t)
 	why := errors.New("another layer failed")
-	u, err := NewUnpacker(p.root, Limits{})
-	assert.NilError(t, err)
-	defer u.Close()
 	synctest.Test(t, func(t *testing.T) {
+		u, err := NewUnpacker(p.root, Limits{})
+		assert.NilError(t, err)
+		defer u.Close()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		waiting := func(ctx context.Context) (io.ReadCloser, error) {
 			<-ctx.Done()
@@ -111,39 +112,55 @@ func TestApplyAllCancelled(t *testing.T) {
 			synctest.Wait()
 			cancel(why)
 		}()
-		err := u.ApplyAll(ctx, []Source{stored(archive(t, file("a", "x"))), waiting, waiting}, func(int, Layer) error { return nil })
+		err = u.ApplyAll(ctx, []Source{stored(archive(t, file("a", "x"))), waiting, waiting}, func(int, Layer) error { return nil })
 		assert.Check(t, is.ErrorIs(err, why))
 	})
 	assert.Equal(t, listing(t, p.root), "a=x")
 }
 
-// Layers wait for the one before them in bounded memory.
+// Layers wait for the one before them in bounded memory, which is the same for
+// all that unpack at the same time; and all get to their ends.
 func TestApplyAllIsBounded(t *testing.T) {
-	p := newPlayground(t)
 	large := archive(t, file("large", strings.Repeat("x", 40<<20)))
-	u, err := NewUnpacker(p.root, Limits{})
-	assert.NilError(t, err)
-	defer u.Close()
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		var inflated atomic.Int64
-		sources := []Source{func(context.Context) (io.ReadCloser, error) {
-			<-release
-			return io.NopCloser(bytes.NewReader(archive(t))), nil
-		}}
-		for range 3 {
-			sources = append(sources, readingInstead(io.TeeReader(bytes.NewReader(large), addTo{&inflated})))
+	for _, pulls := range []int{1, 3} {
+		roots := make([]string, pulls)
+		for i := range roots {
+			roots[i] = newPlayground(t).root
 		}
-		done := make(chan error)
-		go func() { done <- u.ApplyAll(t.Context(), sources, func(int, Layer) error { return nil }) }()
-		synctest.Wait()
-		ahead := inflated.Load()
-		assert.Check(t, ahead >= min(aheadBlocks*pumpBlockBytes, int64(len(large))), "only %d bytes ahead", ahead)
-		assert.Check(t, ahead <= (aheadBlocks+pumpBlocks+2*maxInflating)*pumpBlockBytes, "%d bytes ahead", ahead)
-		close(release)
-		assert.NilError(t, <-done)
-		assert.Equal(t, inflated.Load(), int64(3*len(large)))
-	})
+		synctest.Test(t, func(t *testing.T) {
+			limits := Limits{Budget: NewBudget()} // of this bubble
+			release := make(chan struct{})
+			var inflated atomic.Int64
+			sources := []Source{func(context.Context) (io.ReadCloser, error) {
+				<-release
+				return io.NopCloser(bytes.NewReader(archive(t))), nil
+			}}
+			done := make(chan error)
+			for _, root := range roots {
+				go func() {
+					u, err := NewUnpacker(root, limits)
+					assert.Check(t, err)
+					defer u.Close()
+					all := slices.Clone(sources)
+					for range 3 {
+						all = append(all, readingInstead(io.TeeReader(bytes.NewReader(large), addTo{&inflated})))
+					}
+					done <- u.ApplyAll(t.Context(), all, func(int, Layer) error { return nil })
+				}()
+			}
+			synctest.Wait()
+			ahead := inflated.Load()
+			assert.Check(t, ahead >= min(aheadBlocks*pumpBlockBytes, int64(len(large))), "only %d bytes ahead", ahead)
+			own := pulls * (pumpBlocks + 2*maxInflating)
+			assert.Check(t, ahead <= int64(aheadBlocks+own)*pumpBlockBytes, "%d bytes ahead", ahead)
+			close(release)
+			for range roots {
+				assert.NilError(t, <-done)
+			}
+			assert.Equal(t, inflated.Load(), int64(pulls*3*len(large)))
+			assert.Equal(t, len(limits.Budget.blocks), aheadBlocks, "blocks were not given back")
+		})
+	}
 }
 
 type addTo struct{ sum *atomic.Int64 }

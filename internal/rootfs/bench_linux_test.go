@@ -130,7 +130,7 @@ func BenchmarkLayers(b *testing.B) {
 		assert.NilError(b, err)
 		defer u.Close()
 		for _, layer := range packed {
-			d, err := Decompress(bytes.NewReader(layer), Limits{})
+			d, err := Decompress(b.Context(), bytes.NewReader(layer), Limits{})
 			assert.NilError(b, err)
 			if _, err := u.Apply(b.Context(), d); err != nil {
 				return err

@@ -3,8 +3,11 @@ package rootfs
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -20,9 +23,15 @@ const (
 	Zstd         Compression = "zstd"
 )
 
-// maxZstdWindowBytes is how far a zstd archive may look back, and with it the
-// memory that reading one takes. The highest ordinary level uses 8 MiB.
-const maxZstdWindowBytes = 128 << 20
+const (
+	// maxZstdWindowBytes is how far a zstd archive may look back, and with it the
+	// memory that reading one takes.
+	maxZstdWindowBytes = 128 << 20
+	// ordinaryWindowBytes is how far an archive looks back unless it was asked
+	// to look farther. RFC 8878, section 3.1.1.1.2, recommends that decoders
+	// support it.
+	ordinaryWindowBytes = 8 << 20
+)
 
 // Decompressor reads what a layer's archive holds. Its Read works on the
 // caller's goroutine alone.
@@ -41,7 +50,15 @@ type Decompressor struct {
 // that is damaged, or expands beyond limits.CompressionRatio, makes Read fail with a typed
 // error; an error of source comes out as it is. The caller closes the
 // decompressor, and the source.
-func Decompress(source io.Reader, limits Limits) (*Decompressor, error) {
+//
+// It waits for memory, no longer than ctx, while other archives look back so far
+// that limits.Budget is used up.
+func Decompress(ctx context.Context, source io.Reader, limits Limits) (*Decompressor, error) {
+	return decompress(ctx, source, limits, itsTurn)
+}
+
+// decompress is Decompress of a layer, whose turn to be unpacked comes.
+func decompress(ctx context.Context, source io.Reader, limits Limits, turn <-chan struct{}) (*Decompressor, error) {
 	counted := &countingReader{source: source}
 	buffered := bufio.NewReaderSize(counted, pumpBlockBytes)
 	d := &Decompressor{compressed: counted, close: func() {}, limits: limits.withDefaults()}
@@ -57,17 +74,52 @@ func Decompress(source io.Reader, limits Limits) (*Decompressor, error) {
 		}
 		d.plain = plain
 	case Zstd:
-		// One goroutine: the caller's. The layers of a plugin are inflated
-		// beside each other instead.
-		plain, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindowBytes))
-		if err != nil {
-			return nil, d.explain(err)
+		if err := d.openZstd(ctx, buffered, turn); err != nil {
+			return nil, err
 		}
-		d.plain, d.close = plain, plain.Close
 	default:
 		d.plain = buffered
 	}
 	return d, nil
+}
+
+// openZstd reads with one goroutine, the caller's: the layers of a plugin are
+// inflated next to each other instead.
+func (d *Decompressor) openZstd(ctx context.Context, buffered *bufio.Reader, turn <-chan struct{}) error {
+	window := zstdWindow(buffered)
+	release, err := d.limits.Budget.window(ctx, window, turn)
+	if err != nil {
+		return err
+	}
+	plain, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
+	if err != nil {
+		release()
+		return d.explain(err)
+	}
+	d.plain = plain
+	d.close = sync.OnceFunc(func() {
+		plain.Close()
+		release()
+	})
+	return nil
+}
+
+// zstdWindow is how far an archive may look back that begins as its first frame
+// says: each of the frames may say so for itself, but has no reason to.
+func zstdWindow(buffered *bufio.Reader) int64 {
+	start, _ := buffered.Peek(zstd.HeaderMaxSize)
+	var first zstd.Header
+	if err := first.Decode(start); err != nil || first.Skippable {
+		return maxZstdWindowBytes
+	}
+	window := first.WindowSize
+	if first.SingleSegment {
+		window = first.FrameContentSize
+	}
+	if window <= ordinaryWindowBytes {
+		return ordinaryWindowBytes
+	}
+	return maxZstdWindowBytes
 }
 
 // Read reads uncompressed bytes.
@@ -85,8 +137,11 @@ func (d *Decompressor) Read(p []byte) (int, error) {
 
 // expands tells an archive that becomes more than its bytes account for.
 func (d *Decompressor) expands() bool {
-	return d.read > d.limits.UnpackedBytes/ratioFloorShare && d.read/d.limits.CompressionRatio > d.compressed.read
+	return d.read > d.limits.UnpackedBytes/ratioFloorShare && d.read/d.limits.CompressionRatio > d.stored()
 }
+
+// stored returns how many compressed bytes were read.
+func (d *Decompressor) stored() int64 { return d.compressed.read.Load() }
 
 // Close releases the decoder's memory.
 func (d *Decompressor) Close() {
@@ -121,13 +176,13 @@ func detect(start []byte) Compression {
 // countingReader remembers what it read and how that ended.
 type countingReader struct {
 	source io.Reader
-	read   int64
+	read   atomic.Int64
 	err    error
 }
 
 func (r *countingReader) Read(p []byte) (int, error) {
 	n, err := r.source.Read(p)
-	r.read += int64(n)
+	r.read.Add(int64(n))
 	if err != nil && err != io.EOF {
 		r.err = err
 	}

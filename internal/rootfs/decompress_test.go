@@ -50,7 +50,7 @@ func TestDecompress(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, source := range []io.Reader{bytes.NewReader(test.from), iotest.OneByteReader(bytes.NewReader(test.from))} {
-				d, err := Decompress(source, Limits{})
+				d, err := Decompress(t.Context(), source, Limits{})
 				assert.NilError(t, err)
 				got, err := io.ReadAll(d)
 				assert.NilError(t, err)
@@ -64,7 +64,7 @@ func TestDecompress(t *testing.T) {
 
 func TestDecompressLittle(t *testing.T) {
 	for _, little := range []string{"", "a", "abc", "\x1f\x8b", "\x50\x2a\x4d"} {
-		d, err := Decompress(strings.NewReader(little), Limits{})
+		d, err := Decompress(t.Context(), strings.NewReader(little), Limits{})
 		assert.NilError(t, err)
 		got, err := io.ReadAll(d)
 		assert.NilError(t, err)
@@ -81,7 +81,7 @@ func TestDecompressDamaged(t *testing.T) {
 		damaged[len(damaged)/2] ^= 0xff
 		for kind, bad := range map[string][]byte{"cut": sound[:len(sound)/2], "cut early": sound[:7], "damaged": damaged} {
 			t.Run(name+" "+kind, func(t *testing.T) {
-				err := decompressAll(bytes.NewReader(bad), Limits{})
+				err := decompressAll(t, bytes.NewReader(bad), Limits{})
 				checkInvalid(t, err)
 				assert.Check(t, is.ErrorContains(err, "archive is malformed"))
 			})
@@ -89,8 +89,8 @@ func TestDecompressDamaged(t *testing.T) {
 	}
 }
 
-func decompressAll(source io.Reader, limits Limits) error {
-	d, err := Decompress(source, limits)
+func decompressAll(t testing.TB, source io.Reader, limits Limits) error {
+	d, err := Decompress(t.Context(), source, limits)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func TestDecompressSourceError(t *testing.T) {
 	for _, from := range [][]byte{plain, gzipped(t, plain), zstandard(t, plain)} {
 		for _, n := range []int{0, 3, 8, 1000, len(from) / 2} {
 			synctest.Test(t, func(t *testing.T) {
-				err := decompressAll(io.MultiReader(bytes.NewReader(from[:n]), failing{cut}), Limits{})
+				err := decompressAll(t, io.MultiReader(bytes.NewReader(from[:n]), failing{cut}), Limits{})
 				assert.Equal(t, err, cut)
 			})
 		}
@@ -121,27 +121,27 @@ func TestDecompressRatio(t *testing.T) {
 	small := zstandard(t, make([]byte, floor))
 	zeros := gzipped(t, make([]byte, 2*floor))
 
-	err := decompressAll(bytes.NewReader(bomb), limits)
+	err := decompressAll(t, bytes.NewReader(bomb), limits)
 	var limit *LimitError
 	assert.Assert(t, errors.As(err, &limit), "%v", err)
 	assert.Equal(t, limit.Limit, "CompressionRatio")
 	assert.Equal(t, limit.Max, int64(defaultCompressionRatio))
 	checkInvalid(t, err)
 
-	assert.NilError(t, decompressAll(bytes.NewReader(bomb), Limits{}), "zeros of a size that plugins have")
-	assert.NilError(t, decompressAll(bytes.NewReader(small), limits))
-	assert.NilError(t, decompressAll(bytes.NewReader(zeros), limits))
+	assert.NilError(t, decompressAll(t, bytes.NewReader(bomb), Limits{}), "zeros of a size that plugins have")
+	assert.NilError(t, decompressAll(t, bytes.NewReader(small), limits))
+	assert.NilError(t, decompressAll(t, bytes.NewReader(zeros), limits))
 	limits.CompressionRatio = 1 << 20
-	assert.NilError(t, decompressAll(bytes.NewReader(bomb), limits))
+	assert.NilError(t, decompressAll(t, bytes.NewReader(bomb), limits))
 	limits.CompressionRatio = 100
-	assert.Check(t, errdefs.IsInvalidParameter(decompressAll(bytes.NewReader(zeros), limits)))
+	assert.Check(t, errdefs.IsInvalidParameter(decompressAll(t, bytes.NewReader(zeros), limits)))
 }
 
 // A frame that wants to look back further than memory allows is refused before
 // the memory is taken.
 func TestDecompressWindow(t *testing.T) {
 	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00}
-	err := decompressAll(bytes.NewReader(frame), Limits{})
+	err := decompressAll(t, bytes.NewReader(frame), Limits{})
 	checkInvalid(t, err)
 	assert.Check(t, is.ErrorIs(err, zstd.ErrWindowSizeExceeded))
 }

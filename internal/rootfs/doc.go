@@ -3,7 +3,7 @@
 // plugin over each other.
 //
 // Archives are somebody else's bytes. An [Unpacker] is confined: every name is
-// resolved by the kernel inside one directory (openat2 with RESOLVE_IN_ROOT),
+// resolved by the kernel inside one directory (openat2 with RESOLVE_BENEATH),
 // and what an archive brings along, symbolic links included, never makes it
 // write, link, change or delete anything elsewhere. [Limits] bound what an
 // archive may cost. An archive that breaks a rule is refused with a typed error
@@ -24,5 +24,6 @@
 // The work is a pipeline: the source is read, and inflated, on the caller's
 // goroutine, hashed on a second one, and written to files on a third;
 // compression, and layers that are inflated ahead, use all cores. Buffers are
-// bounded and don't grow with the archive.
+// bounded and don't grow with the archive; what several archives need beyond
+// that is shared through a [Budget].
 package rootfs

@@ -2,6 +2,8 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +15,7 @@ import (
 
 // write makes an entry, in place of what has its name. Only a directory over a
 // directory is merged into it.
-func (l *layer) write(d *directory, base string, header *tar.Header, content io.Reader) error {
+func (l *layer) write(d *directory, base, name string, header *tar.Header, content io.Reader) error {
 	if err := checkOwner(header); err != nil {
 		return err
 	}
@@ -22,7 +24,9 @@ func (l *layer) write(d *directory, base string, header *tar.Header, content io.
 		if err := l.makeDirectory(d, base); err != nil {
 			return nameError("make directory", header, err)
 		}
-		l.directories = append(l.directories, header)
+		if err := l.keepTimes(name, header); err != nil {
+			return err
+		}
 		return setMetadata(d, base, header)
 	case tar.TypeReg, tar.TypeGNUSparse:
 		if err := l.writeFile(d, base, header, content); err != nil {
@@ -50,7 +54,7 @@ func (l *layer) replace(d *directory, base string, create func() error) error {
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	if err := l.tree.remove(d, base); err != nil {
+	if err := l.tree.remove(l.ctx, d, base); err != nil {
 		return err
 	}
 	return create()
@@ -94,16 +98,24 @@ func (l *layer) writeFile(d *directory, base string, header *tar.Header, content
 const flushBytes = 1 << 20
 
 func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
+	sparse := isSparse(header)
 	var written, flushed int64
 	for {
 		n, err := content.Read(l.buffer)
-		if writeErr := writeAll(fd, l.buffer[:n]); writeErr != nil {
-			return nameError("write", header, writeErr)
+		writeErr := l.writeBlock(fd, header, l.buffer[:n], sparse)
+		if writeErr != nil {
+			return writeErr
 		}
 		if written += int64(n); written-flushed >= flushBytes {
 			// It only begins to write. What can't be written is told by that sync.
 			_ = unix.SyncFileRange(fd, flushed, written-flushed, unix.SYNC_FILE_RANGE_WRITE)
 			flushed = written
+			if l.ctx.Err() != nil {
+				return context.Cause(l.ctx)
+			}
+		}
+		if err == io.EOF && sparse {
+			return l.extend(fd, header, written)
 		}
 		if err == io.EOF {
 			return nil
@@ -112,6 +124,45 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 			return formatError(err)
 		}
 	}
+}
+
+// writeBlock writes a part of a file. The zeros of a sparse one become a hole.
+func (l *layer) writeBlock(fd int, header *tar.Header, block []byte, sparse bool) error {
+	if !sparse || !isZero(block) {
+		if err := writeAll(fd, block); err != nil {
+			return nameError("write", header, err)
+		}
+		return nil
+	}
+	if err := l.meter.hole(header.Name, len(block)); err != nil {
+		return err
+	}
+	if _, err := unix.Seek(fd, int64(len(block)), unix.SEEK_CUR); err != nil {
+		return nameError("seek", header, err)
+	}
+	return nil
+}
+
+// extend makes a hole at the end of a file part of it.
+func (l *layer) extend(fd int, header *tar.Header, size int64) error {
+	if err := unix.Ftruncate(fd, size); err != nil {
+		return nameError("truncate", header, err)
+	}
+	return nil
+}
+
+// isSparse reports whether an archive holds only parts of a file. Its zeros take
+// no room on the disk either.
+func isSparse(header *tar.Header) bool {
+	if header.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	_, mapped := header.PAXRecords["GNU.sparse.map"] // of the versions 0.0 and 0.1
+	return mapped || header.PAXRecords["GNU.sparse.major"] != ""
+}
+
+func isZero(p []byte) bool {
+	return len(p) > 0 && p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
 func writeAll(fd int, p []byte) error {
@@ -134,7 +185,7 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	if target == "" {
 		return &EntryError{Entry: header.Name, Reason: "it is a hard link to the root"}
 	}
-	if err := l.tree.remove(d, base); err != nil {
+	if err := l.tree.remove(l.ctx, d, base); err != nil {
 		return err
 	}
 	from, name, err := l.tree.find(target)
@@ -146,7 +197,7 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 		return linkError(header, err)
 	}
 	if kind == unix.S_IFDIR {
-		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, a directory", header.Linkname)}
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, a directory", shorten(header.Linkname))}
 	}
 	if err := unix.Linkat(from.fd, name, d.fd, base, 0); err != nil {
 		return linkError(header, err)
@@ -156,7 +207,7 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 
 func linkError(header *tar.Header, err error) error {
 	if isGone(err) {
-		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, which does not exist", header.Linkname)}
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, which does not exist", shorten(header.Linkname))}
 	}
 	return nameError("make hard link", header, err)
 }

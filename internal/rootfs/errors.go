@@ -13,7 +13,7 @@ type EntryError struct {
 }
 
 func (e *EntryError) Error() string {
-	return plaintext.Sprintf("archive entry %q: %s", e.Entry, e.Reason)
+	return plaintext.Sprintf("archive entry %q: %s", shorten(e.Entry), e.Reason)
 }
 
 // InvalidParameter marks the error's class.
@@ -30,7 +30,7 @@ func (e *LimitError) Error() string {
 	if e.Entry == "" {
 		return plaintext.Sprintf("archive exceeds the limit %s of %d", e.Limit, e.Max)
 	}
-	return plaintext.Sprintf("archive exceeds the limit %s of %d at entry %q", e.Limit, e.Max, e.Entry)
+	return plaintext.Sprintf("archive exceeds the limit %s of %d at entry %q", e.Limit, e.Max, shorten(e.Entry))
 }
 
 // InvalidParameter marks the error's class.
@@ -67,12 +67,24 @@ type SystemError struct {
 	Err   error
 }
 
-func (e *SystemError) Error() string { return plaintext.Sprintf("%s %q: %v", e.Op, e.Entry, e.Err) }
+func (e *SystemError) Error() string {
+	return plaintext.Sprintf("%s %q: %v", e.Op, shorten(e.Entry), e.Err)
+}
 
 func (e *SystemError) Unwrap() error { return e.Err }
 
 // System marks the error's class.
 func (*SystemError) System() {}
+
+// maxQuotedBytes of a name are shown: it may be a mebibyte.
+const maxQuotedBytes = 256
+
+func shorten(name string) string {
+	if len(name) <= maxQuotedBytes {
+		return name
+	}
+	return name[:maxQuotedBytes] + "..."
+}
 
 // formatError wraps what a decoder made of the bytes. Limits show through.
 func formatError(err error) error {

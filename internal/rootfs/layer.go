@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"hash"
 	"io"
-	"runtime"
 	"time"
 
 	"github.com/klauspost/pgzip"
@@ -19,7 +18,8 @@ const (
 	// layerBlockBytes is what one core compresses at a time. The bytes of a
 	// layer depend on it, and on nothing that differs between hosts.
 	layerBlockBytes = 512 << 10
-	// maxLayerBlocks bounds the memory, about 3 MiB a block, on large hosts.
+	// maxLayerBlocks bounds the memory, about 3 MiB a block, on large hosts and
+	// of many builds at once.
 	maxLayerBlocks = 16
 )
 
@@ -39,13 +39,13 @@ type layerWriter struct {
 	sink  *stickySink
 }
 
-func newLayerWriter(w io.Writer) (*layerWriter, error) {
+func newLayerWriter(w io.Writer, cores int) (*layerWriter, error) {
 	sink := &stickySink{sink: w}
 	compressor, err := pgzip.NewWriterLevel(sink, layerLevel)
 	if err != nil {
 		return nil, err
 	}
-	if err := compressor.SetConcurrency(layerBlockBytes, min(runtime.GOMAXPROCS(0), maxLayerBlocks)); err != nil {
+	if err := compressor.SetConcurrency(layerBlockBytes, cores); err != nil {
 		return nil, err
 	}
 	compressor.ModTime = time.Unix(0, 0) // which the format reads as none

@@ -1,9 +1,6 @@
 package rootfs
 
-import (
-	"cmp"
-	"io"
-)
+import "cmp"
 
 // Limits bound what archives may cost their reader. The zero value means the
 // defaults, which no plugin that was not made for it comes near.
@@ -25,6 +22,15 @@ type Limits struct {
 	CompressionRatio int64
 	// ConfigBytes bounds the config.json of a build context. Zero means 1 MiB.
 	ConfigBytes int64
+	// HeaderBytes bounds what headers have beyond 8 KiB an entry, and what is
+	// remembered of an archive's directories until its end, some 30 bytes each.
+	// Zero means 16 MiB.
+	HeaderBytes int64
+	// PathSteps counts the parts of names that are looked up, and what symbolic
+	// links in them lead through. Zero means 16,777,216.
+	PathSteps int64
+	// Budget is shared with other archives. Nil means a budget of their own.
+	Budget *Budget
 }
 
 const (
@@ -34,6 +40,8 @@ const (
 	defaultLayers           = 1000
 	defaultCompressionRatio = 1100
 	defaultConfigBytes      = 1 << 20
+	defaultHeaderBytes      = 16 << 20
+	defaultPathSteps        = 1 << 24
 
 	// ratioFloorShare is the part of UnpackedBytes that an archive may become
 	// at any ratio: zeros, of which honest images have many, compress by zstd
@@ -42,6 +50,9 @@ const (
 )
 
 func (l Limits) withDefaults() Limits {
+	if l.Budget == nil {
+		l.Budget = NewBudget()
+	}
 	return Limits{
 		UnpackedBytes:    cmp.Or(l.UnpackedBytes, defaultUnpackedBytes),
 		FileBytes:        cmp.Or(l.FileBytes, defaultFileBytes),
@@ -49,6 +60,9 @@ func (l Limits) withDefaults() Limits {
 		Layers:           cmp.Or(l.Layers, defaultLayers),
 		CompressionRatio: cmp.Or(l.CompressionRatio, defaultCompressionRatio),
 		ConfigBytes:      cmp.Or(l.ConfigBytes, defaultConfigBytes),
+		HeaderBytes:      cmp.Or(l.HeaderBytes, defaultHeaderBytes),
+		PathSteps:        cmp.Or(l.PathSteps, defaultPathSteps),
+		Budget:           l.Budget,
 	}
 }
 
@@ -75,7 +89,13 @@ type meter struct {
 	limits  Limits
 	read    int64 // bytes of archives
 	files   int64 // bytes of files, which sparse ones have more of than were read
+	holes   int64 // of files, in bytes
 	entries int64
+	kept    int64 // bytes of headers that are kept, or were too large to be ordinary
+	steps   int64 // parts of names looked up
+	// stored is what the archives were stored with, as far as is known; nil when
+	// they were not compressed.
+	stored func() int64
 }
 
 func newMeter(limits Limits) *meter {
@@ -87,6 +107,24 @@ func (m *meter) entry(name string) error {
 	m.entries++
 	if m.entries > m.limits.Entries {
 		return &LimitError{Limit: "Entries", Max: m.limits.Entries, Entry: name}
+	}
+	return nil
+}
+
+// keep counts bytes of headers.
+func (m *meter) keep(bytes int64) error {
+	m.kept += bytes
+	if m.kept > m.limits.HeaderBytes {
+		return &LimitError{Limit: "HeaderBytes", Max: m.limits.HeaderBytes}
+	}
+	return nil
+}
+
+// step counts parts of a name that are looked up.
+func (m *meter) step(name string, parts int) error {
+	m.steps += int64(parts)
+	if m.steps > m.limits.PathSteps {
+		return &LimitError{Limit: "PathSteps", Max: m.limits.PathSteps, Entry: name}
 	}
 	return nil
 }
@@ -103,22 +141,19 @@ func (m *meter) file(name string, size int64) error {
 	return nil
 }
 
-// reader counts what is read of an archive, its headers included: a header
-// may be a mebibyte, and an archive may hold nothing else.
-func (m *meter) reader(r io.Reader) io.Reader {
-	return &meteredReader{meter: m, source: r}
-}
-
-type meteredReader struct {
-	meter  *meter
-	source io.Reader
-}
-
-func (r *meteredReader) Read(p []byte) (int, error) {
-	n, err := r.source.Read(p)
-	r.meter.read += int64(n)
-	if r.meter.read > r.meter.limits.UnpackedBytes {
-		return n, &LimitError{Limit: "UnpackedBytes", Max: r.meter.limits.UnpackedBytes}
+// hole counts a part of a file that the archive does not hold: it is part of what
+// the archive's bytes become.
+func (m *meter) hole(name string, size int) error {
+	m.holes += int64(size)
+	if m.holes > m.limits.UnpackedBytes/ratioFloorShare && m.holes/m.limits.CompressionRatio > m.storedBytes() {
+		return &LimitError{Limit: "CompressionRatio", Max: m.limits.CompressionRatio, Entry: name}
 	}
-	return n, err
+	return nil
+}
+
+func (m *meter) storedBytes() int64 {
+	if m.stored == nil {
+		return m.read
+	}
+	return m.stored()
 }

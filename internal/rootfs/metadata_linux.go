@@ -2,11 +2,11 @@ package rootfs
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +55,7 @@ func setMetadata(d *directory, base string, header *tar.Header) error {
 	if err := setMode(d, base, header, have.Mode, sameOwner); err != nil {
 		return nameError("change mode", header, err)
 	}
-	if err := setTimes(d, base, header); err != nil {
+	if err := setTimes(d, base, timesOf(header)); err != nil {
 		return nameError("change times", header, err)
 	}
 	return nil
@@ -117,24 +117,35 @@ func ownedByOthers(err error, name string, mode uint32) bool {
 // finish gives directories their times, now that nothing is put in them any
 // more.
 func (l *layer) finish() error {
-	for _, header := range l.directories {
+	defer func() { l.meter.kept -= l.keptBytes }()
+	return l.directories.all(func(name string, times entryTimes) error {
+		if l.ctx.Err() != nil {
+			return context.Cause(l.ctx)
+		}
 		l.tree.next()
-		d, base, err := l.tree.find(rootedName(header.Name))
+		d, base, err := l.tree.find(name)
+		if isGone(err) {
+			return nil
+		}
 		if err != nil {
-			if isGone(err) {
-				continue
-			}
-			return nameError("open directory of", header, err)
+			return entryError("open directory of", name, err)
 		}
 		kind, err := kindOf(d.fd, base)
 		if isGone(err) || kind != unix.S_IFDIR {
-			continue
+			return nil
 		}
-		if err := setTimes(d, base, header); err != nil {
-			return nameError("change times", header, err)
+		if err := setTimes(d, base, times); err != nil {
+			return entryError("change times", name, err)
 		}
-	}
-	return nil
+		return nil
+	})
+}
+
+// keepTimes keeps a directory's times for the end.
+func (l *layer) keepTimes(name string, header *tar.Header) error {
+	bytes := l.directories.add(name, timesOf(header))
+	l.keptBytes += bytes
+	return l.meter.keep(bytes)
 }
 
 // isGone tells that the layer itself removed a directory, or replaced it.
@@ -142,20 +153,7 @@ func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-func setTimes(d *directory, base string, header *tar.Header) error {
-	accessed := header.AccessTime
-	if accessed.Before(header.ModTime) {
-		accessed = header.ModTime
-	}
-	times := []unix.Timespec{timespec(accessed), timespec(header.ModTime)}
-	return unix.UtimesNanoAt(d.fd, base, times, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// timespec makes a time before 1970, or beyond what 64 bits of nanoseconds
-// hold, the beginning of 1970, as containerd does.
-func timespec(t time.Time) unix.Timespec {
-	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
-		return unix.Timespec{}
-	}
-	return unix.NsecToTimespec(t.UnixNano())
+func setTimes(d *directory, base string, times entryTimes) error {
+	specs := []unix.Timespec{unix.NsecToTimespec(times.accessed), unix.NsecToTimespec(times.modified)}
+	return unix.UtimesNanoAt(d.fd, base, specs, unix.AT_SYMLINK_NOFOLLOW)
 }

@@ -55,11 +55,23 @@ type pipe struct {
 
 // block is a buffer, and the channel that it goes back to.
 type block struct {
-	bytes []byte
-	home  chan block
+	memory *[pumpBlockBytes]byte // nil while it is empty
+	bytes  []byte                // what is in it
+	home   chan block
 }
 
-// blocks returns empty blocks, whose memory is taken as they are first used.
+// blockMemory keeps what empty blocks had for those that are filled next.
+var blockMemory = sync.Pool{New: func() any { return new([pumpBlockBytes]byte) }}
+
+// empty gives a block back.
+func (b block) empty() {
+	if b.home != nil {
+		blockMemory.Put(b.memory)
+		b.home <- block{home: b.home}
+	}
+}
+
+// blocks returns empty blocks, whose memory is taken as they are filled.
 func blocks(n int) chan block {
 	all := make(chan block, n)
 	for range n {
@@ -112,11 +124,9 @@ func (p *pipe) fill(ctx context.Context, source io.Reader) error {
 		if !ok {
 			return context.Cause(ctx)
 		}
-		if b.bytes == nil {
-			b.bytes = make([]byte, pumpBlockBytes)
-		}
-		n, err := readBlock(ctx, source, b.bytes[:pumpBlockBytes])
-		b.bytes = b.bytes[:n]
+		b.memory = blockMemory.Get().(*[pumpBlockBytes]byte)
+		n, err := readBlock(ctx, source, b.memory[:])
+		b.bytes = b.memory[:n]
 		p.filled <- b
 		if err == io.EOF {
 			return nil
@@ -185,8 +195,15 @@ func (p *pipe) Read(data []byte) (int, error) {
 }
 
 func (p *pipe) giveBack() {
-	if p.block.home != nil {
-		p.block.home <- p.block
-		p.block = block{}
+	p.block.empty()
+	p.block, p.unread = block{}, nil
+}
+
+// discard gives back what was not consumed. It is for when fill has ended, and
+// the consumer.
+func (p *pipe) discard() {
+	p.giveBack()
+	for b := range p.full {
+		b.empty()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -54,20 +55,23 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 		return Parts{}, err
 	}
 	defer unpacker.Close()
-	layer, err := newLayerWriter(options.Layer)
+	cores, release := unpacker.meter.limits.Budget.compressors(min(runtime.GOMAXPROCS(0), maxLayerBlocks))
+	defer release()
+	layer, err := newLayerWriter(options.Layer, cores)
 	if err != nil {
 		return Parts{}, fmt.Errorf("write layer: %w", err)
 	}
 	defer layer.abandon()
 
-	plain, err := Decompress(buildContext, options.Limits)
+	plain, err := Decompress(ctx, buildContext, unpacker.meter.limits)
 	if err != nil {
 		return Parts{}, err
 	}
 	defer plain.Close()
 
+	unpacker.meter.stored = plain.stored
 	s := &splitter{unpacker: unpacker, layer: layer}
-	if err := pump(ctx, plain, nil, s.split); err != nil {
+	if err := pump(ctx, plain, nil, func(r io.Reader) error { return s.split(ctx, r) }); err != nil {
 		return Parts{}, err
 	}
 	return Parts{Config: s.config, DiffID: layer.diffID(), LayerBytes: layer.bytes}, nil
@@ -82,8 +86,8 @@ type splitter struct {
 	config    []byte
 }
 
-func (s *splitter) split(stream io.Reader) error {
-	err := s.entries(s.unpacker.meter.reader(stream))
+func (s *splitter) split(ctx context.Context, stream io.Reader) error {
+	err := s.entries(ctx, stream)
 	if err == nil {
 		err = s.layer.finish()
 	}
@@ -94,26 +98,25 @@ func (s *splitter) split(stream io.Reader) error {
 	return err
 }
 
-func (s *splitter) entries(stream io.Reader) (err error) {
-	if s.rootfs, err = s.unpacker.beginLayer(); err != nil {
+func (s *splitter) entries(ctx context.Context, stream io.Reader) (err error) {
+	if s.rootfs, err = s.unpacker.beginLayer(ctx); err != nil {
 		return err
 	}
-	archive := tar.NewReader(stream)
+	archive := s.unpacker.meter.open(stream)
 	for {
-		header, err := archive.Next()
+		header, err := archive.next(ctx)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return formatError(err)
+			return err
 		}
 		if err := s.entry(header, archive); err != nil {
 			return err
 		}
 	}
-	// A client that is still sending its padding expects it to be read.
-	if _, err := io.Copy(io.Discard, stream); err != nil {
-		return formatError(err)
+	if err := archive.drain(); err != nil {
+		return err
 	}
 	if err := s.complete(); err != nil {
 		return err
@@ -124,9 +127,6 @@ func (s *splitter) entries(stream io.Reader) (err error) {
 func (s *splitter) entry(header *tar.Header, content io.Reader) error {
 	name, err := contextName(header.Name)
 	if err != nil {
-		return err
-	}
-	if err := s.unpacker.meter.entry(header.Name); err != nil {
 		return err
 	}
 	top, below, nested := strings.Cut(name, "/")

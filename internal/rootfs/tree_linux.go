@@ -15,25 +15,21 @@ const (
 	// maxOpenDirectories is how many directories stay open between entries.
 	// Archives are written directory by directory, so few are enough.
 	maxOpenDirectories = 32
-	// maxLinks is how many symbolic links the kernel follows in one name.
-	maxLinks = 40
 
 	directoryFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	// confined resolves a name as if the directory were the root of all files.
-	confined = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV
-	// oneStep opens a child that is neither a symbolic link nor a mount point.
-	oneStep = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
+	// confined resolves a name without ever leaving the directory: links are
+	// followed by a walk.
+	confined = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
 )
 
 // tree is a directory that nothing done through it leaves: whatever is below,
-// names are resolved by the kernel inside it. It is not safe for concurrent
+// each step is resolved by the kernel inside it. It is not safe for concurrent
 // use.
 type tree struct {
 	root  *directory
 	open  []*directory // most recently used first
 	stale []*directory // no longer found by their names, but perhaps in use
-	// made is asked before a directory is made that no entry names.
-	made func(name string) error
+	meter *meter
 }
 
 // directory is an open directory of a tree. It stays open until [tree.next].
@@ -43,7 +39,7 @@ type directory struct {
 	inode uint64 // the identity of the directory; all lie on one device
 }
 
-func openTree(dir string, made func(string) error) (*tree, error) {
+func openTree(dir string, meter *meter) (*tree, error) {
 	fd, err := unix.Open(dir, directoryFlags|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, &SystemError{Op: "open directory", Entry: dir, Err: err}
@@ -52,7 +48,7 @@ func openTree(dir string, made func(string) error) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tree{root: root, made: made}, nil
+	return &tree{root: root, meter: meter}, nil
 }
 
 func newDirectory(fd int, name string) (*directory, error) {
@@ -93,7 +89,7 @@ func (t *tree) parent(name string) (d *directory, base string, err error) {
 		return d, base, findError(name, err)
 	}
 	dir := path.Dir(name)
-	fd, err := t.makeAll(dir)
+	fd, err := t.walk(dir, true)
 	if err != nil {
 		return nil, "", findError(name, err)
 	}
@@ -129,7 +125,13 @@ func (t *tree) directory(name string) (*directory, error) {
 		t.open[0] = d
 		return d, nil
 	}
-	fd, err := openConfined(t.root.fd, name, confined)
+	if err := t.meter.step(name, strings.Count(name, "/")+1); err != nil {
+		return nil, err
+	}
+	fd, err := openConfined(t.root.fd, name)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		fd, err = t.walk(name, false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +144,8 @@ func (t *tree) remember(fd int, name string) (*directory, error) {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	d, err := newDirectory(fd, name)
+	// The name may be a small part of a long header.
+	d, err := newDirectory(fd, strings.Clone(name))
 	if err != nil {
 		return nil, err
 	}
@@ -166,126 +169,18 @@ func reachable(fd int) error {
 	return nil
 }
 
-// makeAll opens a directory and makes what is missing of its path, with mode
-// 0755. It takes one step at a time, for a missing part may be the target of a
-// symbolic link, which is made too, as containerd does.
-func (t *tree) makeAll(name string) (int, error) {
-	w := walk{tree: t, name: name, steps: strings.Split(name, "/")}
-	defer w.close()
-	for len(w.steps) > 0 {
-		step := w.steps[0]
-		w.steps = w.steps[1:]
-		if err := w.take(step); err != nil {
-			return -1, err
-		}
-	}
-	return unix.FcntlInt(uintptr(w.here()), unix.F_DUPFD_CLOEXEC, 0)
-}
-
-// walk is one resolution of a path, step by step.
-type walk struct {
-	tree  *tree
-	name  string
-	path  []int // the directories below the root that were entered
-	steps []string
-	links int
-}
-
-func (w *walk) here() int {
-	if len(w.path) == 0 {
-		return w.tree.root.fd
-	}
-	return w.path[len(w.path)-1]
-}
-
-func (w *walk) take(step string) error {
-	switch step {
-	case "", ".":
-		return nil
-	case "..":
-		w.leave()
-		return nil
-	}
-	fd, err := openConfined(w.here(), step, oneStep)
-	if errors.Is(err, unix.ENOENT) {
-		fd, err = w.make(step)
-	}
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
-		return w.follow(step)
-	}
-	if err != nil {
-		return err
-	}
-	w.path = append(w.path, fd)
-	return nil
-}
-
-func (w *walk) make(step string) (int, error) {
-	if err := w.tree.made(w.name); err != nil {
-		return -1, err
-	}
-	if err := unix.Mkdirat(w.here(), step, 0o755); err != nil {
-		return -1, err
-	}
-	if err := unix.Fchmodat(w.here(), step, 0o755, 0); err != nil {
-		return -1, err
-	}
-	return openConfined(w.here(), step, oneStep)
-}
-
-func (w *walk) follow(link string) error {
-	target, err := readLink(w.here(), link)
-	if errors.Is(err, unix.EINVAL) {
-		return unix.ENOTDIR
-	}
-	if err != nil {
-		return err
-	}
-	if w.links++; w.links > maxLinks {
-		return unix.ELOOP
-	}
-	if strings.HasPrefix(target, "/") {
-		w.close()
-	}
-	w.steps = slices.Concat(strings.Split(target, "/"), w.steps)
-	return nil
-}
-
-// leave steps out of a directory; the root's parent is the root.
-func (w *walk) leave() {
-	if last := len(w.path) - 1; last >= 0 {
-		_ = unix.Close(w.path[last])
-		w.path = w.path[:last]
-	}
-}
-
-// close steps out of all.
-func (w *walk) close() {
-	for len(w.path) > 0 {
-		w.leave()
-	}
-}
-
-// openConfined opens a directory.
-func openConfined(dirfd int, name string, resolve uint64) (int, error) {
-	how := unix.OpenHow{Flags: directoryFlags, Resolve: resolve}
+// openConfined opens a directory below another one, by a name in which nothing
+// is a symbolic link, or a mount point, or leads out.
+func openConfined(dirfd int, name string) (int, error) {
+	how := unix.OpenHow{Flags: directoryFlags, Resolve: confined}
 	for {
 		fd, err := unix.Openat2(dirfd, name, &how)
-		// The kernel gives up when anything on the host is renamed while it
-		// resolves "..": a new attempt is an answer of its own.
+		// The kernel gives up when anything on the host is renamed meanwhile: a
+		// new attempt is an answer of its own.
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
 	}
-}
-
-func readLink(dirfd int, name string) (string, error) {
-	target := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(dirfd, name, target)
-	if err != nil {
-		return "", err
-	}
-	return string(target[:n]), nil
 }
 
 // entryError tells the archive's fault from the host's.
@@ -295,6 +190,9 @@ func entryError(op, name string, err error) error {
 	if errors.As(err, &entry) || errors.As(err, &limit) {
 		return err
 	}
+	if errors.Is(err, errWinding) {
+		return &EntryError{Entry: name, Reason: "its path leads through too many parts of symbolic links"}
+	}
 	for errno, reason := range faults {
 		if errors.Is(err, errno) {
 			return &EntryError{Entry: name, Reason: reason}
@@ -302,6 +200,9 @@ func entryError(op, name string, err error) error {
 	}
 	return &SystemError{Op: op, Entry: name, Err: err}
 }
+
+// errWinding refuses a name that leads through more than anyone would write.
+var errWinding = errors.New("path winds too much")
 
 // faults are the kernel's answers that only an archive's content can provoke.
 var faults = map[unix.Errno]string{

@@ -24,7 +24,7 @@ type Unpacker struct {
 // unpacker.
 func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
 	m := newMeter(limits)
-	t, err := openTree(dir, m.entry)
+	t, err := openTree(dir, m)
 	if err != nil {
 		return nil, err
 	}
@@ -43,14 +43,15 @@ func (u *Unpacker) Close() {
 // Apply unpacks one layer, an uncompressed archive, over what the directory
 // holds, and reads stream to its end. After an error, which is of class
 // InvalidParameter when the archive is to blame, of class System when the host
-// is, and else the stream's own or ctx's, the directory is to be thrown away.
+// is, and else the stream's own or ctx's, the directory is to be thrown away. It ends with
+// ctx, whatever the layer keeps it busy with.
 //
 // The caller's goroutine reads the stream; see [Decompress].
 func (u *Unpacker) Apply(ctx context.Context, stream io.Reader) (Layer, error) {
 	hash := sha256.New()
 	read := u.meter.read
 	err := pump(ctx, stream, hash, func(r io.Reader) error {
-		return u.unpack(u.meter.reader(r))
+		return u.unpack(ctx, r)
 	})
 	if err != nil {
 		return Layer{}, err
@@ -61,60 +62,58 @@ func (u *Unpacker) Apply(ctx context.Context, stream io.Reader) (Layer, error) {
 	}, nil
 }
 
-func (u *Unpacker) unpack(stream io.Reader) error {
-	l, err := u.beginLayer()
+func (u *Unpacker) unpack(ctx context.Context, stream io.Reader) error {
+	l, err := u.beginLayer(ctx)
 	if err != nil {
 		return err
 	}
-	archive := tar.NewReader(stream)
+	archive := u.meter.open(stream)
 	for {
-		header, err := archive.Next()
+		header, err := archive.next(ctx)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return formatError(err)
-		}
-		if err := u.meter.entry(header.Name); err != nil {
 			return err
 		}
 		if err := l.add(header, rootedName(header.Name), archive); err != nil {
 			return err
 		}
 	}
-	// Padding after the end mark belongs to the layer's digest.
-	if _, err := io.Copy(io.Discard, stream); err != nil {
-		return formatError(err)
+	if err := archive.drain(); err != nil {
+		return err
 	}
 	return l.finish()
 }
 
 // layer is a layer being unpacked.
 type layer struct {
+	ctx    context.Context // of the unpacking, which lasts as long as the layer
 	tree   *tree
 	meter  *meter
 	buffer []byte
 	// own is what this layer brought, kept only above other layers: an opaque
 	// directory hides everything else.
-	own map[place]struct{}
+	own *places
 	// directories get their times when all is in them.
-	directories []*tar.Header
+	directories directoryTimes
+	keptBytes   int64 // that these take
 }
 
-func (u *Unpacker) beginLayer() (*layer, error) {
-	l := &layer{tree: u.tree, meter: u.meter, buffer: make([]byte, pumpBlockBytes)}
+func (u *Unpacker) beginLayer(ctx context.Context) (*layer, error) {
+	l := &layer{ctx: ctx, tree: u.tree, meter: u.meter, buffer: make([]byte, pumpBlockBytes)}
 	lowest, err := isEmpty(u.tree.root.fd)
 	if err != nil {
 		return nil, &SystemError{Op: "read directory", Entry: "/", Err: err}
 	}
 	if !lowest {
-		l.own = map[place]struct{}{}
+		l.own = newPlaces()
 	}
 	return l, nil
 }
 
 func isEmpty(fd int) (bool, error) {
-	again, err := openConfined(fd, ".", oneStep)
+	again, err := openConfined(fd, ".")
 	if err != nil {
 		return false, err
 	}
@@ -144,7 +143,7 @@ func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
 	if hidden, ok := whiteout(base); ok {
 		return l.hide(d, hidden, header.Name)
 	}
-	if err := l.write(d, base, header, content); err != nil {
+	if err := l.write(d, base, name, header, content); err != nil {
 		return err
 	}
 	l.keep(d, base)
@@ -161,6 +160,8 @@ func (l *layer) addRoot(header *tar.Header) error {
 	if err := checkOwner(header); err != nil {
 		return err
 	}
-	l.directories = append(l.directories, header)
+	if err := l.keepTimes("", header); err != nil {
+		return err
+	}
 	return setMetadata(l.tree.root, ".", header)
 }

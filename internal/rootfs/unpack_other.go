@@ -22,9 +22,9 @@ func (*Unpacker) Close() {}
 // Apply returns an error of class NotImplemented.
 func (*Unpacker) Apply(context.Context, io.Reader) (Layer, error) { return Layer{}, errUnsupported }
 
-func (*Unpacker) unpack(io.Reader) error { return errUnsupported }
+func (*Unpacker) unpack(context.Context, io.Reader) error { return errUnsupported }
 
-func (*Unpacker) beginLayer() (*layer, error) { return nil, errUnsupported }
+func (*Unpacker) beginLayer(context.Context) (*layer, error) { return nil, errUnsupported }
 
 type layer struct{}
 

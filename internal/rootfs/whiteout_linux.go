@@ -1,10 +1,14 @@
 package rootfs
 
 import (
+	"context"
 	"errors"
+	"hash/maphash"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/trees"
 )
 
 // Marks of deletion, from the OCI image specification's layer.md.
@@ -13,10 +17,29 @@ const (
 	opaqueMark     = ".wh..wh..opq"
 )
 
-// place is an entry's name in a directory, whatever path led there.
+// places are names in directories, whatever paths led there: of each a hash that
+// an archive can't foresee, because there may be a million.
+type places struct {
+	seed   maphash.Seed
+	hashes map[uint64]struct{}
+}
+
 type place struct {
 	directory uint64
 	base      string
+}
+
+func newPlaces() *places {
+	return &places{seed: maphash.MakeSeed(), hashes: map[uint64]struct{}{}}
+}
+
+func (p *places) add(directory uint64, base string) {
+	p.hashes[maphash.Comparable(p.seed, place{directory, base})] = struct{}{}
+}
+
+func (p *places) has(directory uint64, base string) bool {
+	_, ok := p.hashes[maphash.Comparable(p.seed, place{directory, base})]
+	return ok
 }
 
 // whiteout reports whether base marks a deletion, and the name that it hides:
@@ -35,7 +58,7 @@ func whiteout(base string) (hidden string, ok bool) {
 // keep remembers that this layer brought an entry.
 func (l *layer) keep(d *directory, base string) {
 	if l.own != nil {
-		l.own[place{d.inode, base}] = struct{}{}
+		l.own.add(d.inode, base)
 	}
 }
 
@@ -46,50 +69,56 @@ func (l *layer) hide(d *directory, hidden, mark string) error {
 	case ".", "..":
 		return &EntryError{Entry: mark, Reason: "it hides nothing that has a name"}
 	}
-	return l.tree.remove(d, hidden)
+	return l.tree.remove(l.ctx, d, hidden)
 }
 
-// hideLower empties a directory of what lower layers put there.
+// emptied is the base that a directory has among the layer's own places once
+// nothing of lower layers is in it. No name is empty.
+const emptied = ""
+
+// hideLower empties a directory of what lower layers put there. That happens
+// once a layer to each directory, however many marks there are.
 func (l *layer) hideLower(d *directory) error {
-	if l.own == nil {
+	if l.own == nil || l.own.has(d.inode, emptied) {
 		return nil
 	}
-	if err := l.hideBelow(d.fd, "."); err != nil {
+	l.own.add(d.inode, emptied)
+	err := trees.Walk(l.ctx, d.fd, trees.Visitor{
+		File: func(dir trees.Dir, name string) error {
+			if l.own.has(dir.Inode, name) {
+				return nil
+			}
+			return unix.Unlinkat(dir.FD, name, 0)
+		},
+		Enter: func(parent trees.Dir, name string, opened trees.Dir) (bool, error) {
+			if l.own.has(opened.Inode, emptied) {
+				return false, l.hideEmptied(parent, name)
+			}
+			l.own.add(opened.Inode, emptied)
+			return true, nil
+		},
+		Leave:   l.hideEmptied,
+		Mounted: func(trees.Dir, string) error { return unix.EXDEV },
+	})
+	if l.ctx.Err() != nil {
+		return context.Cause(l.ctx)
+	}
+	if err != nil {
 		return entryError("empty opaque directory", d.name, err)
 	}
 	l.tree.forget()
 	return nil
 }
 
-func (l *layer) hideBelow(parent int, base string) error {
-	return eachName(parent, base, func(fd int, name string) error {
-		var stat unix.Stat_t
-		if err := unix.Fstat(fd, &stat); err != nil {
-			return err
-		}
-		_, own := l.own[place{stat.Ino, name}]
-		err := l.hideOne(fd, name, own)
-		if errors.Is(err, unix.ENOTEMPTY) {
-			// A lower layer's directory holds something of this layer.
-			return nil
-		}
-		return err
-	})
-}
-
-func (l *layer) hideOne(fd int, name string, own bool) error {
-	var stat unix.Stat_t
-	if err := unix.Fstatat(fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return err
+// hideEmptied removes a directory of a lower layer, unless something of this
+// layer is in it.
+func (l *layer) hideEmptied(parent trees.Dir, name string) error {
+	if l.own.has(parent.Inode, name) {
+		return nil
 	}
-	if !isKind(stat.Mode, unix.S_IFDIR) {
-		if own {
-			return nil
-		}
-		return unix.Unlinkat(fd, name, 0)
+	err := unix.Unlinkat(parent.FD, name, unix.AT_REMOVEDIR)
+	if errors.Is(err, unix.ENOTEMPTY) {
+		return nil
 	}
-	if err := l.hideBelow(fd, name); err != nil || own {
-		return err
-	}
-	return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR)
+	return err
 }

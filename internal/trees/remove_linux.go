@@ -164,7 +164,7 @@ func (r *Removal) enter(dir int, name string) (entered bool) {
 	return false
 }
 
-var errMounted = errors.New("something is mounted there")
+var errMounted = fmt.Errorf("something is mounted there: %w", unix.EXDEV)
 
 // moveUp moves a directory to the top of the tree, and reports whether it is done
 // with there. Overlayfs does not rename directories of a lower layer, which are
@@ -183,7 +183,7 @@ func (r *Removal) moveUp(dir int, name string) (done bool) {
 			top.progress = true
 			r.advanced()
 		case !errors.Is(err, unix.ENOENT):
-			r.fail(name, fmt.Errorf("it is nested too deep, and can't be moved: %w", err))
+			r.fail(name, fmt.Errorf("it is nested too deep, and can't be moved: %v", err))
 		}
 		return true
 	}
