@@ -300,14 +300,6 @@ func (f *FS) SyncDir(path string) error {
 	})
 }
 
-// SyncTree makes everything below path durable, contents and names. It is as
-// slow as the file system has dirty data, of others too.
-func (f *FS) SyncTree(path string) error {
-	return f.step("sync", path, func() error {
-		return f.sync(path, func() error { return syncTree(path) })
-	})
-}
-
 func (f *FS) sync(path string, sync func() error) error {
 	if f != nil && f.SkipSync != nil && f.SkipSync(path) {
 		return nil

@@ -34,7 +34,12 @@ var operations = []struct {
 		return f.RemoveAll(filepath.Join(dir, "full"))
 	}, func(dir string) bool { return !exists(filepath.Join(dir, "full")) }},
 	{"sync tree", func(f *FS, dir string) error {
-		return f.SyncTree(dir)
+		tree, err := f.OpenTree(dir)
+		if err != nil {
+			return err
+		}
+		defer tree.Close()
+		return tree.Sync()
 	}, func(string) bool { return true }},
 }
 

@@ -17,14 +17,9 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
-func syncTree(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
+func syncTree(dir *os.File) error {
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
-		return &os.PathError{Op: "syncfs", Path: path, Err: err}
+		return &os.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
 	}
 	return nil
 }

@@ -15,6 +15,6 @@ func syncDir(path string) error {
 	return nil
 }
 
-func syncTree(path string) error { return syncDir(path) }
+func syncTree(dir *os.File) error { return syncDir(dir.Name()) }
 
 func mountsBelow(string) ([]string, error) { return nil, nil }

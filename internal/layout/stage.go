@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/dovetailhq/plugin/internal/durable"
 )
 
 // Stage is an install that nobody can see yet. A Commit or CommitUpgrade that
@@ -14,6 +16,7 @@ type Stage struct {
 	root  *Root
 	id    string
 	dir   string
+	tree  *durable.Tree // open from before anything is in it
 	ended bool
 }
 
@@ -41,6 +44,10 @@ func (s *Stage) make() error {
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return err
 	}
+	var err error
+	if s.tree, err = s.root.fs.OpenTree(s.dir); err != nil {
+		return err
+	}
 	return os.Mkdir(s.Rootfs(), 0o755)
 }
 
@@ -64,6 +71,9 @@ func (s *Stage) Commit(record []byte) error {
 func (s *Stage) end() {
 	if !s.ended {
 		s.ended = true
+		if s.tree != nil {
+			s.tree.Close()
+		}
 		s.root.stages.end(s.id)
 	}
 }
@@ -76,7 +86,7 @@ func (s *Stage) seal(record []byte) error {
 	if err := os.WriteFile(filepath.Join(s.dir, recordName), record, 0o600); err != nil {
 		return err
 	}
-	return s.root.fs.SyncTree(s.dir)
+	return s.tree.Sync()
 }
 
 // Abort deletes the stage, and does nothing to one that was committed. What

@@ -1,0 +1,73 @@
+package durable
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"gotest.tools/v3/assert"
+)
+
+const (
+	exhaustedBytes = 24 << 20 // what the disk below holds
+	promisedBytes  = 96 << 20 // what it says that it holds
+)
+
+// newExhaustedDisk mounts a file system on a thin disk: it promises more than
+// there is, as thin pools and network disks do, so that files are accepted that
+// can't be written.
+func newExhaustedDisk(t *testing.T) (dir string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("making and mounting file systems needs root")
+	}
+	below := t.TempDir()
+	assert.NilError(t, unix.Mount("tmpfs", below, "tmpfs", 0, "size=24m"))
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(below, unix.MNT_DETACH)) })
+	image := filepath.Join(below, "disk.img")
+	assert.NilError(t, os.WriteFile(image, nil, 0o600))
+	assert.NilError(t, os.Truncate(image, promisedBytes))
+	// What describes the files is written already; what is in them is not.
+	call(t, "mkfs.ext4", "-q", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image)
+	dir = t.TempDir()
+	call(t, "mount", "-o", "loop,errors=continue", image, dir)
+	t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+func call(t *testing.T, command ...string) {
+	t.Helper()
+	output, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	assert.NilError(t, err, "%q: %s", command, output)
+}
+
+// TestSyncNoticesWhatOthersWereTold writes more than the disk holds, and lets
+// another program sync first: the kernel reports the loss to that one, and to
+// those who were there from the beginning.
+func TestSyncNoticesWhatOthersWereTold(t *testing.T) {
+	dir := newExhaustedDisk(t)
+	other, err := os.Open(dir)
+	assert.NilError(t, err)
+	defer other.Close()
+	stage := filepath.Join(dir, "stage")
+	assert.NilError(t, os.Mkdir(stage, 0o700))
+	var files *FS
+	tree, err := files.OpenTree(stage)
+	assert.NilError(t, err)
+	defer tree.Close()
+
+	content := make([]byte, 2*exhaustedBytes)
+	for i := range content {
+		content[i] = byte(i)
+	}
+	assert.NilError(t, os.WriteFile(filepath.Join(stage, "file"), content, 0o600))
+	assert.Check(t, unix.Syncfs(int(other.Fd())) != nil, "the disk lost nothing")
+
+	late, err := files.OpenTree(stage)
+	assert.NilError(t, err)
+	defer late.Close()
+	assert.Check(t, late.Sync(), "who comes late is told nothing: if this fails, Tree is not needed any more")
+	assert.Check(t, tree.Sync() != nil, "data was lost, and nothing was said")
+}
