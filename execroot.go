@@ -35,8 +35,14 @@ func (p *process) clearSockets() error {
 	return err
 }
 
-// sweepSockets deletes what clearSockets left.
+// sweepSockets deletes what clearSockets left. One call waits for another.
 func (pm *Manager) sweepSockets(ctx context.Context) error {
+	select {
+	case pm.sweepingSockets <- struct{}{}:
+		defer func() { <-pm.sweepingSockets }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	entries, err := os.ReadDir(pm.config.ExecRoot)
 	problems := []error{err}
 	for _, entry := range entries {

@@ -57,6 +57,8 @@ type Manager struct {
 	callbacks  tasks
 	garbage    chan struct{} // asks the collector for a sweep
 
+	sweepingSockets chan struct{} // holds one while they are swept
+
 	mu      sync.RWMutex
 	units   map[string]*unit // by id, those of broken plugins too
 	orphans map[string]*unit // by id, while their processes are ended
@@ -107,8 +109,10 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 		ended:    make(chan struct{}),
 		garbage:  make(chan struct{}, 1),
 		archives: rootfs.NewBudget(),
-		units:    make(map[string]*unit),
-		orphans:  make(map[string]*unit),
+
+		sweepingSockets: make(chan struct{}, 1),
+		units:           make(map[string]*unit),
+		orphans:         make(map[string]*unit),
 	}
 	defer func() {
 		if err != nil {

@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"test/crash/driver":                {".", "internal/durable", "plugintest", "plugintest/...", "test/crash/..."},
 	"test/crash/harness":               {"test/crash/..."},
 	"test/crash/history":               {},
+	"test/hostile/corpus":              {"plugintest"},
+	"test/hostile/driver":              {".", "plugintest", "plugintest/...", "test/hostile/corpus"},
 	"internal/archtest":                {},
 	"internal/blobs":                   {"internal/durable"},
 	"internal/durable":                 {"internal/trees"},

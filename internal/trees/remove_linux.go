@@ -101,7 +101,8 @@ func (r *Removal) step() {
 	}
 	here := &r.path[len(r.path)-1]
 	name, kind, err := here.next()
-	if err != nil {
+	// A directory that another removal has deleted has no names.
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		r.fail(here.name, err)
 	}
 	if err != nil || name == "" {

@@ -1,0 +1,195 @@
+package corpus
+
+import (
+	"archive/tar"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types"
+)
+
+// Cases is the corpus.
+var Cases = []Case{
+	{Name: "many files", Layers: layers(repeat(20_000, func(a *Archive, i int) { a.File(fmt.Sprint(i), "") }))},
+	{Name: "many directories", Layers: layers(repeat(15_000, func(a *Archive, i int) { a.Folder(fmt.Sprint(i)) }))},
+	{Name: "directories with attributes", Layers: layers(repeat(4000, func(a *Archive, i int) {
+		records := map[string]string{"comment": strings.Repeat("c", 30<<10)}
+		a.Add(tar.Header{Typeflag: tar.TypeDir, Name: fmt.Sprintf("%d/", i), Mode: 0o755, PAXRecords: records}, "")
+	}))},
+	{Name: "ordinary headers", Layers: layers(repeat(6000, func(a *Archive, i int) {
+		records := map[string]string{"comment": strings.Repeat("c", 7<<10)}
+		a.Add(tar.Header{Typeflag: tar.TypeDir, Name: fmt.Sprintf("%d/", i), Mode: 0o755, PAXRecords: records}, "")
+	}))},
+	{Name: "long names", Layers: layers(repeat(5000, func(a *Archive, i int) {
+		a.Folder(strings.Repeat(strings.Repeat("n", 250)+"/", 14) + fmt.Sprint(i))
+	}))},
+	{Name: "names above other layers", Layers: layers(
+		func(a *Archive) { a.File("below", "") },
+		repeat(20_000, func(a *Archive, i int) { a.File(fmt.Sprint(strings.Repeat("n", 240), i), "") }),
+	)},
+	{Name: "names padded by dots", Layers: layers(repeat(200, func(a *Archive, i int) {
+		a.File(fmt.Sprint("d", i, "/f", strings.Repeat("/.", 400<<10)), "")
+	}))},
+	{Name: "opaque marks", Layers: layers(opaqueLower, opaqueUpper)},
+	{Name: "opaque mark again and again", Layers: layers(
+		repeat(5000, func(a *Archive, i int) { a.File(fmt.Sprint("d/", i), "") }),
+		func(a *Archive) {
+			repeat(5000, func(a *Archive, i int) { a.File(fmt.Sprint("d/own", i), "") })(a)
+			repeat(20_000, func(a *Archive, _ int) { a.File("d/.wh..wh..opq", "") })(a)
+		},
+	)},
+	{Name: "chains of links", Layers: layers(chains)},
+	{Name: "names through a link", Layers: layers(func(a *Archive) {
+		a.Folder("d")
+		a.Link("l", strings.Repeat("d/../", 810))
+		repeat(5000, func(a *Archive, i int) { a.File(fmt.Sprintf("l/%d/f", i), "") })(a)
+	})},
+	{Name: "deep names", Layers: layers(repeat(2000, func(a *Archive, i int) {
+		a.File(strings.Repeat("d/", 1900)+fmt.Sprintf("%d/f", i), "")
+	}))},
+	{Name: "deeper than any path", Layers: layers(func(a *Archive) {
+		deep := strings.Repeat("d/", 1900)
+		a.Folder(deep)
+		a.Link("l", deep)
+		a.File("l/"+deep+"x", "")
+	})},
+	{Name: "deep tree removed", Layers: layers(
+		func(a *Archive) { a.Folder(strings.Repeat("d/", 1900)) },
+		func(a *Archive) { a.File(".wh.d", "") },
+	)},
+	{Name: "hard links", Layers: layers(func(a *Archive) {
+		a.File("f", "")
+		repeat(30_000, func(a *Archive, i int) {
+			a.Add(tar.Header{Typeflag: tar.TypeLink, Name: fmt.Sprint(i), Linkname: "f"}, "")
+		})(a)
+	})},
+	{Name: "sparse files", Layers: layers(repeat(4, func(a *Archive, i int) { sparse(a, fmt.Sprint(i), 3<<30) }))},
+	{Name: "one large attribute list", Layers: layers(repeat(20, func(a *Archive, i int) {
+		records := map[string]string{}
+		for r := range 20_000 {
+			records[fmt.Sprintf("SCHILY.xattr.user.%d", r)] = "v"
+		}
+		a.Add(tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprint(i), Mode: 0o644, PAXRecords: records}, "")
+	}))},
+	{Name: "headers of nothing", Layers: layers(func(a *Archive) {
+		block := extendedHeader("20 comment=xxxxxxxx\n")
+		for range 400 {
+			a.Raw(slices.Repeat(block, 500))
+		}
+	})},
+	{Name: "zeros", Layers: layers(func(a *Archive) { a.File("zeros", strings.Repeat("\x00", 300<<20)) })},
+	{Name: "large windows", Window: 128 << 20, Layers: layers(window, window, window, window, window, window)},
+	{Name: "many layers", Repeat: 900, Layers: layers(func(a *Archive) { a.File("f", "") })},
+	{Name: "layers beyond number", Repeat: 10_000, Layers: layers(func(a *Archive) { a.File("f", "") })},
+	{Name: "many settings", Config: func(c *types.PluginConfig) { c.Env = settable(4000) }, Args: func() []string {
+		return slices.Repeat([]string{"V3999=x"}, 2_000)
+	}},
+	{Name: "one long setting", Config: func(c *types.PluginConfig) { c.Env = settable(1) }, Args: func() []string {
+		return []string{"V0=" + strings.Repeat("v", 1<<20)}
+	}},
+	{Name: "settings of no name", Config: func(c *types.PluginConfig) { c.Env = settable(1) }, Args: func() []string {
+		return slices.Repeat([]string{strings.Repeat("n", 100) + "=x"}, 10_000)
+	}},
+}
+
+func layers(fill ...func(*Archive)) []func(*Archive) { return fill }
+
+func repeat(count int, add func(a *Archive, i int)) func(*Archive) {
+	return func(a *Archive) {
+		for i := range count {
+			add(a, i)
+		}
+	}
+}
+
+const opaqueDepth = 600
+
+// opaqueLower nests directories with a few files in each.
+func opaqueLower(a *Archive) {
+	name := ""
+	for range opaqueDepth {
+		name += "d/"
+		for i := range 10 {
+			a.File(fmt.Sprint(name, "lower", i), "")
+		}
+	}
+}
+
+// opaqueUpper hides them from the innermost outwards, with files of its own in
+// each.
+func opaqueUpper(a *Archive) {
+	for depth := opaqueDepth; depth > 0; depth-- {
+		name := strings.Repeat("d/", depth)
+		for i := range 10 {
+			a.File(fmt.Sprint(name, "own", i), "")
+		}
+		a.File(name+".wh..wh..opq", "")
+	}
+}
+
+// chains are of as many links as the kernel follows, each of a page.
+func chains(a *Archive) {
+	const links = 39
+	a.Folder("d")
+	for i := range links {
+		a.Link(fmt.Sprint("l", i), strings.Repeat("d/../", 800)+fmt.Sprint("l", i+1))
+	}
+	a.Link(fmt.Sprint("l", links), "d")
+	for i := range 2000 {
+		a.File(fmt.Sprintf("l0/%d/f", i), "")
+	}
+}
+
+// sparse adds a file of a few bytes in the PAX form of GNU tar.
+func sparse(a *Archive, name string, size int64) {
+	content := fmt.Sprintf("1\n%d\n0\n", size)
+	records := ""
+	for _, pair := range [][2]string{
+		{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"},
+		{"GNU.sparse.name", a.prefix + name}, {"GNU.sparse.realsize", fmt.Sprint(size)},
+	} {
+		records += record(pair[0], pair[1])
+	}
+	a.Raw(extendedHeader(records))
+	a.File("GNUSparseFile.0/"+name, content+strings.Repeat("\x00", 512-len(content)))
+}
+
+// record is one of an extended header, as pax(1) has it.
+func record(key, value string) string {
+	size := len(key) + len(value) + 3
+	line := fmt.Sprintf("%d %s=%s\n", size+len(fmt.Sprint(size)), key, value)
+	if declared := len(line); !strings.HasPrefix(line, fmt.Sprint(declared)+" ") {
+		line = fmt.Sprintf("%d %s=%s\n", declared, key, value)
+	}
+	return line
+}
+
+func extendedHeader(records string) []byte {
+	header := make([]byte, 512)
+	copy(header, "x")
+	copy(header[100:], "0000644\x00")
+	copy(header[124:], fmt.Sprintf("%011o\x00", len(records)))
+	header[156] = 'x'
+	copy(header[257:], "ustar\x0000")
+	copy(header[148:], "        ")
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	block := append(header, records...)
+	return append(block, make([]byte, (512-len(records)%512)%512)...)
+}
+
+// window looks back far, if the compressor is told so.
+func window(a *Archive) { a.File("large", strings.Repeat("0123456789abcdef", 10<<20/16)) }
+
+func settable(count int) []types.PluginEnv {
+	env := make([]types.PluginEnv, count)
+	for i := range env {
+		value := ""
+		env[i] = types.PluginEnv{Name: fmt.Sprint("V", i), Value: &value, Settable: []string{"value"}}
+	}
+	return env
+}

@@ -1,0 +1,81 @@
+// Command driver calls one verb with one case of the corpus on a manager of its
+// own, and prints what that took as JSON. It is a process of its own, so that its
+// memory and processor time are the verb's.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/dovetailhq/plugin/test/hostile/corpus"
+)
+
+// Result is what one verb took.
+type Result struct {
+	Error        string  // as far as it is short
+	ErrorBytes   int     // how long it is
+	MemoryBytes  int64   // the most above what the idle manager has
+	CPUSeconds   float64 // of the verb
+	SweepSeconds float64 // of removing what it installed
+}
+
+func main() {
+	name, verb := flag.String("case", "", "name of the case"), flag.String("verb", "", "verb to call")
+	dir := flag.String("dir", "", "directory to work in, empty and with a short path")
+	flag.Parse()
+	result, err := run(*name, *verb, *dir)
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(result)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(name, verb, dir string) (*Result, error) {
+	i := slices.IndexFunc(corpus.Cases, func(c corpus.Case) bool { return c.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("no case is called %q", name)
+	}
+	w, err := newWorld(corpus.Cases[i], dir)
+	if err != nil {
+		return nil, err
+	}
+	defer w.manager.Shutdown()
+	call, err := w.prepare(verb)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s of %s: %w", verb, name, err)
+	}
+	before, err := settle()
+	if err != nil {
+		return nil, err
+	}
+	spent := processorTime()
+	verbErr := call(context.Background())
+	result := &Result{CPUSeconds: processorTime() - spent}
+	peak, err := memory("VmHWM")
+	if err != nil {
+		return nil, err
+	}
+	result.MemoryBytes = peak - before
+	if verbErr != nil {
+		text := verbErr.Error()
+		result.ErrorBytes, result.Error = len(text), text[:min(len(text), 200)]
+	}
+	spent = processorTime()
+	err = w.sweep()
+	result.SweepSeconds = processorTime() - spent
+	return result, err
+}
+
+func processorTime() float64 {
+	var usage syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
+	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
+}
