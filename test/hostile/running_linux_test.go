@@ -18,7 +18,7 @@ import (
 )
 
 // mostSweep is what deleting may take that was asked for.
-const mostSweep = time.Minute
+const mostSweep = 2 * time.Minute
 
 // mostWait is far beyond what a verb takes on a machine that has other work, and
 // below what the rogue cost each of them when its directories were deleted by

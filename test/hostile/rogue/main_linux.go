@@ -14,8 +14,8 @@ import (
 
 const (
 	socket = "/run/docker/plugins/plugin.sock"
-	depth  = 10_000
-	files  = 5_000
+	depth  = 5_000
+	files  = 2_000
 	mounts = 20
 )
 
