@@ -3,8 +3,11 @@
 package plugin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,8 +17,11 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
+	"github.com/docker/docker/pkg/authorization"
 	"github.com/docker/docker/pkg/plugingetter"
 	"github.com/docker/docker/pkg/plugins"
+	"github.com/docker/docker/volume"
+	"github.com/docker/docker/volume/drivers"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -216,6 +222,63 @@ func TestWhatIsGivenOutCanBeUsed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDockersVolumeStoreUsesWhatItGets lists and looks up drivers as docker's
+// daemon does. A plugin that is not given out costs it the wait alone.
+func TestDockersVolumeStoreUsesWhatItGets(t *testing.T) {
+	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
+		if capability != "volumedriver" {
+			return
+		}
+		store := drivers.NewStore(v.config.Store)
+		var listed []volume.Driver
+		var err error
+		spent := took(func() { listed, err = store.GetAllDrivers() })
+		assert.NilError(t, err)
+		assert.Check(t, spent <= s.waits, "it took %s", spent)
+		assert.Equal(t, len(listed) == 1, s.want == nil)
+		for _, driver := range listed {
+			_, err := driver.List()
+			assert.Check(t, is.ErrorContains(err, "plugin.sock"))
+		}
+		for name, lookUp := range map[string]func(string) (volume.Driver, error){
+			"get": store.GetDriver, "create": store.CreateDriver, "release": store.ReleaseDriver,
+		} {
+			spent := took(func() { _, err = lookUp("p") })
+			if s.want != nil {
+				assert.Check(t, errors.As(err, new(*plugin.UnavailableError)) || errors.As(err, new(*plugin.DisabledError)), "%s: %v", name, err)
+				assert.Check(t, spent <= s.waits, "%s took %s", name, spent)
+			} else {
+				assert.Check(t, err, name)
+			}
+		}
+	})
+}
+
+// TestDockersAuthorizationUsesWhatItGets asks a plugin as the daemon's
+// middleware does, which reads its name before it looks at an error. A daemon
+// looks it up as it starts, and does not start with an error.
+func TestDockersAuthorizationUsesWhatItGets(t *testing.T) {
+	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
+		if capability != authorization.AuthZApiImplements {
+			return
+		}
+		_, err := v.config.Store.Get("p", capability, plugingetter.Lookup)
+		assert.Equal(t, err == nil, s.want == nil)
+		if err != nil {
+			return
+		}
+		served := false
+		middleware := authorization.NewMiddleware([]string{"p"}, v.config.Store)
+		handler := middleware.WrapHandler(func(context.Context, http.ResponseWriter, *http.Request, map[string]string) error {
+			served = true
+			return nil
+		})
+		err = handler(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil), nil)
+		assert.Check(t, is.ErrorContains(err, "plugin.sock"))
+		assert.Check(t, !served, "a request is let through")
+	})
 }
 
 // TestReferencesOfPluginsThatAreDown counts them: what was acquired before is

@@ -34,9 +34,17 @@ var verbDifferences = Group{"What verbs do", []Difference{
 		},
 	},
 	{
-		Docker: "a plugin that does not start as the daemon starts is disabled", Ours: "it stays enabled, and is tried again",
-		Why:  "a reboot must not turn plugins off",
-		Seen: []Seen{effect("restart with one that does not start/inspect", "result.Enabled", "false", "true")},
+		Docker: "a plugin that does not start as the daemon starts is disabled, and the daemon waits 12.5 s for it",
+		Ours:   "it stays enabled, and is tried again; the daemon waits 5 s, and look-ups answer Unavailable, 503, until it serves",
+		Why:    "a reboot must not turn plugins off",
+		Seen: all(
+			[]Seen{
+				effect("restart with one that does not start/inspect", "result.Enabled", "false", "true"),
+				effect("restart with one that does not start/get", "events", "", "EventStartFailed *"),
+			},
+			classed("restart with one that does not start/get", conflict, unavailable,
+				"plugin dovetail/one found but disabled", "plugin dovetail/one:latest is enabled but not available*"),
+		),
 	},
 	{
 		Docker: "a manager goes on after its Shutdown", Ours: "Unavailable, 503",

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/docker/docker/pkg/plugingetter"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/plugintest"
@@ -57,6 +58,8 @@ var daemonScenarios = []Scenario{
 		r.Executor.Behaviour.EndsAtOnce = &plugintest.Ending{Code: 3}
 		r.Do("start again", r.begin)
 		r.inspect("inspect", "dovetail/one")
+		r.get("get", "dovetail/one", "VolumeDriver", plugingetter.Lookup)
+		r.See("by capability", "result", namesOf(r.Store().GetAllManagedPluginsByCap("VolumeDriver")))
 		r.runs("afterwards", id)
 	}},
 	{"restart on a damaged root", func(r *Run) {
