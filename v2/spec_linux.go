@@ -36,6 +36,9 @@ import (
 //   - A PATH of the settings replaces the default one.
 //   - A config that names a user runs as that user, without the capabilities
 //     that the kernel takes from ordinary users.
+//   - In a user namespace, as in a rootless daemon, what is bound keeps the
+//     flags of its mount that the kernel locks there, and the host's network
+//     is the one that RootlessKit has detached.
 //
 // Last it calls the function of [Plugin.SetSpecOptModifier], and refuses a spec
 // with which the runtime would change the host's files: mount points, device
@@ -58,6 +61,9 @@ func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 	}
 	if modify := p.specModifier(); modify != nil {
 		modify(spec)
+	}
+	if err := fitUserNamespace(spec); err != nil {
+		return nil, err
 	}
 	missing, err := spareHostFiles(spec, view, execRoot)
 	if err != nil {

@@ -1,0 +1,133 @@
+package v2
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/userns"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// userNamespace is what a spec has to fit if the daemon runs in a user
+// namespace, as it does rootless.
+type userNamespace struct {
+	// lockedFlags returns the flags of the mount that a path is on and that
+	// a mount made of it must have.
+	lockedFlags func(path string) ([]string, error)
+	// hasGroup reports whether a group exists in the namespace.
+	hasGroup func(id uint32) bool
+	// network is a detached network namespace, which is the host's for
+	// plugins; empty if there is none.
+	network string
+}
+
+// fitUserNamespace adapts a spec to the daemon's user namespace, if it runs in
+// one.
+func fitUserNamespace(spec *specs.Spec) error {
+	if !userns.RunningInUserNS() {
+		return nil
+	}
+	return ownUserNamespace().fit(spec)
+}
+
+func ownUserNamespace() userNamespace {
+	return userNamespace{lockedFlags: lockedFlags, hasGroup: hasGroup, network: detachedNetwork(os.Getenv("ROOTLESSKIT_STATE_DIR"))}
+}
+
+// fit keeps the locked flags of what is bound, leaves out owners of file systems
+// that the namespace lacks, and gives a plugin that has the host's network the
+// detached one.
+func (n userNamespace) fit(spec *specs.Spec) error {
+	for i := range spec.Mounts {
+		mount := &spec.Mounts[i]
+		if !slices.Contains(mount.Options, "bind") && !slices.Contains(mount.Options, "rbind") {
+			mount.Options = slices.DeleteFunc(slices.Clone(mount.Options), n.lacksGroup)
+			continue
+		}
+		flags, err := n.lockedFlags(mount.Source)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the runtime names it
+		}
+		if err != nil {
+			return systemError{fmt.Errorf("find the mount of %q: %w", mount.Source, err)}
+		}
+		mount.Options = union(mount.Options, flags)
+	}
+	if n.network != "" && !slices.ContainsFunc(spec.Linux.Namespaces, isNetwork) {
+		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: n.network})
+	}
+	return nil
+}
+
+func isNetwork(namespace specs.LinuxNamespace) bool { return namespace.Type == specs.NetworkNamespace }
+
+// lacksGroup reports whether a mount's option names a group that does not exist
+// in the namespace: the kernel refuses such a mount. A namespace with one user
+// lacks the group of terminals, which docker gives /dev/pts to.
+func (n userNamespace) lacksGroup(option string) bool {
+	value, ok := strings.CutPrefix(option, "gid=")
+	id, err := strconv.ParseUint(value, 10, 32)
+	return ok && err == nil && !n.hasGroup(uint32(id))
+}
+
+// lockable are the flags that a mount keeps when it is bound by a user
+// namespace other than its own: see mount_namespaces(7).
+var lockable = []struct {
+	flag   int64
+	option string
+}{
+	{unix.ST_RDONLY, "ro"},
+	{unix.ST_NOSUID, "nosuid"},
+	{unix.ST_NODEV, "nodev"},
+	{unix.ST_NOEXEC, "noexec"},
+	{unix.ST_NOATIME, "noatime"},
+	{unix.ST_NODIRATIME, "nodiratime"},
+}
+
+func lockedFlags(path string) (options []string, err error) {
+	var mount unix.Statfs_t
+	if err := unix.Statfs(path, &mount); err != nil {
+		return nil, err
+	}
+	for _, l := range lockable {
+		if int64(mount.Flags)&l.flag != 0 {
+			options = append(options, l.option)
+		}
+	}
+	return options, nil
+}
+
+// hasGroup reads user_namespaces(7)'s gid_map.
+func hasGroup(id uint32) bool {
+	content, err := os.ReadFile("/proc/self/gid_map")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(content)) {
+		var first, outside, count uint64
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err == nil && uint64(id) >= first && uint64(id) < first+count {
+			return true
+		}
+	}
+	return false
+}
+
+// detachedNetwork returns the network namespace that RootlessKit made beside
+// the daemon's: https://github.com/rootless-containers/rootlesskit/blob/v2.3.4/docs/network.md#detaching-network-namespace.
+func detachedNetwork(stateDir string) string {
+	if stateDir == "" {
+		return ""
+	}
+	namespace := filepath.Join(stateDir, "netns")
+	if _, err := os.Stat(namespace); err != nil {
+		return ""
+	}
+	return namespace
+}
