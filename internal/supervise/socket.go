@@ -103,11 +103,26 @@ func (s *Sockets) Await(ctx context.Context, dir, name string) error {
 		}
 		select {
 		case <-ctx.Done():
+			if acceptsNow(ctx, dir, name) {
+				return nil
+			}
 			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
 		case <-w.wake:
 		case <-clock:
 		}
 	}
+}
+
+// acceptsNow looks once more when the time is up: if this process was stopped
+// meanwhile, the plugin may have been ready in time.
+func acceptsNow(ctx context.Context, dir, name string) bool {
+	if context.Cause(ctx) != context.DeadlineExceeded {
+		return false
+	}
+	const patience = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	return accepts(ctx, dir, name)
 }
 
 // watch is what one Await watches: the directory of the sockets, and those on
@@ -153,13 +168,24 @@ func (w *watch) descend(dir, name string) (watched bool) {
 	return true
 }
 
+// forget ends the watch, except of directories that a later Await has taken
+// over: an earlier one may have hung.
 func (w *watch) forget() {
 	for _, dir := range w.dirs {
-		w.sockets.mu.Lock()
-		delete(w.sockets.waiting, dir)
-		w.sockets.mu.Unlock()
-		_ = w.watcher.Remove(dir) // it fails if the directory has gone
+		if w.disown(dir) {
+			_ = w.watcher.Remove(dir) // it fails if the directory has gone
+		}
 	}
+}
+
+func (w *watch) disown(dir string) bool {
+	w.sockets.mu.Lock()
+	defer w.sockets.mu.Unlock()
+	if w.sockets.waiting[dir] != w.wake {
+		return false
+	}
+	delete(w.sockets.waiting, dir)
+	return true
 }
 
 func (s *Sockets) run(watcher *fsnotify.Watcher, done chan struct{}) {

@@ -233,3 +233,20 @@ func TestNamesAreFew(t *testing.T) {
 	assert.Equal(t, len(names(dir)), enoughNames)
 	assert.Equal(t, len(names(filepath.Join(dir, "missing"))), 0)
 }
+
+// TestAwaitLooksOnceMore waits with a limit that has passed while this process
+// was stopped: a socket that accepts by now is seen.
+func TestAwaitLooksOnceMore(t *testing.T) {
+	sockets, dir := newSockets(t), shortDir(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	var silent *NoSocketError
+	assert.Check(t, errors.As(sockets.Await(ctx, dir, "p.sock"), &silent))
+	listener, err := net.Listen("unix", filepath.Join(dir, "p.sock"))
+	assert.NilError(t, err)
+	defer listener.Close()
+	assert.NilError(t, sockets.Await(ctx, dir, "p.sock"))
+	interrupted, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	assert.Check(t, errors.As(sockets.Await(interrupted, dir, "p.sock"), &silent))
+}
