@@ -33,7 +33,7 @@ type Limits struct {
 	// bytes each. Zero means 16 MiB.
 	HeaderBytes int64
 	// PathSteps counts the parts of names that are looked up to unpack one plugin,
-	// and those that symbolic links in them lead through. Zero means 16,777,216.
+	// and those that symbolic links in them lead through. Zero means 8,388,608.
 	PathSteps int64
 	// ManifestBytes bounds the manifest in a registry. Zero means 4 MiB, and
 	// it can't be more.

@@ -27,7 +27,7 @@ type Limits struct {
 	// Zero means 16 MiB.
 	HeaderBytes int64
 	// PathSteps counts the parts of names that are looked up, and what symbolic
-	// links in them lead through. Zero means 16,777,216.
+	// links in them lead through. Zero means 8,388,608.
 	PathSteps int64
 	// Budget is shared with other archives. Nil means a budget of their own.
 	Budget *Budget
@@ -41,7 +41,7 @@ const (
 	defaultCompressionRatio = 1100
 	defaultConfigBytes      = 1 << 20
 	defaultHeaderBytes      = 16 << 20
-	defaultPathSteps        = 1 << 24
+	defaultPathSteps        = 1 << 23
 
 	// ratioFloorShare is the part of UnpackedBytes that an archive may become
 	// at any ratio: zeros, of which honest images have many, compress by zstd

@@ -55,6 +55,7 @@ func TestCorpusStaysWithinBounds(t *testing.T) {
 		}
 		for _, verb := range verbs {
 			t.Run(c.Name+"/"+verb, func(t *testing.T) {
+				t.Parallel()
 				got := drive(t, binary, c.Name, verb)
 				t.Logf("%d MiB, %.1f s, %.1f s to remove it; %s", got.MemoryBytes>>20, got.CPUSeconds, got.SweepSeconds, got.Error)
 				assert.Check(t, got.MemoryBytes <= mostMemoryBytes+c.Window, "it took %d MiB of memory", got.MemoryBytes>>20)
