@@ -43,10 +43,15 @@ var (
 	argsKind   = kind{noun: "args", field: "value"}
 )
 
+// slot is where an entry is in a config.
+type slot struct {
+	kind  kind
+	index int // in the config's list
+}
+
 // target is an entry of a config that may be set.
 type target struct {
-	kind     kind
-	index    int // in the config's list
+	slot
 	name     string
 	settable []string
 }
@@ -55,43 +60,60 @@ type target struct {
 func targets(config *types.PluginConfig) []target {
 	var list []target
 	for i, env := range config.Env {
-		list = append(list, target{envKind, i, env.Name, env.Settable})
+		list = append(list, target{slot{envKind, i}, env.Name, env.Settable})
 	}
 	for i, mount := range config.Mounts {
-		list = append(list, target{mountKind, i, mount.Name, mount.Settable})
+		list = append(list, target{slot{mountKind, i}, mount.Name, mount.Settable})
 	}
 	for i, device := range config.Linux.Devices {
-		list = append(list, target{deviceKind, i, device.Name, device.Settable})
+		list = append(list, target{slot{deviceKind, i}, device.Name, device.Settable})
 	}
-	list = append(list, target{argsKind, 0, config.Args.Name, config.Args.Settable})
+	list = append(list, target{slot{argsKind, 0}, config.Args.Name, config.Args.Settable})
 	return slices.DeleteFunc(list, func(t target) bool { return t.name == "" })
 }
 
-// findTarget finds the entry that key means. A name may hold dots, so key is
-// tried both as a name and as a name with a field.
-func findTarget(config *types.PluginConfig, key string) (found target, reason string) {
-	var named, fielded []target
-	wrongField := false
+// namedTargets are the targets of a config, by name.
+type namedTargets map[string][]target
+
+func targetsByName(config *types.PluginConfig) namedTargets {
+	named := make(namedTargets)
 	for _, t := range targets(config) {
-		field, hasField := strings.CutPrefix(key, t.name+".")
-		switch {
-		case key == t.name:
-			named = append(named, t)
-		case hasField && field == t.kind.field:
-			fielded = append(fielded, t)
-		case hasField:
-			wrongField = true
+		named[t.name] = append(named[t.name], t)
+	}
+	return named
+}
+
+// find finds the entry that key means. A name may hold dots, so key is tried
+// both as a name and as a name with a field.
+func (n namedTargets) find(key string) (found target, reason string) {
+	candidates := slices.Clone(n[key])
+	if dot := strings.LastIndexByte(key, '.'); dot >= 0 {
+		for _, t := range n[key[:dot]] {
+			if t.kind.field == key[dot+1:] {
+				candidates = append(candidates, t)
+			}
 		}
 	}
-	switch candidates := slices.Concat(named, fielded); {
+	switch {
 	case len(candidates) == 1:
 		return candidates[0], ""
 	case len(candidates) > 1:
 		return target{}, "is ambiguous: it may be " + describe(candidates)
-	case wrongField:
+	case n.hasPrefixOf(key):
 		return target{}, "is not settable"
 	}
 	return target{}, "is not in the config of this plugin"
+}
+
+// hasPrefixOf reports whether key is the name of an entry with a field that it
+// does not have.
+func (n namedTargets) hasPrefixOf(key string) bool {
+	for name := range n {
+		if strings.HasPrefix(key, name+".") {
+			return true
+		}
+	}
+	return false
 }
 
 func describe(candidates []target) string {

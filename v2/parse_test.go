@@ -32,7 +32,7 @@ func TestParseAssignment(t *testing.T) {
 	}
 }
 
-func TestFindTargetAmongTwins(t *testing.T) {
+func TestFindAmongTwins(t *testing.T) {
 	config := &types.PluginConfig{
 		Env: []types.PluginEnv{
 			{Name: "data"}, {Name: "both"}, {Name: "twice"}, {Name: "twice"}, {Name: "disk.source"},
@@ -59,7 +59,7 @@ func TestFindTargetAmongTwins(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.key, func(t *testing.T) {
-			found, reason := findTarget(config, tt.key)
+			found, reason := targetsByName(config).find(tt.key)
 			assert.Equal(t, reason, tt.reason)
 			assert.Equal(t, found.kind, tt.kind)
 		})

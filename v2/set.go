@@ -28,18 +28,16 @@ func (p *Plugin) Set(args []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	config := &p.PluginObj.Config
+	changes, err := changesOf(config, args)
+	if err != nil {
+		return err
+	}
 	settings := cloneSettings(p.PluginObj.Settings)
 	var paths []string // of devices
-	for _, arg := range args {
-		assignment, reason := parseAssignment(arg)
-		if reason == "" {
-			reason = assign(config, &settings, assignment)
-			if target, _ := findTarget(config, assignment.key); target.kind == deviceKind {
-				paths = append(paths, assignment.value)
-			}
-		}
-		if reason != "" {
-			return ErrInvalidSetting{Setting: assignment.key, Reason: reason, Settable: listSettable(config)}
+	for _, change := range changes {
+		change.apply(config, &settings)
+		if change.kind == deviceKind {
+			paths = append(paths, change.value)
 		}
 	}
 	p.PluginObj.Settings = settings
@@ -47,29 +45,68 @@ func (p *Plugin) Set(args []string) error {
 	return nil
 }
 
-// assign applies one assignment to settings, which nobody else has seen yet, or
-// says why it can't.
-func assign(config *types.PluginConfig, settings *types.PluginSettings, a assignment) (reason string) {
-	target, reason := findTarget(config, a.key)
+// change is the new value of a setting.
+type change struct {
+	target
+	value string
+	words []string // of args
+}
+
+// changesOf returns one change for each setting that args name, in the order in
+// which they first name it. The error is of type [ErrInvalidSetting].
+func changesOf(config *types.PluginConfig, args []string) ([]*change, error) {
+	named := targetsByName(config)
+	var changes []*change
+	at := make(map[slot]*change)
+	for _, arg := range args {
+		assignment, reason := parseAssignment(arg)
+		var next *change
+		if reason == "" {
+			next, reason = changeOf(named, assignment)
+		}
+		if reason != "" {
+			return nil, ErrInvalidSetting{Setting: assignment.key, Reason: reason, Settable: listSettable(config)}
+		}
+		if earlier, ok := at[next.slot]; ok {
+			*earlier = *next
+			continue
+		}
+		at[next.slot] = next
+		changes = append(changes, next)
+	}
+	return changes, nil
+}
+
+// changeOf returns what an assignment changes, or the reason why it can't.
+func changeOf(named namedTargets, a assignment) (_ *change, reason string) {
+	found, reason := named.find(a.key)
 	if reason != "" {
-		return reason
+		return nil, reason
 	}
-	if !slices.Contains(target.settable, target.kind.field) {
-		return "is not settable"
+	if !slices.Contains(found.settable, found.kind.field) {
+		return nil, "is not settable"
 	}
-	switch target.kind {
-	case envKind:
-		setEnv(settings, target.name, a.value)
-	case mountKind:
-		setMountSource(settings, config.Mounts[target.index], a.value)
-	case deviceKind:
-		setDevicePath(settings, config.Linux.Devices[target.index], a.value)
-	case argsKind:
+	next := &change{target: found, value: a.value}
+	if found.kind == argsKind {
 		words, err := shellquote.Split(a.value)
 		if err != nil {
-			return "has an unterminated quote or escape in its value"
+			return nil, "has an unterminated quote or escape in its value"
 		}
-		settings.Args = words
+		next.words = words
 	}
-	return ""
+	return next, ""
+}
+
+// apply makes the change in settings, which nothing else has seen yet.
+func (c *change) apply(config *types.PluginConfig, settings *types.PluginSettings) {
+	switch c.kind {
+	case envKind:
+		setEnv(settings, c.name, c.value)
+	case mountKind:
+		setMountSource(settings, config.Mounts[c.index], c.value)
+	case deviceKind:
+		setDevicePath(settings, config.Linux.Devices[c.index], c.value)
+	case argsKind:
+		settings.Args = c.words
+	}
 }

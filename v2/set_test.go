@@ -2,11 +2,14 @@ package v2
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 )
 
 func TestSetAccepts(t *testing.T) {
@@ -146,4 +149,28 @@ func TestSetBesideAnEmptyList(t *testing.T) {
 		assert.Error(t, p.Set(args), `"DIR" is not settable (settable in this plugin: TOKEN)`)
 		assert.DeepEqual(t, p.PluginObj.Settings.Env, []string{"DIR=/a", "TOKEN="})
 	}
+}
+
+// TestSetOfManyArguments sets many settings many times. What that takes grows
+// with the arguments, not with arguments times settings.
+func TestSetOfManyArguments(t *testing.T) {
+	const settings, times = 4000, 10
+	p := &Plugin{PluginObj: types.Plugin{Name: "many"}}
+	var args []string
+	for i := range settings {
+		name := fmt.Sprint("NAME", i)
+		p.PluginObj.Config.Env = append(p.PluginObj.Config.Env, types.PluginEnv{Name: name, Settable: []string{"value"}})
+		for time := range times {
+			args = append(args, fmt.Sprint(name, "=", time))
+		}
+	}
+	p.InitEmptySettings()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	assert.NilError(t, p.Set(args))
+	runtime.ReadMemStats(&after)
+	assert.Check(t, is.Len(p.PluginObj.Settings.Env, settings))
+	assert.Check(t, is.Equal(p.PluginObj.Settings.Env[settings-1], fmt.Sprint("NAME", settings-1, "=", times-1)), "the last value wins")
+	const most = 64 << 20 // a list of the settings for each argument takes a hundred times as much
+	assert.Check(t, after.TotalAlloc-before.TotalAlloc < most, "%d bytes were allocated", after.TotalAlloc-before.TotalAlloc)
 }
