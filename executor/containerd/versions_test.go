@@ -35,7 +35,8 @@ func TestNewerContainerds(t *testing.T) {
 			output, err := build.CombinedOutput()
 			assert.NilError(t, err, "%s", output)
 
-			again := exec.Command(os.Args[0], "-test.v")
+			// What a client does when no answer comes is the same with each.
+			again := exec.Command(os.Args[0], "-test.v", "-test.skip=^TestContainerdHangs$")
 			again.Env = append(os.Environ(), versionVariable+"="+version.name, "PATH="+bin+":"+os.Getenv("PATH"))
 			output, err = again.CombinedOutput()
 			assert.NilError(t, err, "%s", output)
