@@ -5,7 +5,10 @@ package containerd_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -221,7 +224,7 @@ func TestAShimIsStopped(t *testing.T) {
 	assert.NilError(t, e.Close())
 
 	shimPid := parentOf(t, pid)
-	assert.NilError(t, syscall.Kill(shimPid, syscall.SIGSTOP))
+	stopProcess(t, shimPid)
 	next := d.newExecutor(root, ended)
 	defer next.Close()
 	for _, name := range []string{"IsRunning", "Restore"} {
@@ -235,6 +238,39 @@ func TestAShimIsStopped(t *testing.T) {
 	assert.NilError(t, next.Signal(id, syscall.SIGKILL))
 	ended.await(t, id)
 	d.assertNothingLeft(root)
+}
+
+// stopProcess stops a process until the test lets it go on, or ends. Its threads
+// stop one by one, which is no event to a process that is not its parent.
+func stopProcess(t *testing.T, pid int) {
+	t.Helper()
+	assert.NilError(t, syscall.Kill(pid, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	limit, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for !isStopped(t, pid) {
+		select {
+		case <-again.C:
+		case <-limit.Done():
+			t.Fatalf("process %d has not stopped within %v", pid, patience)
+		}
+	}
+}
+
+func isStopped(t *testing.T, pid int) bool {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	assert.NilError(t, err)
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		assert.NilError(t, err)
+		if !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return len(threads) > 0
 }
 
 // The context of New has values for the executor, no end: a daemon stops its
