@@ -38,7 +38,7 @@ compat: ## compare with docker's package, of each version that there is a modfil
 
 canary: ## build, vet and test with the newest release of every dependency; TESTS= packages and flags of go test
 	@test/needs.sh gcc runc crun containerd docker-registry
-	@test/canary.sh $(TESTS)
+	@test/canary.sh $(foreach word,$(TESTS),'$(word)')
 
 fuzz: ## fuzz each target for FUZZTIME (60s); what it finds is kept in testdata/fuzz
 	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
