@@ -2,9 +2,11 @@ package plugin
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -31,9 +33,11 @@ var streamMethods = []string{"/LogDriver.ReadLogs", "/GraphDriver.Diff"}
 
 // newPluginClient returns the client for the plugin that listens on the unix
 // socket at path. A call may take as long as timeout, or any time if that is
-// zero. An answer longer than a call's caller should hold in memory fails to
+// zero. While the plugin can't be connected to, the client repeats a call for
+// some 15 seconds, unless available, asked once a connection was refused, says
+// why that is of no use. It may be nil. An answer longer than a call's caller should hold in memory fails to
 // be read, with an [AnswerError].
-func newPluginClient(path string, timeout time.Duration) (*plugins.Client, error) {
+func newPluginClient(path string, timeout time.Duration, available func(limit time.Time) error) (*plugins.Client, error) {
 	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
@@ -42,7 +46,7 @@ func newPluginClient(path string, timeout time.Duration) (*plugins.Client, error
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
 	}
-	carried.RoundTripper = boundedAnswers{carried.RoundTripper}
+	carried.RoundTripper = boundedAnswers{carried.RoundTripper, available}
 	return client, nil
 }
 
@@ -64,17 +68,40 @@ func transportOf(client *plugins.Client) (*transport.HTTPTransport, error) {
 }
 
 // boundedAnswers is a transport whose answers end in an error where they are
-// longer than callers can take.
-type boundedAnswers struct{ http.RoundTripper }
+// longer than callers can take, and come at once from a plugin that is down.
+type boundedAnswers struct {
+	http.RoundTripper
+	available func(limit time.Time) error
+}
 
 // RoundTrip implements [http.RoundTripper].
 func (b boundedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(r)
+	var connection *net.OpError
+	if b.available != nil && errors.As(err, &connection) && connection.Op == "dial" {
+		if down := b.available(time.Now().Add(firstMoments)); down != nil {
+			return unavailableAnswer(r, down), nil
+		}
+	}
 	if err != nil || isStream(r, response) {
 		return response, err
 	}
 	response.Body = &boundedAnswer{ReadCloser: response.Body, method: called(r), bytes: maxAnswer, items: maxAnswerItems}
 	return response, nil
+}
+
+// unavailableAnswer is the answer in the place of a plugin that is down, in the
+// form of plugins' errors. Docker's client repeats what had no answer.
+func unavailableAnswer(r *http.Request, down error) *http.Response {
+	text, err := json.Marshal(map[string]string{"Err": down.Error()})
+	if err != nil {
+		text = nil // a map of strings has no such error
+	}
+	return &http.Response{
+		StatusCode: http.StatusServiceUnavailable, Status: "503 " + http.StatusText(http.StatusServiceUnavailable),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(text)), ContentLength: int64(len(text)), Request: r,
+	}
 }
 
 // isStream is whether the caller reads the answer piece by piece. The text of

@@ -33,7 +33,7 @@ func answering(t *testing.T, handler http.HandlerFunc) *plugins.Client {
 		assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
 		assert.Check(t, os.RemoveAll(dir))
 	})
-	client, err := newPluginClient(listener.Addr().String(), time.Minute)
+	client, err := newPluginClient(listener.Addr().String(), time.Minute, nil)
 	assert.NilError(t, err)
 	return client
 }
@@ -124,4 +124,17 @@ func TestBoundedAnswerStaysCut(t *testing.T) {
 		assert.Assert(t, errors.As(err, &tooLong), fmt.Sprint(err))
 		_, err = body.Read(make([]byte, 1))
 	}
+}
+
+// TestCallOfAPluginThatIsDown calls where nothing listens: docker's client
+// repeats a call for 15 seconds, and a plugin that is known to be down answers
+// at once.
+func TestCallOfAPluginThatIsDown(t *testing.T) {
+	down := &UnavailableError{Name: "p:latest", State: "backoff"}
+	client, err := newPluginClient(filepath.Join(t.TempDir(), "s"), time.Minute, func(time.Time) error { return down })
+	assert.NilError(t, err)
+	began := time.Now()
+	err = client.Call("VolumeDriver.List", nil, nil)
+	assert.ErrorContains(t, err, "VolumeDriver.List: "+down.Error())
+	assert.Check(t, time.Since(began) < 5*time.Second, "%s", time.Since(began))
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,11 +14,13 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/volume"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+	"github.com/dovetailhq/plugin/plugintest"
 )
 
 func TestVolumeCallsAreBounded(t *testing.T) {
@@ -121,4 +124,40 @@ func TestVolumesOfAHostilePlugin(t *testing.T) {
 	_, err = docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "example/volume", DriverOpts: map[string]string{"fail": name}})
 	assert.Check(t, is.ErrorContains(err, plaintext.Lines(name[:10])))
 	assert.Check(t, !strings.ContainsAny(err.Error(), "\x1b\a\b\x7f"), "%q", err)
+}
+
+// TestVolumesBesideAPluginThatIsDown has one of two volume plugins exit, and
+// not start again: it is unavailable, and the other's volumes are not.
+func TestVolumesBesideAPluginThatIsDown(t *testing.T) {
+	h := newHouse(t)
+	h.executor.Choose = func(_ string, attempt int, spec specs.Spec) plugintest.Behaviour {
+		behaviour := h.executor.Behaviour
+		if attempt > 0 && slices.Contains(spec.Process.Args, "down") {
+			behaviour.CreateError = errors.New("no")
+		}
+		return behaviour
+	}
+	docker, stop := h.start(t)
+	defer stop()
+	for _, name := range []string{"up", "down"} {
+		config := plugintest.Config("docker.volumedriver/1.0")
+		config.Entrypoint = append(config.Entrypoint, name)
+		buildContext := plugintest.BuildContext(config, map[string]string{"data/file": name})
+		assert.NilError(t, docker.PluginCreate(t.Context(), buildContext, types.PluginCreateOptions{RepoName: name}))
+		assert.NilError(t, docker.PluginEnable(t.Context(), name, types.PluginEnableOptions{}))
+	}
+	_, err := docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "up"})
+	assert.NilError(t, err)
+	down, _, err := docker.PluginInspectWithRaw(t.Context(), "down")
+	assert.NilError(t, err)
+	assert.NilError(t, h.executor.Exit(down.ID, 3))
+
+	began := time.Now()
+	_, err = docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "more", Driver: "down"})
+	assert.Check(t, is.ErrorContains(err, "plugin down:latest is enabled but not available"))
+	list, err := docker.VolumeList(t.Context(), volume.ListOptions{})
+	assert.NilError(t, err)
+	assert.Assert(t, is.Len(list.Volumes, 1))
+	assert.Check(t, is.Equal(list.Volumes[0].Name, "data"))
+	assert.Check(t, time.Since(began) < 10*time.Second, "%s", time.Since(began)) // docker takes a minute
 }
