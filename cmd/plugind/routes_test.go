@@ -44,7 +44,7 @@ func TestBodiesOfAllRoutesAreBounded(t *testing.T) {
 				answer := httptest.NewRecorder()
 				mux.ServeHTTP(answer, request)
 				assert.Check(t, is.Equal(answer.Code, http.StatusBadRequest))
-				assert.Check(t, is.Contains(answer.Body.String(), "read request: its body has more than 2097152 bytes"))
+				assert.Check(t, is.Contains(answer.Body.String(), "read request: its body has more than 1048575 bytes"))
 				assert.Check(t, body.read < 3<<20, "%d bytes were read", body.read)
 			})
 		}
