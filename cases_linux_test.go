@@ -54,7 +54,7 @@ func mountsBelow(t *testing.T, dir string) []string {
 // propagated mount, and below it: they and the host see it there, and it
 // outlives them with all that is mounted in it.
 func TestMountsAtThePropagatedMount(t *testing.T) {
-	for _, destination := range []string{"/volumes", "/volumes/deep/"} {
+	for _, destination := range []string{"/volumes", "/volumes/deep/", "/volumes/propagated-mount"} {
 		t.Run(destination, func(t *testing.T) {
 			w := newRuncWorld(t).start()
 			data := mountedDir(t)

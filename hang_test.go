@@ -177,3 +177,39 @@ func TestCallbacksMayShutDown(t *testing.T) {
 		})
 	}
 }
+
+// TestCallbacksMayHang makes every callback that a verb calls as it ends hang:
+// the verb returns, and so does every other one.
+func TestCallbacksMayHang(t *testing.T) {
+	for _, callback := range []string{"log", "handler"} {
+		s := newSimulation()
+		config, _ := simulatedWorld(t, s, "p")
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			hang := func() { <-release }
+			if callback == "log" {
+				config.LogPluginEvent = func(string, string, events.Action) { hang() }
+			}
+			s.enterBubble()
+			config.Store = plugin.NewStore()
+			if callback == "handler" {
+				config.Store.Handle("volumedriver", func(string, *plugins.Client) { hang() })
+			}
+			pm, err := plugin.NewManagerAwaiting(config, s.await)
+			assert.NilError(t, err)
+			defer close(release)
+			defer func() { checkShutdown(t, pm) }()
+			const limit = 10*time.Second + time.Second
+			for _, verb := range []struct {
+				name string
+				do   func() error
+			}{
+				{"enable", func() error { return pm.Enable("p", nil) }},
+				{"disable", func() error { return pm.Disable("p", &backend.PluginDisableConfig{ForceDisable: true}) }},
+				{"remove", func() error { return pm.Remove("p", &backend.PluginRmConfig{ForceRemove: true}) }},
+			} {
+				assert.Check(t, took(func() { assert.NilError(t, verb.do()) }) <= limit, "%s: %s hangs", callback, verb.name)
+			}
+		})
+	}
+}

@@ -3,7 +3,6 @@ package plugin
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -19,24 +18,25 @@ import (
 // below it.
 func shareMounts(dir string) error { return mount.MakeRShared(dir) }
 
-// unmountAll detaches what is mounted at or below dir. It asks nothing of the
-// file systems: their servers may be gone.
-func unmountAll(dir string) error {
-	if err := detachInside(dir); err != nil {
+// unmountAll detaches what is mounted at or below dir; shared are the places in
+// it of which shareMounts has made mounts. It asks nothing of the file systems:
+// their servers may be gone.
+func unmountAll(dir string, shared ...string) error {
+	if err := detachInside(dir, shared...); err != nil {
 		return err
 	}
 	return detach(dir, func(*mountinfo.Info) bool { return true }, func(string) error { return nil })
 }
 
-// detachInside detaches what is mounted at or below dir, except what
-// shareMounts made.
-func detachInside(dir string) error {
+// detachInside detaches what is mounted at or below dir, except the lowest
+// mounts at the places in shared, which shareMounts has made.
+func detachInside(dir string, shared ...string) error {
 	kept := map[int]bool{}
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return err
 	}
-	for _, info := range propagatedMounts(mounts) {
+	for _, info := range lowestAt(mounts, shared) {
 		kept[info.ID] = true
 	}
 	return detach(dir, func(info *mountinfo.Info) bool { return !kept[info.ID] }, isolate)
@@ -95,12 +95,12 @@ func topmost(mounts []*mountinfo.Info) []string {
 	return tops
 }
 
-// propagatedMounts returns the lowest mounts at the places of propagated mounts.
-func propagatedMounts(infos []*mountinfo.Info) []*mountinfo.Info {
+// lowestAt returns the lowest mount at each of the places.
+func lowestAt(infos []*mountinfo.Info, places []string) []*mountinfo.Info {
 	var lowest []*mountinfo.Info
 	for _, info := range infos {
 		isThere := func(other *mountinfo.Info) bool { return other.Mountpoint == info.Mountpoint }
-		if filepath.Base(info.Mountpoint) == "propagated-mount" && !slices.ContainsFunc(lowest, isThere) {
+		if slices.Contains(places, info.Mountpoint) && !slices.ContainsFunc(lowest, isThere) {
 			lowest = append(lowest, info)
 		}
 	}

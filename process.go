@@ -133,9 +133,10 @@ func (p *process) connect() error {
 // mount because its config says so. The next run mounts it there again: on top
 // of it, that mount would be made in the source as well.
 func (p *process) detachEarlierMounts() error {
+	shared := p.unit.manager.root.PropagatedMount(p.id())
 	var problems []error
 	for _, place := range p.unit.plugin.MountsInPropagatedMount() {
-		problems = append(problems, detachInside(place))
+		problems = append(problems, detachInside(place, shared))
 	}
 	return errors.Join(problems...)
 }
@@ -245,7 +246,7 @@ func (p *process) unmount() error {
 	if root.Check() != nil {
 		return nil // a newer manager has the mounts
 	}
-	return unmountAll(root.Plugin(p.id()))
+	return unmountAll(root.Plugin(p.id()), root.PropagatedMount(p.id()))
 }
 
 // explain makes the error of a start report what is known: how far it got, how

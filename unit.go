@@ -87,13 +87,33 @@ func (o operation) lock(ctx context.Context) error {
 
 func (o operation) unlock() { <-o }
 
-// release ends a verb.
+// callbackTime is how long a verb that is done waits for callbacks of the
+// daemon that it calls as it ends.
+const callbackTime = 10 * time.Second
+
+// release ends a verb, and calls what it left to be called, in order. Callbacks
+// that hang are left to the manager.
 func (u *unit) release() {
 	after := u.after
 	u.after = nil
 	u.operation.unlock()
-	for _, call := range after {
-		u.guard(call)
+	if len(after) == 0 {
+		return
+	}
+	returned := make(chan struct{})
+	u.manager.callbacks.start(func() {
+		defer close(returned)
+		for _, call := range after {
+			u.guard(call)
+		}
+	})
+	timer := time.NewTimer(callbackTime)
+	defer timer.Stop()
+	select {
+	case <-returned:
+	case <-u.manager.halted.Done():
+	case <-timer.C:
+		u.logger().Warnf("a callback of the daemon has not returned after %s", callbackTime)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 type liveState struct {
 	mu         sync.Mutex
 	references int
+	forgotten  int // references whose release is still to come, if ever
 	client     *plugins.Client
 	addr       net.Addr
 	timeout    time.Duration
@@ -36,9 +37,18 @@ func (p *Plugin) liveState() *liveState {
 // addReferences never lets the count go below zero: a release too many, from a
 // user whose plugin was forcibly disabled meanwhile, must not eat the
 // reference of the next one.
+//
+// A release does not name its holder. While forgotten references are out, it is
+// taken for one of theirs: the count can then be too high for a time, and never
+// too low for a plugin that is in use.
 func (r *liveState) addReferences(count int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if count < 0 {
+		late := min(r.forgotten, -count)
+		r.forgotten -= late
+		count += late
+	}
 	r.references = max(0, r.references+count)
 }
 
@@ -60,11 +70,13 @@ func (p *Plugin) AddRefCount(count int) {
 }
 
 // ForgetReferences makes the number of references zero. It is for a plugin that
-// is enabled after a forced disable: whoever held it then may never release it.
+// is enabled after a forced disable: the holders of that time may never release
+// it. As many releases are ignored if they come at last.
 func (p *Plugin) ForgetReferences() {
 	r := p.liveState()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.forgotten += r.references
 	r.references = 0
 }
 

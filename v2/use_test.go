@@ -194,3 +194,24 @@ func BenchmarkUseNoMatch(b *testing.B) {
 		}
 	}
 }
+
+// TestForgottenReferencesAreReleasedLate lets holders of before a forced disable
+// release their references after new ones were given.
+func TestForgottenReferencesAreReleasedLate(t *testing.T) {
+	p := &Plugin{}
+	for range 2 {
+		p.Acquire()
+	}
+	p.ForgetReferences()
+	assert.Equal(t, p.GetRefCount(), 0)
+	p.Acquire()
+	p.Release() // of one that was forgotten
+	assert.Equal(t, p.GetRefCount(), 1)
+	p.Release() // of the other one
+	assert.Equal(t, p.GetRefCount(), 1, "the plugin is in use")
+	p.Release()
+	assert.Equal(t, p.GetRefCount(), 0)
+	p.Release() // too many
+	p.Acquire()
+	assert.Equal(t, p.GetRefCount(), 1)
+}
