@@ -166,12 +166,8 @@ func (p *process) Restore() (alive bool, err error) {
 		return false, err
 	}
 	out := p.begin()
-	sound := p.unit.plugin.Validate() == nil
-	if sound {
-		if err := p.connect(); err != nil {
-			return false, err
-		}
-	}
+	// A process is stopped also when its plugin can't be run or reached.
+	sound := p.unit.plugin.Validate() == nil && p.connect() == nil
 	p.enter(PhaseCreate)
 	alive, err = pm.executor.Restore(p.id(), out.stdout(), out.stderr())
 	if errdefs.IsConflict(err) {
