@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/server/httputils"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // Observer is what a [Backend] implements to have two more endpoints, which
@@ -51,8 +52,8 @@ func (o observed) logs(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
-	_ = flush.Flush() // a client that follows wants to know that it does
-	encoder := json.NewEncoder(w)
+	_ = flush.Flush()                                   // a client that follows wants to know that it does
+	encoder := json.NewEncoder(plaintext.JSONWriter(w)) // operators read it in terminals
 	for line, err := range lines {
 		if err != nil {
 			return nil // the client has gone, or finds the stream at its end
