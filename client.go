@@ -17,16 +17,6 @@ import (
 	"github.com/docker/docker/pkg/plugins/transport"
 )
 
-const (
-	// maxAnswer bounds the answer of a plugin to one call. Callers decode
-	// answers in memory. The longest that plugins have reason to give is a
-	// list of volumes: at some 250 bytes a volume there is room for 30,000.
-	maxAnswer = 8 << 20
-	// maxAnswerItems bounds the commas in it, hence the values. A decoder
-	// makes a hundred bytes of an empty object, which takes three.
-	maxAnswerItems = 256 << 10
-)
-
 // streamMethods are the calls that docker answers with a stream of any length.
 // Their callers read it piece by piece.
 var streamMethods = []string{"/LogDriver.ReadLogs", "/GraphDriver.Diff"}
@@ -35,9 +25,10 @@ var streamMethods = []string{"/LogDriver.ReadLogs", "/GraphDriver.Diff"}
 // socket at path. A call may take as long as timeout, or any time if that is
 // zero. While the plugin can't be connected to, the client repeats a call for
 // some 15 seconds, unless available, asked once a connection was refused, says
-// why that is of no use. It may be nil. An answer longer than a call's caller should hold in memory fails to
-// be read, with an [AnswerError].
-func newPluginClient(path string, timeout time.Duration, available func(limit time.Time) error) (*plugins.Client, error) {
+// why that is of no use. It may be nil. An answer longer than a call's caller
+// should hold in memory fails to be read, with an [AnswerError]. One that is
+// long waits for room among those of all plugins, as long as the call may take.
+func newPluginClient(path string, timeout time.Duration, available func(limit time.Time) error, room longAnswers) (*plugins.Client, error) {
 	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
@@ -46,7 +37,7 @@ func newPluginClient(path string, timeout time.Duration, available func(limit ti
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
 	}
-	carried.RoundTripper = boundedAnswers{carried.RoundTripper, available}
+	carried.RoundTripper = boundedAnswers{carried.RoundTripper, available, room}
 	return client, nil
 }
 
@@ -72,6 +63,7 @@ func transportOf(client *plugins.Client) (*transport.HTTPTransport, error) {
 type boundedAnswers struct {
 	http.RoundTripper
 	available func(limit time.Time) error
+	room      longAnswers
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -86,7 +78,7 @@ func (b boundedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || isStream(r, response) {
 		return response, err
 	}
-	response.Body = &boundedAnswer{ReadCloser: response.Body, method: called(r), bytes: maxAnswer, items: maxAnswerItems}
+	response.Body = newBoundedAnswer(r.Context(), response.Body, called(r), b.room)
 	return response, nil
 }
 
@@ -118,29 +110,4 @@ func called(r *http.Request) string {
 		r = r.Response.Request
 	}
 	return strings.TrimPrefix(r.URL.Path, "/")
-}
-
-// boundedAnswer is the body of an answer.
-type boundedAnswer struct {
-	io.ReadCloser
-	method string
-	bytes  int64 // how many may still come
-	items  int
-}
-
-func (b *boundedAnswer) Read(p []byte) (int, error) {
-	if b.bytes < 0 || b.items < 0 {
-		return 0, &AnswerError{Method: b.method}
-	}
-	// One byte more tells an answer that is too long from one that fits.
-	if int64(len(p)) > b.bytes+1 {
-		p = p[:b.bytes+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.bytes -= int64(n)
-	b.items -= bytes.Count(p[:n], []byte(","))
-	if b.bytes < 0 || b.items < 0 {
-		return 0, &AnswerError{Method: b.method}
-	}
-	return n, err
 }

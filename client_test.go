@@ -33,7 +33,7 @@ func answering(t *testing.T, handler http.HandlerFunc) *plugins.Client {
 		assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
 		assert.Check(t, os.RemoveAll(dir))
 	})
-	client, err := newPluginClient(listener.Addr().String(), time.Minute, nil)
+	client, err := newPluginClient(listener.Addr().String(), time.Minute, nil, newLongAnswers(make(chan struct{}, 1)))
 	assert.NilError(t, err)
 	return client
 }
@@ -116,7 +116,8 @@ func TestErrorOfAStreamIsBounded(t *testing.T) {
 
 // TestBoundedAnswerStaysCut reads on after the error.
 func TestBoundedAnswerStaysCut(t *testing.T) {
-	body := &boundedAnswer{ReadCloser: io.NopCloser(strings.NewReader("0123456789")), method: "A.B", bytes: 4, items: 1}
+	body := newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader("0123456789")), "A.B", newLongAnswers(make(chan struct{}, 1)))
+	body.bytes, body.items = 4, 1
 	got, err := io.ReadAll(body)
 	assert.Equal(t, string(got), "")
 	for range 2 {
@@ -131,7 +132,7 @@ func TestBoundedAnswerStaysCut(t *testing.T) {
 // at once.
 func TestCallOfAPluginThatIsDown(t *testing.T) {
 	down := &UnavailableError{Name: "p:latest", State: "backoff"}
-	client, err := newPluginClient(filepath.Join(t.TempDir(), "s"), time.Minute, func(time.Time) error { return down })
+	client, err := newPluginClient(filepath.Join(t.TempDir(), "s"), time.Minute, func(time.Time) error { return down }, longAnswers{})
 	assert.NilError(t, err)
 	began := time.Now()
 	err = client.Call("VolumeDriver.List", nil, nil)

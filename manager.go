@@ -45,6 +45,7 @@ type Manager struct {
 	sockets  sockets
 	execRoot *socketpath.Directory
 	archives *rootfs.Budget // what unpacking may take of memory, over all verbs
+	answers  chan struct{}  // has room for each long answer of a plugin that is being read
 
 	// ctx ends with the manager; background and callbacks, which runs code of
 	// the daemon, have to end before it.
@@ -109,6 +110,7 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 		ended:    make(chan struct{}),
 		garbage:  make(chan struct{}, 1),
 		archives: rootfs.NewBudget(),
+		answers:  make(chan struct{}, maxLongAnswers),
 
 		sweepingSockets: make(chan struct{}, 1),
 		units:           make(map[string]*unit),

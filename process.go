@@ -120,7 +120,7 @@ func (p *process) connect() error {
 	if err != nil {
 		return &InvalidError{What: "socket path", Err: err}
 	}
-	client, err := newPluginClient(path, plugin.Timeout(), p.unit.available)
+	client, err := newPluginClient(path, plugin.Timeout(), p.unit.available, newLongAnswers(p.unit.manager.answers))
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 
 func stored(id, name string, enabled bool, capabilities ...string) *v2.Plugin {
 	p := unreachable(id, name, enabled)
-	client, err := newPluginClient("/plugin.sock", 0, nil)
+	client, err := newPluginClient("/plugin.sock", 0, nil, longAnswers{})
 	if err != nil {
 		panic(err)
 	}
