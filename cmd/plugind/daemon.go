@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 
 	"github.com/docker/docker/api/server/router"
-	volumerouter "github.com/docker/docker/api/server/router/volume"
 	"github.com/docker/docker/pkg/idtools"
 	"github.com/docker/docker/registry"
 	"github.com/docker/docker/volume/service"
@@ -109,7 +108,7 @@ func (d *daemon) routers() []router.Router {
 	return []router.Router{
 		engineapi.NewRouter(d.manager),
 		d.mounts.router(),
-		volumerouter.NewRouter(d.volumes, noSwarm{}),
+		d.volumes.router(),
 		d.journal.router(),
 		newSystemRouter(d),
 	}

@@ -36,6 +36,7 @@ const (
 type volumes struct {
 	*service.VolumesService
 	places chan struct{} // has room for each call that is under way
+	lists  *lists[volumeList]
 
 	mu      sync.Mutex
 	closing bool
@@ -43,7 +44,7 @@ type volumes struct {
 }
 
 func newVolumes(service *service.VolumesService) *volumes {
-	return &volumes{VolumesService: service, places: make(chan struct{}, maxVolumeCalls)}
+	return &volumes{VolumesService: service, places: make(chan struct{}, maxVolumeCalls), lists: newLists[volumeList]()}
 }
 
 var (
@@ -115,16 +116,25 @@ func (v *volumes) do(ctx context.Context, what string, call func() error) error 
 
 func ignore[T any](T) {}
 
-func (v *volumes) List(ctx context.Context, filter filters.Args) (found []*volumetypes.Volume, warnings []string, err error) {
-	type list struct {
-		found    []*volumetypes.Volume
-		warnings []string
+// List is one that requests share.
+func (v *volumes) List(ctx context.Context, filter filters.Args) ([]*volumetypes.Volume, []string, error) {
+	list, err := v.list(ctx, filter)
+	return list.found, list.warnings, err
+}
+
+// list makes a list, or waits for one that another request makes: it outlives
+// the request that it began with.
+func (v *volumes) list(ctx context.Context, filter filters.Args) (list volumeList, err error) {
+	key, err := filters.ToJSON(filter)
+	if err != nil {
+		return list, fmt.Errorf("list volumes: %w", err)
 	}
-	all, err := within(ctx, v, "list volumes", func() (list, error) {
-		found, warnings, err := v.VolumesService.List(ctx, filter)
-		return list{plainVolumes(found), plainTexts(warnings)}, err
+	return within(ctx, v, "list volumes", func() (volumeList, error) {
+		return v.lists.get(key, func() (volumeList, error) {
+			found, warnings, err := v.VolumesService.List(context.WithoutCancel(ctx), filter)
+			return volumeList{plainVolumes(found), plainTexts(warnings)}, err
+		})
 	}, ignore)
-	return all.found, all.warnings, err
 }
 
 // plainVolumes makes plain what a command line shows of volumes: their plugins
