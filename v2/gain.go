@@ -37,20 +37,34 @@ func gain(from, to types.PluginMount) string {
 	return ""
 }
 
-// restrictions returns what options of a bind keep a plugin from; of a word and
-// its opposite the last one counts.
+// restrictions returns what options of a bind keep a plugin from: a word with an
+// r in front of it for the mount and all below it, without for the mount alone.
+// Runtimes apply recursive attributes last, wherever they are written, see
+// mount_setattr(2); of a word and its opposite the last one counts.
 func restrictions(options []string) []string {
 	opposites := map[string]string{"ro": "rw", "nosuid": "suid", "nodev": "dev", "noexec": "exec", "nosymfollow": "symfollow"}
 	var kept []string
 	for _, restriction := range []string{"ro", "nosuid", "nodev", "noexec", "nosymfollow"} {
-		for _, recursive := range []string{"", "r"} {
-			restricts := lastIndex(options, recursive+restriction)
-			if restricts >= 0 && restricts > lastIndex(options, recursive+opposites[restriction]) {
-				kept = append(kept, recursive+restriction)
-			}
+		opposite := opposites[restriction]
+		restricted, lifted := lastIndex(options, "r"+restriction), lastIndex(options, "r"+opposite)
+		switch {
+		case restricted > lifted:
+			kept = append(kept, "r"+restriction, restriction)
+		case lifted < 0 && lastIndex(options, restriction) > lastIndex(options, opposite):
+			kept = append(kept, restriction)
 		}
 	}
 	return kept
+}
+
+// isWritable reports whether a plugin can write to what is mounted with options,
+// but for other mounts below it.
+func isWritable(options []string) bool { return !slices.Contains(restrictions(options), "ro") }
+
+// isWritableBelow reports the same about the mounts below, which a recursive bind
+// brings.
+func isWritableBelow(options []string) bool {
+	return slices.Contains(options, "rbind") && !slices.Contains(restrictions(options), "rro")
 }
 
 func lastIndex(list []string, word string) int {

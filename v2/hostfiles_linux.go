@@ -90,6 +90,11 @@ func (f *footprint) spareGrants(spec *specs.Spec, view *Plugin) error {
 	follow := func(name string) *walk { return tree{budget: f.seen.budget}.walk(name) }
 	sources := bindSources(spec.Mounts, follow, canRemount(view))
 	own := filepath.Dir(view.Rootfs)
+	for i := range sources {
+		if isBelowAny(sources[i].leads, append(f.own, own)) {
+			sources[i].granted = false // its own by nature
+		}
+	}
 	sources = append(sources, bindSource{written: own, leads: own, writable: true})
 	if err := f.checkSources(sources); err != nil {
 		return err
@@ -150,6 +155,9 @@ func (f *footprint) checkKind(mount specs.Mount) error {
 		return errors.New("has the option tmpcopyup, for which the runtime mounts in the host's /tmp: do without it, or without the propagated mount")
 	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
 		return fmt.Errorf("has the source %q, which is below the runtime's own files: give an absolute path", mount.Source)
+	}
+	if option, relative := relativeLayer(mount.Options); relative && mount.Type == "overlay" {
+		return fmt.Errorf("has the option %s, which is below the runtime's own files: give an absolute path", option)
 	}
 	return nil
 }

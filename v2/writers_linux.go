@@ -14,37 +14,60 @@ import (
 // start, and a device node could be another one. Mounts that a plugin makes there
 // show nothing that it could not reach before, so they are followed.
 
-// bindSource is the source of a bind, as it is written and where it leads.
+// bindSource is a path of the host that a mount shows, as it is written and where
+// it leads.
 type bindSource struct {
 	destination string
 	written     string
 	leads       string
 	links       []string // that were followed, by their places on the host
 	writable    bool
+	granted     bool // a bind that the plugin was granted, with all that it shows
 }
 
 // nameFiles are the host's files of name resolution, which any plugin with a
 // network has. One that can write to /etc needs no link there to reach more.
 var nameFiles = []string{"/etc/hosts", "/etc/resolv.conf"}
 
-// bindSources returns what the binds of mounts show. Sources that can't be
+// bindSources returns what mounts show of the host. Sources that can't be
 // followed lead where they are written.
 func bindSources(mounts []specs.Mount, follow func(string) *walk, canRemount bool) []bindSource {
 	var sources []bindSource
 	for _, mount := range mounts {
-		if !isBind(mount.Type, mount.Options) || slices.Contains(nameFiles, mount.Source) {
+		if !isBind(mount.Type, mount.Options) {
+			sources = append(sources, optionSources(mount, follow)...)
 			continue
 		}
-		w := follow(mount.Source)
-		source := bindSource{destination: mount.Destination, written: filepath.Clean(mount.Source), leads: w.at, links: w.followed}
-		if w.err != nil {
-			source.leads = source.written
+		if slices.Contains(nameFiles, mount.Source) {
+			continue
 		}
-		restricted := restrictions(mount.Options)
-		source.writable = canRemount || !slices.Contains(restricted, "ro") && !slices.Contains(restricted, "rro")
+		source := sourceOf(mount, mount.Source, follow)
+		source.writable = canRemount || isWritable(mount.Options)
+		source.granted = true
 		sources = append(sources, source)
+		if !source.writable && isWritableBelow(mount.Options) {
+			sources = append(sources, mountsBelow(source)...)
+		}
 	}
 	return sources
+}
+
+func sourceOf(mount specs.Mount, written string, follow func(string) *walk) bindSource {
+	w := follow(written)
+	source := bindSource{destination: mount.Destination, written: filepath.Clean(written), leads: w.at, links: w.followed}
+	if w.err != nil {
+		source.leads = source.written
+	}
+	return source
+}
+
+// mountsBelow returns the host's mounts below a source, which are writable there.
+func mountsBelow(source bindSource) []bindSource {
+	var mounts []bindSource
+	for _, point := range mountPointsBelow(source.leads) {
+		mounts = append(mounts, bindSource{destination: source.destination, written: point, leads: point, writable: true})
+	}
+	return mounts
 }
 
 // throughWritable returns the first link of links that is in a directory which
@@ -84,11 +107,13 @@ func suspicions(sources []bindSource, foreign func() []bindSource) map[int]suspi
 	return suspects
 }
 
-// trusted returns where writable sources lead that are no suspects.
+// trusted returns where the plugin can write anyway: where its writable binds lead
+// that are no suspects. Its own directory, which has its record, is none of them,
+// nor are those of other plugins.
 func trusted(sources []bindSource, suspects map[int]suspicion) []string {
 	var directories []string
 	for i, source := range sources {
-		if _, suspect := suspects[i]; source.writable && !suspect {
+		if _, suspect := suspects[i]; source.granted && source.writable && !suspect {
 			directories = append(directories, source.leads)
 		}
 	}
@@ -96,12 +121,12 @@ func trusted(sources []bindSource, suspects map[int]suspicion) []string {
 }
 
 // checkSources refuses sources that lead through a link which a plugin may have
-// made, out of all that plugins can write to.
+// made, out of all that this plugin can write to.
 func (f *footprint) checkSources(sources []bindSource) error {
 	suspects := suspicions(sources, f.others)
 	for i, source := range sources {
 		why, suspect := suspects[i]
-		if !suspect || isBelowAny(source.leads, slices.Concat(trusted(sources, suspects), trusted(f.others(), nil))) {
+		if !suspect || isBelowAny(source.leads, trusted(sources, suspects)) {
 			continue
 		}
 		return fmt.Errorf("its mount at %s has the source %s, which leads to %s through %s: a plugin can write to %s and may have made that link; give the directory itself",
@@ -158,11 +183,15 @@ func isBelowAny(name string, directories []string) bool {
 }
 
 // others returns what other plugins can write to. It is asked for once, and only
-// if there are links or devices.
+// if there are links or devices. A plugin that can write to the host's root
+// needs no link to reach more.
 func (f *footprint) others() []bindSource {
 	if f.foreign == nil {
 		f.foreign = []bindSource{}
 		for _, directory := range f.askOthers() {
+			if directory == "/" {
+				continue
+			}
 			f.foreign = append(f.foreign, bindSource{written: directory, leads: directory, writable: true})
 		}
 	}
@@ -170,7 +199,7 @@ func (f *footprint) others() []bindSource {
 }
 
 // WritableDirectories returns the directories of the host that the plugin can
-// write to while it runs: its own, and the sources of its binds, where they lead.
+// write to while it runs: its own, and what its mounts show, where that leads.
 func (p *Plugin) WritableDirectories() []string {
 	view := p.Clone()
 	directories := []string{filepath.Dir(view.Rootfs)}
@@ -181,8 +210,13 @@ func (p *Plugin) WritableDirectories() []string {
 	budget := maxSpecLookBytes
 	follow := func(name string) *walk { return tree{budget: &budget}.walk(name) }
 	sources := bindSources(mounts, follow, canRemount(view))
-	nothing := func() []bindSource { return nil }
-	return append(directories, trusted(sources, suspicions(sources, nothing))...)
+	suspects := suspicions(sources, func() []bindSource { return nil })
+	for i, source := range sources {
+		if _, suspect := suspects[i]; source.writable && !suspect {
+			directories = append(directories, source.leads)
+		}
+	}
+	return directories
 }
 
 // canRemount reports whether the plugin can make its read-only mounts writable.

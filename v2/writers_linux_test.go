@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -28,6 +29,9 @@ func granted(t *testing.T, mounts ...types.PluginMount) *Plugin {
 func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 	mount := func(name, source string, options ...string) types.PluginMount {
 		return types.PluginMount{Name: name, Type: "bind", Source: &source, Destination: "/" + name, Options: append(options, "rbind")}
+	}
+	overlay := func(options ...string) types.PluginMount {
+		return types.PluginMount{Name: "overlay", Type: "overlay", Destination: "/overlay", Options: options}
 	}
 	for _, tc := range []struct {
 		name    string
@@ -76,6 +80,41 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 		{"one that no plugin can make", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("s", h+"/data/sub")}
 		}, []string{"data/other"}, false, false},
+		{"a link out to the plugin's own record", map[string]string{"data/sub": "$own"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), mount("s", h+"/data/sub")}
+		}, nil, false, true},
+		{"a link out to where another plugin can write", map[string]string{"data/sub": "../foreign"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), mount("s", h+"/data/sub")}
+		}, []string{"foreign"}, false, true},
+		{"a link out, and another plugin that has the host's root", map[string]string{"data/sub": "/etc"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), mount("s", h+"/data/sub")}
+		}, []string{"/"}, false, true},
+		{"a link of the host's, and another plugin that has the host's root", map[string]string{"data/sub": "/etc"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("s", h+"/data/sub")}
+		}, []string{"/"}, false, false},
+		{"a link out of a directory that is writable in the end", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data", "ro", "rrw"), mount("s", h+"/data/sub")}
+		}, nil, false, true},
+		{"a link out of a directory that is read only in the end", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data", "rro", "rw"), mount("s", h+"/data/sub")}
+		}, nil, false, false},
+		{"a link out of an overlay's upper directory", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{overlay("lowerdir=/usr,upperdir=" + h + "/data,workdir=" + h + "/work"), mount("s", h+"/data/sub")}
+		}, nil, false, true},
+		{"a link out of an overlay's lower directory", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{overlay("lowerdir="+h+"/data", "upperdir="+h+"/upper", "workdir="+h+"/work"), mount("s", h+"/data/sub")}
+		}, nil, false, false},
+		{"a lower directory that is a link out", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), overlay("lowerdir=/usr:" + h + "/data/sub")}
+		}, nil, false, true},
+		{"an upper directory that is a link to what is granted", map[string]string{"data/sub": "other"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), overlay("upperdir=" + h + "/data/sub")}
+		}, nil, false, false},
+		{"another file system's device that is a link out", map[string]string{"data/sub": "/dev/sda"}, func(h string) []types.PluginMount {
+			disk := mount("disk", h+"/data/sub")
+			disk.Type, disk.Options = "ext4", nil
+			return []types.PluginMount{mount("w", h+"/data"), disk}
+		}, nil, false, true},
 		{"the host's root", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("w", "/"), mount("s", h+"/data/sub")}
 		}, nil, false, false},
@@ -83,17 +122,21 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			host := t.TempDir()
 			assert.NilError(t, os.MkdirAll(filepath.Join(host, "data/other"), 0o755))
+			p := granted(t, tc.mounts(host)...)
 			for name, target := range tc.links {
+				target = strings.ReplaceAll(target, "$own", filepath.Dir(p.Rootfs))
 				assert.NilError(t, os.Symlink(target, filepath.Join(host, name)))
 			}
-			p := granted(t, tc.mounts(host)...)
 			if tc.admin {
 				p.PluginObj.Config.Linux.Capabilities = []string{"CAP_SYS_ADMIN"}
 			}
 			p.SetOthersWritable(func() []string {
 				var directories []string
 				for _, name := range tc.others {
-					directories = append(directories, filepath.Join(host, name))
+					if name != "/" {
+						name = filepath.Join(host, name)
+					}
+					directories = append(directories, name)
 				}
 				return directories
 			})
