@@ -39,6 +39,7 @@ func run(ctx context.Context, o options) error {
 type daemon struct {
 	options  options
 	listener net.Listener
+	execRoot *os.File // locked
 	journal  *journal
 	registry *registry.Service
 	runner   *runner
@@ -58,6 +59,9 @@ func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 		}
 	}()
 	if d.listener, err = o.listen(); err != nil {
+		return nil, err
+	}
+	if d.execRoot, err = o.lockExecRoot(); err != nil {
 		return nil, err
 	}
 	if d.registry, err = registry.NewService(registry.ServiceOptions{InsecureRegistries: o.insecureRegistries}); err != nil {
@@ -131,6 +135,9 @@ func (d *daemon) close() error {
 	}
 	if d.runner != nil {
 		problems = append(problems, d.runner.close())
+	}
+	if d.execRoot != nil {
+		_ = d.execRoot.Close() // which frees it
 	}
 	return errors.Join(problems...)
 }

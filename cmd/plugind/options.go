@@ -5,12 +5,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -92,6 +94,22 @@ func (o options) socket() (string, error) {
 		return "", fmt.Errorf("--host %q: the path has %d bytes, and a socket's at most %d", o.host, len(path), maxSocketPath)
 	}
 	return path, nil
+}
+
+// lockExecRoot keeps --exec-root to one plugind until the file is closed: what
+// is below it bears no daemon's name, and each would delete the other's.
+func (o options) lockExecRoot() (*os.File, error) {
+	if err := os.MkdirAll(o.execRoot, 0o700); err != nil {
+		return nil, fmt.Errorf("make exec root: %w", err)
+	}
+	file, err := dirlock.Lock(o.execRoot)
+	if errors.Is(err, dirlock.ErrLocked) {
+		return nil, fmt.Errorf("--exec-root %s is used by another plugind: stop it, or give another directory", o.execRoot)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock exec root: %w", err)
+	}
+	return file, nil
 }
 
 func (o options) setUpLog() error {

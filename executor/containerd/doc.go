@@ -46,6 +46,8 @@
 //
 //	<rootDir>/<id>/  <id>-stdout, <id>-stderr
 //
+// One executor at a time uses rootDir, which flock(2) on it ensures.
+//
 // When a run has ended, its task, its container and its pipes are deleted.
 // What a crashed daemon left of an id is replaced by Create, and removed by
 // Restore if it is dead. Only what containerd was still making for it as it

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -17,6 +16,8 @@ import (
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
+	"github.com/dovetailhq/plugin/executor/internal/hold"
+	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -31,6 +32,7 @@ type Executor struct {
 	exits    ExitHandler
 	limits   limits
 
+	hold *hold.Hold
 	// ctx has the values of New's and the namespace; it ends as Close begins.
 	ctx   context.Context
 	calls *attend.Calls
@@ -54,6 +56,12 @@ type Executor struct {
 // containerd's default. Named pipes are made below rootDir, which is made if
 // absent. The executor tells exitHandler the end of every run.
 //
+// One executor at a time uses rootDir, whatever its containerd and namespace:
+// Runs lists what was made from there, and a manager ends runs that it does not
+// know. If another process uses rootDir, the error is a [LockedError]. An older
+// executor of this process is closed, as if its daemon had ended; two managers
+// of one process therefore need a directory each.
+//
 // The executor works until Close is called. Of ctx it takes the values alone:
 // its end ends nothing, so that a daemon whose context ends by a signal can
 // still stop its plugins. New does not close cli, and does not need containerd
@@ -61,9 +69,6 @@ type Executor struct {
 func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string, exitHandler ExitHandler, shim string, shimOpts interface{}) (*Executor, error) {
 	root, err := filepath.Abs(rootDir)
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
 	e := &Executor{
@@ -81,8 +86,19 @@ func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string,
 	}
 	e.ctx = e.calls.Context()
 	e.shut = sync.OnceValue(e.close)
+	if e.hold, err = hold.Take(root, e); err != nil {
+		return nil, e.refused(err)
+	}
 	go e.follow(ns)
 	return e, nil
+}
+
+// refused gives the error of a lock that another process has its type.
+func (e *Executor) refused(err error) error {
+	if errors.Is(err, dirlock.ErrLocked) {
+		return &LockedError{Directory: e.root}
+	}
+	return err
 }
 
 // IsRunning reports whether the main process of plugin id lives. That
@@ -112,8 +128,13 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 
 // Signal sends signal to the main process of plugin id. The error is of class
 // not found if that does not run, and unavailable if containerd has not
-// answered within ten seconds; the signal may arrive later then.
+// answered within ten seconds; the signal may arrive later then. It is
+// unavailable as well once a newer executor of this process has taken the
+// directory over.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
+	if !e.hold.HeldBy(e) {
+		return unavailableError{fmt.Errorf("signal plugin %s: %w", id, errTakenOver)}
+	}
 	if r := e.run(id); r != nil && signal == syscall.SIGKILL {
 		r.killed.Store(true)
 	}
@@ -193,6 +214,7 @@ func (e *Executor) close() error {
 	e.mu.Lock()
 	e.silent = true
 	e.mu.Unlock()
+	e.hold.Release(e)
 	return errors.Join(problems...)
 }
 

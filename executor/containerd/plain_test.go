@@ -10,6 +10,7 @@ import (
 
 func TestErrorsArePlain(t *testing.T) {
 	plaintexttest.Check(t,
+		&LockedError{},
 		&notFoundError{},
 		&conflictError{},
 		&unavailableError{},

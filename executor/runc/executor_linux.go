@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
+	"github.com/dovetailhq/plugin/executor/internal/hold"
+	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -25,7 +27,7 @@ type Executor struct {
 	exits  ExitHandler
 	starts *starts
 
-	lock  *lock
+	hold  *hold.Hold
 	calls *attend.Calls
 	// shut ends the executor, once.
 	shut func() error
@@ -71,18 +73,34 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 	if _, err := exec.LookPath(e.runtime); err != nil {
 		return nil, unavailableError{fmt.Errorf("find OCI runtime: %w", err)}
 	}
-	for _, directory := range []string{e.runtimeRoot(), e.bundles()} {
-		if err := os.MkdirAll(directory, 0o700); err != nil {
-			return nil, err
-		}
-	}
 	e.shut = sync.OnceValue(e.close)
-	if e.lock, err = take(root, e); err != nil {
-		return nil, err
+	if e.hold, err = hold.Take(root, e); err != nil {
+		return nil, e.refused(err)
+	}
+	if err := e.makeDirectories(); err != nil {
+		return nil, errors.Join(err, e.Close())
 	}
 	e.starts = newStarts()
 	e.sweep()
 	return e, nil
+}
+
+// refused gives the error of a lock that another process has its type.
+func (e *Executor) refused(err error) error {
+	if errors.Is(err, dirlock.ErrLocked) {
+		return &LockedError{Directory: e.root}
+	}
+	return err
+}
+
+// makeDirectories makes the directories below root that are absent.
+func (e *Executor) makeDirectories() error {
+	for _, directory := range []string{e.runtimeRoot(), e.bundles()} {
+		if err := os.MkdirAll(directory, 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Executor) runtimeRoot() string { return filepath.Join(e.root, "runtime") }
@@ -125,7 +143,7 @@ func (e *Executor) Signal(id string, signal syscall.Signal) error {
 }
 
 func (e *Executor) signal(id string, signal syscall.Signal) error {
-	if !e.lock.heldBy(e) {
+	if !e.hold.HeldBy(e) {
 		return unavailableError{errTakenOver}
 	}
 	if r := e.run(id); r != nil {
@@ -186,7 +204,7 @@ func (e *Executor) close() error {
 	e.silent = true
 	e.mu.Unlock()
 	e.starts.close()
-	e.lock.release(e)
+	e.hold.Release(e)
 	return errors.Join(problems...)
 }
 

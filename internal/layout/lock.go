@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"time"
 
+	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
@@ -120,47 +120,9 @@ func (l *lock) release() error {
 }
 
 func lockDir(dir string) (*os.File, error) {
-	file, err := os.Open(dir)
-	if err != nil {
-		return nil, err
+	file, err := dirlock.Lock(dir)
+	if errors.Is(err, dirlock.ErrLocked) {
+		return nil, &LockedError{Root: dir}
 	}
-	err = lockSoon(file)
-	if errors.Is(err, errLocked) {
-		err = &LockedError{Root: dir}
-	}
-	if err != nil {
-		_ = file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-var errLocked = errors.New("locked by another process")
-
-const (
-	// inheritance is how long a lock can outlive its process: a child that was
-	// being started holds a copy of the descriptor until its program has been
-	// loaded, see flock(2) and execve(2).
-	inheritance = time.Second
-	lookEvery   = 10 * time.Millisecond
-)
-
-// lockSoon locks the file. A lock that outlives its process for a moment ends
-// without an event, so the clock is asked.
-func lockSoon(file *os.File) error {
-	limit := time.NewTimer(inheritance)
-	defer limit.Stop()
-	again := time.NewTicker(lookEvery)
-	defer again.Stop()
-	for {
-		err := lockFile(file)
-		if !errors.Is(err, errLocked) {
-			return err
-		}
-		select {
-		case <-again.C:
-		case <-limit.C:
-			return err
-		}
-	}
+	return file, err
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"gotest.tools/v3/assert"
 )
@@ -90,19 +89,4 @@ func TestNewerRootOfSameProcessFencesOlder(t *testing.T) {
 	assert.Equal(t, answer, (&LockedError{Root: dir}).Error()+"\n")
 	assert.NilError(t, newer.Close())
 	assert.Assert(t, errors.As(newer.Check(), &fenced))
-}
-
-// TestLockOutlivesItsProcess opens a root whose lock a child of a killed process
-// still holds, as it does between fork and exec.
-func TestLockOutlivesItsProcess(t *testing.T) {
-	dir := t.TempDir()
-	held, err := os.Open(dir)
-	assert.NilError(t, err)
-	assert.NilError(t, lockFile(held))
-	released := make(chan error, 1)
-	time.AfterFunc(5*lookEvery, func() { released <- held.Close() })
-	r, err := Open(dir, nil)
-	assert.NilError(t, err)
-	assert.NilError(t, <-released)
-	assert.NilError(t, r.Close())
 }

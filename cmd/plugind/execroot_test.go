@@ -1,0 +1,34 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+// A second plugind with a root and a socket of its own would delete what the
+// first keeps below their exec root, and end its plugins.
+func TestAnExecRootHasOnePlugind(t *testing.T) {
+	h := newHouse(t)
+	_, stop := h.start(t)
+	mounts := filepath.Join(h.options.execRoot, "mounts.json")
+	assert.NilError(t, os.WriteFile(mounts, []byte("[]"), 0o600))
+
+	second := h.options
+	second.root, second.host = second.root+"2", second.host+"2"
+	_, err := newDaemon(t.Context(), second)
+	assert.ErrorContains(t, err, "--exec-root "+second.execRoot+" is used by another plugind: ")
+	_, err = os.Stat(mounts)
+	assert.NilError(t, err, "the refused plugind left it alone")
+	_, err = os.Stat(second.root)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+
+	stop()
+	d, err := newDaemon(t.Context(), second)
+	assert.NilError(t, err)
+	assert.NilError(t, d.close())
+}
