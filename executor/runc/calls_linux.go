@@ -62,7 +62,7 @@ func (e *Executor) enter(ctx context.Context, id string) (leave func(), err erro
 	if leave, err = e.calls.Enter(id); err != nil {
 		return nil, unavailableError{err}
 	}
-	if err := e.awaitFree(ctx, id); err != nil {
+	if err := errors.Join(e.renew(), e.awaitFree(ctx, id)); err != nil {
 		leave()
 		return nil, err
 	}

@@ -13,14 +13,17 @@ import (
 // earlier attempt or a crash stopped. It returns soon after ctx has ended.
 func (e *Executor) clear(ctx context.Context, id string) error {
 	b := e.bundle(id)
-	who, err := b.load()
+	who, err := e.load(id)
 	if err != nil {
 		return err
 	}
-	if who.Init == (identity{}) {
-		err = e.endStarting(ctx, id)
-	} else {
+	switch {
+	case who.Init != (identity{}):
 		err = who.end(ctx)
+	case who.Runtime != (identity{}):
+		err = who.endTree()
+	default:
+		err = e.endStarting(ctx, id)
 	}
 	if err != nil {
 		return err
@@ -28,6 +31,7 @@ func (e *Executor) clear(ctx context.Context, id string) error {
 	if err := e.forgetState(ctx, id); err != nil {
 		return err
 	}
+	e.forget(id)
 	return b.remove()
 }
 

@@ -40,8 +40,13 @@
 //	<root>/bundles/<id>/  config.json, run.json (who runs), pid, log.json, stdout, stderr
 //	<root>/runtime/<id>/  the runtime's own state
 //
-// The directory may be volatile, and is best below /run. One executor at a
-// time uses it, which flock(2) on the directory ensures. What an earlier daemon
+// The directory may be volatile, and is best below /run. It may even be cleared
+// while plugins run: Create and Restore make directories and records again, and
+// New finds a run whose record is gone by its runtime's arguments and root. It
+// does not find one whose runtime was killed as well; and a run whose pipes were
+// deleted loses its output if its runtime is gone.
+//
+// One executor at a time uses it, which flock(2) on the directory ensures. What an earlier daemon
 // left of runs that are dead, or that had not fully started, is removed by New,
 // or by Create and Restore of their id.
 //

@@ -35,6 +35,8 @@ type Executor struct {
 	mu    sync.Mutex
 	runs  map[string]*run
 	ended map[string]ending
+	// left are the runs that lived as New was called.
+	left map[string]record
 	// silent says that no end is reported any more.
 	silent bool
 	// watched are the runs whose goroutine has not ended. It includes those
@@ -46,8 +48,9 @@ type Executor struct {
 // is made if absent. It tells exits the end of every run.
 //
 // One executor at a time uses root. If another process does, the error is a
-// [LockedError]. An older executor of this process is closed, as if its daemon
-// had ended.
+// [LockedError]. That includes a process that holds a directory which was deleted
+// from root, and whose runs live. An older executor of this process is closed,
+// as if its daemon had ended.
 //
 // New removes what an earlier executor left there of runs that are dead;
 // living ones wait for Restore. It fails if the runtime is not installed or
@@ -77,10 +80,10 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 	if e.hold, err = hold.Take(root, e); err != nil {
 		return nil, e.refused(err)
 	}
-	if err := e.makeDirectories(); err != nil {
+	e.starts = newStarts()
+	if err := errors.Join(e.makeDirectories(), e.findLeft()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	e.starts = newStarts()
 	e.sweep()
 	return e, nil
 }
@@ -117,7 +120,7 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 	if !validID(id) || e.run(id) != nil {
 		return e.run(id) != nil, nil
 	}
-	p, err := e.bundle(id).findInit()
+	p, err := e.findInit(id)
 	if errors.Is(err, errGone) {
 		return false, nil
 	}
@@ -152,7 +155,7 @@ func (e *Executor) signal(id string, signal syscall.Signal) error {
 	if !validID(id) {
 		return errGone
 	}
-	p, err := e.bundle(id).findInit()
+	p, err := e.findInit(id)
 	if err != nil {
 		return err
 	}

@@ -53,15 +53,6 @@ func (b bundle) load() (record, error) {
 	return r, nil
 }
 
-// findInit returns a handle on the recorded main process, or errGone.
-func (b bundle) findInit() (*process, error) {
-	r, err := b.load()
-	if err != nil {
-		return nil, err
-	}
-	return findProcess(r.Init)
-}
-
 func bootID() (string, error) {
 	content, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

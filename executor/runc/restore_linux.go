@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 
@@ -37,7 +38,7 @@ func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool
 // restore returns the run of id, nil if there is none that lives.
 func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	r := e.newRun(id)
-	written, err := r.bundle.load()
+	written, err := e.load(id)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +57,10 @@ func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	if err := r.openReaders(); err != nil {
 		return nil, err
 	}
+	if err := r.rewrite(); err != nil {
+		r.abandon()
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -64,14 +69,12 @@ func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 // which something is left.
 func (e *Executor) Runs() ([]string, error) {
 	ids, err := e.leftovers()
+	ids = append(ids, e.living()...)
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for id := range e.runs {
-		if !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids, err
+	ids = slices.AppendSeq(ids, maps.Keys(e.runs))
+	e.mu.Unlock()
+	slices.Sort(ids)
+	return slices.Compact(ids), err
 }
 
 // sweep clears what an earlier executor left, except runs that live. What
@@ -79,7 +82,7 @@ func (e *Executor) Runs() ([]string, error) {
 func (e *Executor) sweep() {
 	ctx, cancel := e.cleaning()
 	defer cancel()
-	ids, err := e.leftovers()
+	ids, err := e.Runs()
 	if err != nil {
 		logging.L().WithError(err).Warn("what an earlier daemon left was not looked for")
 	}
@@ -95,7 +98,7 @@ func (e *Executor) sweep() {
 }
 
 func (e *Executor) sweepOne(ctx context.Context, id string) {
-	p, err := e.bundle(id).findInit()
+	p, err := e.findInit(id)
 	if err == nil {
 		p.close()
 		return
@@ -112,7 +115,9 @@ func (e *Executor) sweepOne(ctx context.Context, id string) {
 // runtime is there.
 func (e *Executor) leftovers() (ids []string, err error) {
 	bundles, err := os.ReadDir(e.bundles())
+	err = ignoreMissing(err)
 	states, stateErr := os.ReadDir(e.runtimeRoot())
+	stateErr = ignoreMissing(stateErr)
 	for _, entry := range bundles {
 		if entry.IsDir() && e.bundle(entry.Name()).isOurs() {
 			ids = append(ids, entry.Name())

@@ -2,8 +2,12 @@ package runc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -53,6 +57,10 @@ type run struct {
 
 	// killed says that SIGKILL came from us.
 	killed atomic.Bool
+	// recording is held while the record is written again; cleared says that it
+	// is to stay away.
+	recording sync.Mutex
+	cleared   bool
 	// over closes when the run is nobody's business any more but its report's.
 	over chan struct{}
 	// watched closes when the run's goroutine has ended.
@@ -64,8 +72,11 @@ func (e *Executor) newRun(id string) *run {
 }
 
 func (r *run) openReaders() error {
-	for _, fifo := range []string{r.bundle.stdout(), r.bundle.stderr()} {
+	for i, fifo := range []string{r.bundle.stdout(), r.bundle.stderr()} {
 		reader, err := openReader(fifo)
+		if errors.Is(err, fs.ErrNotExist) && r.init != nil {
+			reader, err = r.openDeleted(i + 1)
+		}
 		if err != nil {
 			r.abandon()
 			return err
@@ -73,6 +84,24 @@ func (r *run) openReaders() error {
 		r.readers = append(r.readers, reader)
 	}
 	return nil
+}
+
+// openDeleted opens the near end of a pipe that was deleted, by way of the
+// runtime, which holds the far end as descriptor. Without a runtime the output
+// is lost.
+func (r *run) openDeleted(descriptor int) (*os.File, error) {
+	if r.runtime != nil {
+		path := fmt.Sprintf("/proc/%d/fd/%d", r.runtime.PID, descriptor)
+		if info, err := os.Stat(path); err == nil && info.Mode().Type() == os.ModeNamedPipe {
+			if reader, err := openReader(path); err == nil && r.runtime.alive() {
+				return reader, nil
+			} else if err == nil {
+				reader.Close()
+			}
+		}
+	}
+	r.warn(fs.ErrNotExist, "the pipe of a plugin that runs was deleted: its output is lost")
+	return openReader(os.DevNull)
 }
 
 func (r *run) record(boot string) record {
@@ -175,6 +204,9 @@ func (r *run) finish() ending {
 	r.awaitStreams()
 	end := r.ending()
 	r.closeHandles()
+	r.recording.Lock()
+	r.cleared = true
+	r.recording.Unlock()
 	ctx, cancel := r.e.cleaning()
 	defer cancel()
 	if err := r.e.clear(ctx, r.id); err != nil {

@@ -37,8 +37,7 @@ type foreground struct {
 // runForeground starts the runtime on b. That it started says nothing about
 // the plugin.
 func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) (*foreground, error) {
-	command := e.command("--log", b.log(), "--log-format", "json",
-		"run", "--bundle", string(b), "--pid-file", b.pidFile(), id)
+	command := e.command(append([]string{"--log", b.log(), "--log-format", "json"}, foregroundArguments(id, b)...)...)
 	command.Stdout, command.Stderr = stdout, stderr
 	if err := command.Start(); err != nil {
 		return nil, &RuntimeError{Runtime: e.runtime, Message: err.Error()}
@@ -49,6 +48,12 @@ func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) (
 		ended <- outcome{command.ProcessState.ExitCode(), err}
 	}()
 	return &foreground{pid: command.Process.Pid, ended: ended}, nil
+}
+
+// foregroundArguments are the last ones of a foreground runtime. A later
+// executor knows it by them.
+func foregroundArguments(id string, b bundle) []string {
+	return []string{"run", "--bundle", string(b), "--pid-file", b.pidFile(), id}
 }
 
 // kill ends the runtime with all that it has started.

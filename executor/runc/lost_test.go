@@ -1,0 +1,185 @@
+//go:build linux
+
+package runc_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/internal/dirlock"
+	"github.com/dovetailhq/plugin/plugintest/executortest"
+)
+
+// clearings are the ways in which a directory loses what it holds.
+var clearings = map[string]func(t testing.TB, root string){
+	"all below it": func(t testing.TB, root string) {
+		for _, directory := range []string{"bundles", "runtime"} {
+			assert.NilError(t, os.RemoveAll(filepath.Join(root, directory)))
+		}
+	},
+	"itself": func(t testing.TB, root string) { assert.NilError(t, os.RemoveAll(root)) },
+	"made again": func(t testing.TB, root string) {
+		assert.NilError(t, os.RemoveAll(root))
+		assert.NilError(t, os.Mkdir(root, 0o700))
+	},
+	"records": func(t testing.TB, root string) {
+		records, err := filepath.Glob(filepath.Join(root, "bundles", "*"))
+		assert.NilError(t, err)
+		for _, record := range records {
+			assert.NilError(t, os.RemoveAll(record))
+		}
+	},
+}
+
+// The directory is cleared and the daemon crashes. The next one finds what
+// runs, reads its output and ends it.
+func TestARunWithoutRecordIsRestored(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	for _, runtime := range []string{"runc", "crun"} {
+		for how, clearDirectory := range clearings {
+			t.Run(runtime+", "+how, func(t *testing.T) {
+				executortest.VerifyNoLeaks(t)
+				root, id, ended := filepath.Join(t.TempDir(), "r"), newID(), make(exits, 1)
+				pull := trigger(t, rootfs, id)
+				d := startDaemon(t, runtime, root, rootfs, id, "step=/"+id, "out=hello", "wait=", "id="+id)
+				d.awaitLines("created")
+				clearDirectory(t, root)
+				d.kill()
+
+				e := newExecutor(t, runtime, root, ended)
+				defer func() { assert.NilError(t, e.Close()) }()
+				running, err := e.IsRunning(id)
+				assert.NilError(t, err)
+				assert.Assert(t, running)
+				runs, err := e.Runs()
+				assert.NilError(t, err)
+				assert.DeepEqual(t, runs, []string{id})
+				clearDirectory(t, root) // once more, before the run is restored
+
+				stdout := newOutput()
+				alive, err := e.Restore(id, stdout, newOutput())
+				assert.NilError(t, err)
+				assert.Assert(t, alive)
+				pull()
+				stdout.awaitLine(t, "hello")
+				assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+				ended.await(t, id)
+				assert.Equal(t, len(processesOf(t, id)), 0)
+				assertNothingLeft(t, root)
+			})
+		}
+	}
+}
+
+// Create replaces what a crashed daemon left, also without a record: never do
+// two processes of a plugin live.
+func TestARunWithoutRecordIsReplaced(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, ended := filepath.Join(t.TempDir(), "r"), newID(), make(exits, 1)
+	d := startDaemon(t, "runc", root, rootfs, id, "wait=", "id="+id, "number=first")
+	d.awaitLines("created")
+	assert.NilError(t, os.RemoveAll(root))
+	d.kill()
+
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait=", "id="+id, "number=second"), newOutput(), newOutput()))
+	assert.DeepEqual(t, pluginsOf(t, id), []string{"/probe\x00wait=\x00id=" + id + "\x00number=second\x00"})
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.await(t, id)
+	assertNothingLeft(t, root)
+}
+
+// A living daemon goes on: its run can be ended, others start, and the
+// directory is its own as before.
+func TestTheDirectoryIsClearedMeanwhile(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	for how, clearDirectory := range clearings {
+		t.Run(how, func(t *testing.T) {
+			executortest.VerifyNoLeaks(t)
+			root, ended := filepath.Join(t.TempDir(), "r"), make(exits, 2)
+			e := newExecutor(t, "runc", root, ended)
+			defer func() { assert.NilError(t, e.Close()) }()
+			first, second := newID(), newID()
+			assert.NilError(t, e.Create(first, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+			clearDirectory(t, root)
+			runs, err := e.Runs()
+			assert.NilError(t, err)
+			assert.DeepEqual(t, runs, []string{first})
+
+			assert.NilError(t, e.Create(second, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+			_, err = os.Stat(filepath.Join(root, "bundles", first, "run.json"))
+			assert.NilError(t, err, "the record is written again")
+			_, err = dirlock.Lock(root)
+			assert.Assert(t, errors.Is(err, dirlock.ErrLocked), "%v", err)
+
+			for _, id := range []string{first, second} {
+				assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+				ended.await(t, id)
+			}
+			assertNothingLeft(t, root)
+		})
+	}
+}
+
+// A second process does not take the runs of a living one for leftovers because
+// the directory that the living one had locked was deleted.
+func TestAClearedDirectoryHasOneProcess(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, ended := filepath.Join(t.TempDir(), "r"), newID(), make(exits, 1)
+	d := startDaemon(t, "runc", root, rootfs, id, "wait=", "id="+id)
+	d.awaitLines("created")
+	assert.NilError(t, os.RemoveAll(root))
+	_, err := runc.New(root, ended)
+	var locked *runc.LockedError
+	assert.Assert(t, errors.As(err, &locked), "%v", err)
+	assert.Equal(t, len(pluginsOf(t, id)), 1)
+
+	d.kill()
+	e := newExecutor(t, "runc", root, ended)
+	defer e.Close()
+	alive, err := e.Restore(id, newOutput(), newOutput())
+	assert.NilError(t, err)
+	assert.Assert(t, alive)
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.await(t, id)
+}
+
+// A process that bears a runtime's arguments within a plugin's root is none.
+func TestAPluginCanNotPassForARuntime(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, other, ended := filepath.Join(t.TempDir(), "r"), newID(), newID(), make(exits, 1)
+	b := filepath.Join(root, "bundles", other)
+	e := newExecutor(t, "runc", root, ended)
+	spec := executortest.Spec(rootfs, "wait=")
+	spec.Process.Args = append(spec.Process.Args, "run", "--bundle", b, "--pid-file", filepath.Join(b, "pid"), other)
+	assert.NilError(t, e.Create(id, spec, newOutput(), newOutput()))
+	newer := newExecutor(t, "runc", root, ended)
+	defer newer.Close()
+	running, err := newer.IsRunning(other)
+	assert.NilError(t, err)
+	assert.Assert(t, !running)
+	runs, err := newer.Runs()
+	assert.NilError(t, err)
+	assert.DeepEqual(t, runs, []string{id})
+	assert.NilError(t, newer.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()))
+	ended.await(t, id)
+}
+
+// pluginsOf returns the arguments of the plugin's own processes among those of
+// id.
+func pluginsOf(t *testing.T, id string) []string {
+	t.Helper()
+	return slices.DeleteFunc(processesOf(t, id), func(process string) bool { return !strings.HasPrefix(process, "/probe\x00") })
+}
