@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	registrytypes "github.com/docker/docker/api/types/registry"
 )
@@ -23,7 +21,7 @@ type authorizer struct {
 	offer    challenge // what the endpoint asks for; empty before it did
 	rejected error     // the account was not accepted, and is not sent again
 
-	tokens sync.Map    // of scopes to a token that was accepted
+	tokens tokenCache  // those that were accepted
 	proven atomic.Bool // the account was accepted
 	// classless is a token server that does not know the class of plugins.
 	classless atomic.Bool
@@ -54,6 +52,7 @@ func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, erro
 			return nil, err
 		}
 		response, err := e.once(ctx, c, a.header)
+		e.session.tokens.note(a.token.value)
 		refused := err == nil && response.StatusCode == http.StatusUnauthorized && e.isHome(response)
 		judge(err == nil, refused)
 		if !refused {
@@ -107,7 +106,7 @@ func (a *authorizer) accepted(at *attempt) {
 		a.classless.Store(true)
 	}
 	if at.token.value != "" {
-		a.tokens.Store(at.key, at.token)
+		a.tokens.put(at.key, at.token)
 	}
 }
 
@@ -143,7 +142,7 @@ func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge)
 		return false, nil
 	case at.cached && at.renewals < maxRetries:
 		// Unless another request has replaced it already.
-		a.tokens.CompareAndDelete(at.key, at.token)
+		a.tokens.drop(at.key, at.token)
 		at.renewals++
 		a.learn(offers)
 		return true, nil
@@ -195,13 +194,3 @@ func (a *authorizer) take(ctx context.Context) error {
 }
 
 func (a *authorizer) leave() { <-a.turn }
-
-// token is a bearer token for some scopes.
-type token struct {
-	value   string
-	expires time.Time // zero: not said
-}
-
-func (t token) isGood() bool {
-	return t.value != "" && (t.expires.IsZero() || time.Now().Before(t.expires))
-}

@@ -160,7 +160,7 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return &operationError{op, s.name(), context.Cause(ctx)}
 	}
-	if isOurs(err) && discreet(s.secrets(), err.Error()) != withheld {
+	if isOurs(err) && !repeats(s.secrets(), err) {
 		return &operationError{op, s.name(), err}
 	}
 	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.secrets(), err)}
@@ -180,16 +180,17 @@ var explanations = []func(s *session, failure Failure, err error) error{
 			return nil
 		}
 		shown := *status
-		shown.message = discreet(s.secrets(), status.message)
-		failure.Host, failure.Err = status.host, &shown
+		shown.message = shorten(discreet(s.secrets(), status.message))
+		shown.host = discreet(s.secrets(), status.host)
+		failure.Host, failure.Err = shown.host, &shown
 		return classify(failure, &shown)
 	},
-	func(_ *session, failure Failure, err error) error {
+	func(s *session, failure Failure, err error) error {
 		stalled, ok := find[*StalledError](err)
 		if !ok {
 			return nil
 		}
-		failure.Host, failure.Err = stalled.Host, stalled
+		failure.Host, failure.Err = discreet(s.secrets(), stalled.Host), discreetError(s.secrets(), stalled)
 		return &UnavailableError{failure}
 	},
 	func(s *session, failure Failure, err error) error {
@@ -197,7 +198,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 		if !ok {
 			return nil
 		}
-		failure.Host, failure.Err = connection.host, discreetError(s.secrets(), connection.err)
+		failure.Host, failure.Err = discreet(s.secrets(), connection.host), discreetError(s.secrets(), connection.err)
 		return &UnavailableError{failure}
 	},
 	func(_ *session, failure Failure, err error) error {

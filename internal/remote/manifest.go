@@ -43,6 +43,8 @@ func (e *UnsupportedError) Error() string {
 	return plaintext.Quote(text)
 }
 
+func (e *UnsupportedError) whole() string { return e.Type + "\n" + e.Why }
+
 // InvalidParameter marks the error's class.
 func (*UnsupportedError) InvalidParameter() {}
 

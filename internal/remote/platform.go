@@ -30,6 +30,8 @@ func (e *PlatformError) Error() string {
 	return plaintext.Sprintf("no variant for platform %s: there are %s", e.Want, shorten(strings.Join(e.Available, ", ")))
 }
 
+func (e *PlatformError) whole() string { return strings.Join(e.Available, ", ") }
+
 // NotFound marks the error's class.
 func (*PlatformError) NotFound() {}
 

@@ -3,7 +3,6 @@ package remote
 import (
 	"net/http"
 	"slices"
-	"sync"
 
 	"github.com/docker/docker/pkg/progress"
 )
@@ -15,7 +14,7 @@ type session struct {
 	request   Request
 	actions   string // that the operation takes on its repository, as tokens name them
 	endpoints []*endpoint
-	tokens    sync.Map // that were given, of which errors may not tell
+	tokens    recentTokens // errors do not show them
 }
 
 // open begins an operation.

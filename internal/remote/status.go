@@ -19,7 +19,7 @@ const maxMessageBytes = 1 << 10
 type statusError struct {
 	host    string
 	status  int
-	message string
+	message string        // all of it until [session.explain] has looked for secrets
 	wait    time.Duration // before the next attempt
 	asked   bool          // by the registry, for that wait
 	final   bool          // it was retried, as often as makes sense
@@ -81,10 +81,11 @@ func registryMessage(body []byte) string {
 			messages = append(messages, text)
 		}
 	}
-	return shorten(strings.Join(messages, "; "))
+	return strings.Join(messages, "; ")
 }
 
-// shorten cuts a text of others that is too long to be read.
+// shorten cuts a text of others that is too long to be read. Secrets are looked
+// for before: a part of one is not recognized.
 func shorten(text string) string {
 	if len(text) <= maxMessageBytes {
 		return text

@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// maxTokenBytes bounds a token server's answer. Tokens are sent in a
-	// header, and are no longer than a header may be.
-	maxTokenBytes = 256 << 10
+	// maxTokenAnswerBytes bounds a token server's answer, which can have a token
+	// twice, and more besides.
+	maxTokenAnswerBytes = 256 << 10
+	// maxTokenBytes bounds a token, which is sent in a header.
+	maxTokenBytes = maxHeaderBytes
 	// clientID is how docker introduces itself to token servers.
 	clientID = "docker"
 )
@@ -28,8 +30,7 @@ const (
 func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	scopes := a.scopes(at)
 	at.key = strings.Join(scopes, " ")
-	known, _ := a.tokens.Load(at.key)
-	at.token, at.cached = known.(token)
+	at.token, at.cached = a.tokens.get(at.key)
 	if !at.token.isGood() {
 		t, err := a.newToken(ctx, scopes)
 		if a.refusesClass(err) && !at.classless {
@@ -188,13 +189,13 @@ func (a *authorizer) sendForToken(ctx context.Context, realm *url.URL, m *messag
 	}
 	defer response.Body.Close()
 	host := response.Request.URL.Host
-	data, err := readDocument(response, maxTokenBytes, &ProtocolError{Host: host, Why: "its answer is too long for a token"})
+	data, err := readDocument(response, maxTokenAnswerBytes, &ProtocolError{Host: host, Why: "its answer is too long for a token"})
 	if err != nil {
 		return token{}, err
 	}
 	t, err := parseToken(host, data)
 	if err == nil {
-		s.tokens.Store(t.value, nil)
+		s.tokens.note(t.value)
 	}
 	return t, err
 }
@@ -209,8 +210,11 @@ func parseToken(host string, data []byte) (token, error) {
 		return token{}, &ProtocolError{Host: host, Why: "its token can't be read: " + err.Error()}
 	}
 	t := token{value: cmp.Or(answer.AccessToken, answer.Token)}
-	if t.value == "" {
+	switch {
+	case t.value == "":
 		return token{}, &ProtocolError{Host: host, Why: "its answer has no token"}
+	case len(t.value) > maxTokenBytes:
+		return token{}, &ProtocolError{Host: host, Why: fmt.Sprintf("its token has more than the %d bytes of a header", maxTokenBytes)}
 	}
 	if answer.ExpiresIn > 0 {
 		t.expires = time.Now().Add(time.Duration(min(answer.ExpiresIn, 1<<30)) * time.Second)
