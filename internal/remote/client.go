@@ -27,17 +27,10 @@ import (
 	"github.com/distribution/reference"
 	registrytypes "github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/pkg/progress"
-	"github.com/docker/docker/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
-
-// EndpointResolver tells where a registry's repositories are. The registry
-// service of docker implements it.
-type EndpointResolver interface {
-	LookupPullEndpoints(hostname string) ([]registry.APIEndpoint, error)
-}
 
 // Options are what a client needs. Blobs and Endpoints are required.
 type Options struct {

@@ -45,9 +45,9 @@ type endpoint struct {
 
 // lookUpEndpoints returns where the repository is, in the order in which
 // places are asked: mirrors, which are pulled from, then the registry itself.
-func (s *session) lookUpEndpoints() ([]*endpoint, error) {
+func (s *session) lookUpEndpoints(ctx context.Context) ([]*endpoint, error) {
 	domain := reference.Domain(s.request.Reference)
-	all, err := s.client.options.Endpoints.LookupPullEndpoints(domain)
+	all, err := s.client.options.resolveHost(ctx, domain)
 	if err != nil {
 		return nil, fmt.Errorf("look up endpoints of %s: %w", domain, err)
 	}

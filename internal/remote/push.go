@@ -28,7 +28,7 @@ type Pushed struct {
 // [Client.Resolve]; NotFound, too, when the store lacks something.
 func (c *Client) Push(ctx context.Context, request Request, manifest digest.Digest, sources ...reference.Named) (Pushed, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
-	s, err := c.open(request, "pull,push")
+	s, err := c.open(ctx, request, "pull,push")
 	if err != nil {
 		return Pushed{}, s.explain(ctx, "push", err)
 	}

@@ -40,7 +40,7 @@ type Plugin struct {
 // not the digest it should have, and ctx's.
 func (c *Client) Resolve(ctx context.Context, request Request) (*Plugin, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
-	s, err := c.open(request, "pull")
+	s, err := c.open(ctx, request, "pull")
 	if err != nil {
 		return nil, s.explain(ctx, "pull", err)
 	}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -18,13 +19,13 @@ type session struct {
 }
 
 // open begins an operation.
-func (c *Client) open(request Request, actions string) (*session, error) {
+func (c *Client) open(ctx context.Context, request Request, actions string) (*session, error) {
 	if request.Progress == nil {
 		request.Progress = progress.DiscardOutput()
 	}
 	s := &session{client: c, request: request, actions: actions}
 	var err error
-	s.endpoints, err = s.lookUpEndpoints()
+	s.endpoints, err = s.lookUpEndpoints(ctx)
 	return s, err
 }
 
