@@ -53,10 +53,17 @@ func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, erro
 		}
 		response, err := e.once(ctx, c, a.header)
 		e.session.tokens.note(a.token.value)
-		refused := err == nil && response.StatusCode == http.StatusUnauthorized && e.isHome(response)
-		judge(err == nil, refused)
-		if !refused {
-			return response, err
+		if err != nil {
+			judge(0)
+			return nil, err
+		}
+		status := http.StatusOK
+		if e.isHome(response) {
+			status = response.StatusCode
+		}
+		judge(status)
+		if status != http.StatusUnauthorized {
+			return response, nil
 		}
 		again, err := e.auth.again(ctx, a, challenges(response.Header))
 		if err == nil && !again {
@@ -69,11 +76,11 @@ func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, erro
 	}
 }
 
-// authorize sets the header of an attempt. The caller reports with judge
-// whether there was an answer and whether it refused. An account that no
-// request has proven yet is sent by one request at a time, so that a wrong
-// password is sent once.
-func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(answered, refused bool), err error) {
+// authorize sets the header of an attempt. The caller reports the endpoint's
+// status with judge, and zero if there was no answer. An account that no request
+// has proven yet is sent by one request at a time, so that a wrong password is
+// sent once.
+func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(status int), err error) {
 	if err := a.take(ctx); err != nil {
 		return nil, err
 	}
@@ -85,12 +92,15 @@ func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(ans
 	if !isProof {
 		a.leave()
 	}
-	return func(answered, refused bool) {
+	return func(status int) {
+		// Some registries say 403 of a wrong password. Of a mount it says no more
+		// than that the source may not be read.
+		refused := status == http.StatusUnauthorized || status == http.StatusForbidden && len(at.sources) == 0
 		switch {
-		case answered && !refused && at.header != "":
-			a.accepted(at)
 		case refused && isProof:
-			a.rejected = &statusError{host: a.endpoint.base.Host, status: http.StatusUnauthorized, message: "the account was refused before"}
+			a.rejected = &statusError{host: a.endpoint.base.Host, status: status, message: "the account was refused before"}
+		case status != 0 && status != http.StatusUnauthorized && at.header != "":
+			a.accepted(at)
 		}
 		if isProof {
 			a.leave()

@@ -48,6 +48,11 @@ func (e *statusError) isOverload() bool {
 	return false
 }
 
+// isRefusal reports whether the request is at fault, as it would be again.
+func (e *statusError) isRefusal() bool {
+	return e.status < http.StatusInternalServerError && e.status != http.StatusTooManyRequests && e.status != http.StatusRequestTimeout
+}
+
 // isUnknownMethod reports whether a registry does not know the request's method.
 func (e *statusError) isUnknownMethod() bool {
 	return e.status == http.StatusMethodNotAllowed || e.status == http.StatusNotImplemented
@@ -63,7 +68,8 @@ func refusal(response *http.Response) *statusError {
 }
 
 // registryMessage is what a registry says in its refusal, from the errors of
-// the distribution specification:
+// the distribution specification, or what its token server says, from the error
+// of OAuth 2.0 (RFC 6749, section 5.2):
 // https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
 func registryMessage(body []byte) string {
 	var document struct {
@@ -72,8 +78,8 @@ func registryMessage(body []byte) string {
 			Message string `json:"message"`
 		} `json:"errors"`
 	}
-	if json.Unmarshal(body, &document) != nil {
-		return ""
+	if json.Unmarshal(body, &document) != nil || len(document.Errors) == 0 {
+		return oauthMessage(body)
 	}
 	var messages []string
 	for _, e := range document.Errors {
@@ -82,6 +88,17 @@ func registryMessage(body []byte) string {
 		}
 	}
 	return strings.Join(messages, "; ")
+}
+
+func oauthMessage(body []byte) string {
+	var document struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(body, &document) != nil {
+		return ""
+	}
+	return strings.TrimSpace(document.Error + " " + document.Description)
 }
 
 // shorten cuts a text of others that is too long to be read. Secrets are looked

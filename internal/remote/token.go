@@ -32,10 +32,15 @@ func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	at.key = strings.Join(scopes, " ")
 	at.token, at.cached = a.tokens.get(at.key)
 	if !at.token.isGood() {
+		if err := a.prove(ctx, at); err != nil {
+			return err
+		}
 		t, err := a.newToken(ctx, scopes)
-		if a.refusesClass(err) && !at.classless {
-			at.classless = true
-			return a.bearer(ctx, at)
+		if !at.classless && a.refusesClass(err) {
+			return a.classlessBearer(ctx, at)
+		}
+		if a.isRejection(err) {
+			a.rejected = err
 		}
 		if err != nil {
 			return err
@@ -45,6 +50,27 @@ func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	}
 	at.header = "Bearer " + at.token.value
 	return nil
+}
+
+// prove asks for a token to the repository alone before an account that is not
+// proven yet is sent along with other repositories: a refusal would not tell
+// whether the account is wrong, or has no right to those.
+func (a *authorizer) prove(ctx context.Context, at *attempt) error {
+	if len(at.sources) == 0 || !a.isUnproven() {
+		return nil
+	}
+	return a.bearer(ctx, &attempt{})
+}
+
+// classlessBearer is bearer after the token server has refused the class of
+// plugins. It is asked for no more, unless other repositories were the reason.
+func (a *authorizer) classlessBearer(ctx context.Context, at *attempt) error {
+	at.classless = true
+	err := a.bearer(ctx, at)
+	if err == nil && len(at.sources) == 0 {
+		a.classless.Store(true)
+	}
+	return err
 }
 
 // scopes are the rights that a token has to give: to a plugin besides that to a
@@ -87,31 +113,37 @@ func mergeScopes(scopes []string) []string {
 	return resources
 }
 
-// newToken asks for a token. A server that fails is asked again; one that
-// refuses an account is not, ever.
+// newToken asks for a token. A server that fails is asked again.
 func (a *authorizer) newToken(ctx context.Context, scopes []string) (t token, err error) {
 	err = a.endpoint.session.client.options.persist(ctx, func() (err error) {
 		t, err = a.askForToken(ctx, scopes)
 		return err
 	})
-	if a.isRejection(err) {
-		a.rejected = err
-	}
 	return t, err
 }
 
-// isRejection reports whether an error means that the account is wrong, and not
-// that it lacks a right.
+// isRejection reports whether an error can mean that the account is wrong, and
+// not only that it lacks a right: it is then not sent again. Token servers say so
+// with several statuses.
 func (a *authorizer) isRejection(err error) bool {
 	status := statusOf(err)
-	return status != nil && status.status == http.StatusUnauthorized && a.hasAccount() && !a.proven.Load()
+	return status != nil && status.isRefusal() && a.isUnproven()
 }
 
-// refusesClass reports whether a token server refused what it was asked for.
+// refusesClass reports whether a token server refused what it was asked for. An
+// account that is not proven yet can be the reason, unless the server names the
+// scope as such (RFC 6749, section 5.2: invalid_scope).
 func (a *authorizer) refusesClass(err error) bool {
 	status := statusOf(err)
-	return status != nil && status.status < http.StatusInternalServerError && status.status != http.StatusTooManyRequests && !a.isRejection(err)
+	if status == nil || !status.isRefusal() {
+		return false
+	}
+	namesScope := status.status == http.StatusBadRequest && strings.Contains(strings.ToLower(status.message), "scope")
+	return namesScope || !a.isUnproven()
 }
+
+// isUnproven reports whether there is an account that can be wrong.
+func (a *authorizer) isUnproven() bool { return a.hasAccount() && !a.proven.Load() }
 
 // askForToken asks once: for an identity token by POST, OAuth 2.0 (RFC 6749,
 // section 6), otherwise by GET, which every token server knows.
