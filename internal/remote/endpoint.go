@@ -36,6 +36,7 @@ type endpoint struct {
 	insecure  bool
 	transport *http.Transport
 	wire      http.RoundTripper
+	tokenWire http.RoundTripper // to the token server
 	auth      *authorizer
 
 	plain  atomic.Bool // an insecure host turned out to have no TLS
@@ -81,6 +82,7 @@ func (s *session) newEndpoint(from registry.APIEndpoint, insecure bool) *endpoin
 	e := &endpoint{session: s, base: from.URL, mirror: from.Mirror, insecure: insecure}
 	e.transport = s.client.options.transport(from.TLSConfig)
 	e.wire = &pacer{next: e.transport, options: s.client.options}
+	e.tokenWire = &pacer{next: e.transport, options: s.client.options, questions: true}
 	e.auth = newAuthorizer(e, s.accountAt(from))
 	return e
 }

@@ -49,7 +49,7 @@ func TestPace(t *testing.T) {
 	}
 	tests := []struct {
 		name    string
-		upload  int
+		upload  int // a negative one is a question
 		handler http.HandlerFunc
 		what    string // of the StalledError, empty if there is none
 		after   time.Duration
@@ -63,6 +63,8 @@ func TestPace(t *testing.T) {
 		{"takes an upload by bytes", 64 << 10, sips(1, time.Second), "of an upload", 2 * time.Minute},
 		{"takes nothing of an upload", 1 << 20, func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Minute) }, "took nothing of an upload", 2 * time.Minute},
 		{"commits for long", 64 << 10, waits(14 * time.Minute), "", 14 * time.Minute},
+		{"answers a question late", -100, waits(59 * time.Second), "", 59 * time.Second},
+		{"answers no question", -100, waits(61 * time.Second), "did not answer", time.Minute},
 		{"commits for ever", 64 << 10, waits(time.Hour), unansweredUpload, 15 * time.Minute},
 	}
 	for _, test := range tests {
@@ -79,7 +81,7 @@ func TestPace(t *testing.T) {
 				options := Options{Dial: network.Dial}.withDefaults()
 				transport := options.transport(nil)
 				began := time.Now()
-				err := exchange(t.Context(), &pacer{next: transport, options: options}, test.upload)
+				err := exchange(t.Context(), &pacer{next: transport, options: options, questions: test.upload < 0}, max(test.upload, -test.upload))
 				took := time.Since(began)
 				stalled, is := find[*StalledError](err)
 				switch {

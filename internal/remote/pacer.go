@@ -14,6 +14,8 @@ import (
 type pacer struct {
 	next    http.RoundTripper
 	options Options
+	// questions are bodies that are no uploads: there is nothing to commit.
+	questions bool
 }
 
 func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -21,13 +23,13 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 	upload := newPace(request.URL.Host, p.options, cancel)
 	watched := request.WithContext(ctx)
 	if request.Body != nil && request.Body != http.NoBody {
-		watched.Body = &pacedUpload{ReadCloser: request.Body, pace: upload}
+		watched.Body = &pacedUpload{ReadCloser: request.Body, pace: upload, question: p.questions}
 		watched.GetBody = func() (io.ReadCloser, error) {
 			body, err := request.GetBody()
 			if err != nil {
 				return nil, err
 			}
-			return &pacedUpload{ReadCloser: body, pace: upload}, nil
+			return &pacedUpload{ReadCloser: body, pace: upload, question: p.questions}, nil
 		}
 	}
 	upload.theirs(p.options.IdleTimeout, "sent nothing")
@@ -55,17 +57,21 @@ func stallOf(ctx context.Context, err error) error {
 // server can still be busy with it.
 type pacedUpload struct {
 	io.ReadCloser
-	pace *pace
-	read int // by the last Read
+	pace     *pace
+	question bool
+	read     int // by the last Read
 }
 
 func (u *pacedUpload) Read(data []byte) (int, error) {
 	u.pace.ours(u.read)
 	n, err := u.ReadCloser.Read(data)
 	u.read = n
-	if err == io.EOF {
+	switch {
+	case u.question:
+		u.pace.theirs(u.pace.options.IdleTimeout, "did not answer")
+	case err == io.EOF:
 		u.pace.theirs(u.pace.options.CommitTimeout, unansweredUpload)
-	} else {
+	default:
 		u.pace.theirs(u.pace.options.IdleTimeout, "took nothing of an upload")
 	}
 	return n, err

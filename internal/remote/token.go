@@ -214,7 +214,7 @@ func (a *authorizer) sendForToken(ctx context.Context, realm *url.URL, m *messag
 	m.header = s.publicHeader(m.header)
 	m.mayLeaveTLS = a.endpoint.insecure
 	response, err := s.client.options.insist(ctx, true, func() (*http.Response, error) {
-		return m.send(ctx, a.endpoint.wire, realm)
+		return m.send(ctx, a.endpoint.tokenWire, realm)
 	})
 	if err != nil {
 		return token{}, err
