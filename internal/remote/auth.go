@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	registrytypes "github.com/docker/docker/api/types/registry"
@@ -164,17 +165,30 @@ func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge)
 }
 
 // learn chooses among what an endpoint offers, and reports whether there is
-// something to choose: tokens, which tell the least, before the account itself.
+// something to choose: tokens, which tell the least, before the account itself,
+// and the first challenge that can be answered before others. A token server
+// that is refused is chosen last, and is then the error.
 func (a *authorizer) learn(offers []challenge) bool {
-	if bearer, ok := offered(offers, "bearer"); ok && bearer.parameters["realm"] != "" {
-		a.offer = bearer
-		return true
-	}
-	if basic, ok := offered(offers, "basic"); ok && a.hasAccount() {
-		a.offer = basic
-		return true
+	for _, isChoice := range []func(challenge) bool{
+		func(c challenge) bool { return a.namesTokenServer(c) && a.checkRealm(c) == nil },
+		func(c challenge) bool { return c.scheme == "basic" && a.hasAccount() },
+		a.namesTokenServer,
+	} {
+		if at := slices.IndexFunc(offers, isChoice); at >= 0 {
+			a.offer = offers[at]
+			return true
+		}
 	}
 	return false
+}
+
+func (a *authorizer) namesTokenServer(c challenge) bool {
+	return c.scheme == "bearer" && c.parameters["realm"] != ""
+}
+
+func (a *authorizer) checkRealm(c challenge) error {
+	_, err := a.realm(c)
+	return err
 }
 
 func (a *authorizer) hasAccount() bool {

@@ -24,16 +24,6 @@ func challenges(header http.Header) []challenge {
 	return all
 }
 
-// offered returns the first challenge of a scheme.
-func offered(all []challenge, scheme string) (challenge, bool) {
-	for _, c := range all {
-		if c.scheme == scheme {
-			return c, true
-		}
-	}
-	return challenge{}, false
-}
-
 // challengeParser reads a list of challenges. Commas separate challenges as
 // well as their parameters, so a word is a parameter if an equals sign follows,
 // and the scheme of another challenge if not.

@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"testing"
 
+	registrytypes "github.com/docker/docker/api/types/registry"
 	"gotest.tools/v3/assert"
+
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
 func TestChallenges(t *testing.T) {
@@ -41,6 +44,39 @@ func TestChallenges(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFirstUsableChallenge has challenges around the registry's own that can't be
+// answered: without a token server, with the address of none, of unknown schemes.
+func TestFirstUsableChallenge(t *testing.T) {
+	for _, other := range []string{
+		`Bearer`, `Bearer error="x"`, `Bearer realm=""`, `Bearer realm="urn:x"`, `Bearer realm="http://%"`, `Bearer realm="file:///etc/passwd"`,
+		`Negotiate YII==`, `Basic realm="x"`, `DPoP algs="ES256", Digest realm="a, Bearer b", nonce="x"`,
+	} {
+		for _, oneField := range []bool{true, false} {
+			b := newBench(t)
+			b.Auth = &fake.Auth{User: "user", Password: "hunter2", Before: []string{other}, After: []string{other}, OneField: oneField}
+			request := b.request(t)
+			request.Auth = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
+			_, err := b.pull(t.Context(), request)
+			assert.NilError(t, err, "%s, one field %t", other, oneField)
+		}
+	}
+	t.Run("basic after a token server that is refused", func(t *testing.T) {
+		b := newBench(t)
+		b.Auth = &fake.Auth{User: "user", Password: "hunter2", Basic: true, Before: []string{`Bearer realm="urn:x"`}}
+		request := b.request(t)
+		request.Auth = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
+		_, err := b.pull(t.Context(), request)
+		assert.NilError(t, err)
+	})
+	t.Run("none", func(t *testing.T) {
+		b := newBench(t)
+		b.Auth = &fake.Auth{Realm: "urn:x"}
+		_, err := b.pull(t.Context(), b.request(t))
+		_, refused := find[*RedirectError](err)
+		assert.Check(t, refused, "%v", err)
+	})
 }
 
 // FuzzChallenges: what is read of a field has a scheme, and ends.

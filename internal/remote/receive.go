@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/docker/docker/pkg/progress"
@@ -15,12 +16,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-const (
-	copyBytes = 128 << 10
-	// maxAttempts bounds the requests for one blob, also when each brings a
-	// little of it.
-	maxAttempts = 100
-)
+const copyBytes = 128 << 10
 
 // download is the state of one blob's transfer.
 type download struct {
@@ -39,24 +35,25 @@ type download struct {
 
 // receive transfers a blob, and continues where it was when a connection
 // breaks. It gives up when several attempts in a row have brought less than the
-// least rate asks of one period.
+// least rate asks of their time, or of one period if that is longer. So there is
+// no other bound: some servers end each answer after a part.
 func (d *download) receive(ctx context.Context) error {
 	failures, options := 0, d.session.client.options
-	enough := int64(options.IdleTimeout.Seconds() * float64(options.LeastRate))
-	for attempts := 1; ; attempts++ {
-		before := d.in.Arrived()
+	for {
+		before, began := d.in.Arrived(), time.Now()
 		err := d.attempt(ctx)
 		if err == nil {
 			return nil
 		}
-		if failures++; d.in.Arrived() > before+enough {
+		period := max(time.Since(began), options.IdleTimeout)
+		if failures++; d.in.Arrived()-before > int64(period.Seconds()*float64(options.LeastRate)) {
 			failures = 1
 		}
 		if errors.Is(err, errNoPart) && !d.whole {
 			d.whole = true
 			continue
 		}
-		if ctx.Err() != nil || !isTemporary(err) || failures > maxRetries || attempts >= maxAttempts {
+		if ctx.Err() != nil || !isTemporary(err) || failures > maxRetries {
 			return err
 		}
 		if err := pause(ctx, backoff(options.RetryWait, failures-1)); err != nil {

@@ -152,7 +152,7 @@ func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, e
 	if err != nil {
 		return token{}, err
 	}
-	realm, err := a.realm()
+	realm, err := a.realm(a.offer)
 	if err != nil {
 		return token{}, err
 	}
@@ -181,10 +181,10 @@ func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, e
 	return a.sendForToken(ctx, realm, &message{method: http.MethodGet, header: http.Header{}, secret: secrets, home: originOf(realm)})
 }
 
-// realm is the address of the token server.
-func (a *authorizer) realm() (*url.URL, error) {
+// realm is the address of the token server that an offer names.
+func (a *authorizer) realm(offer challenge) (*url.URL, error) {
 	from := a.endpoint.address("", nil)
-	realm, err := resolveLocation(from, a.offer.parameters["realm"])
+	realm, err := resolveLocation(from, offer.parameters["realm"])
 	if err != nil {
 		return nil, err
 	}
