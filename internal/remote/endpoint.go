@@ -2,28 +2,18 @@ package remote
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/registry"
-)
-
-const (
-	dialTimeout = 30 * time.Second
-	// maxHeaderBytes bounds the headers of an answer. Registries send few, the
-	// longest of which are addresses with signatures.
-	maxHeaderBytes = 64 << 10
 )
 
 // endpoint is a place where a repository is: a mirror, or the registry itself.
@@ -34,7 +24,7 @@ type endpoint struct {
 	// insecure is a host that the operator has marked as one that may have no
 	// TLS.
 	insecure  bool
-	transport *http.Transport
+	transport *transports
 	wire      http.RoundTripper
 	tokenWire http.RoundTripper // to the token server
 	auth      *authorizer
@@ -80,28 +70,11 @@ func hasFallback(e registry.APIEndpoint, all []registry.APIEndpoint) bool {
 
 func (s *session) newEndpoint(from registry.APIEndpoint, insecure bool) *endpoint {
 	e := &endpoint{session: s, base: from.URL, mirror: from.Mirror, insecure: insecure}
-	e.transport = s.client.options.transport(from.TLSConfig)
+	e.transport = s.client.options.transports(from)
 	e.wire = &pacer{next: e.transport, options: s.client.options}
 	e.tokenWire = &pacer{next: e.transport, options: s.client.options, questions: true}
 	e.auth = newAuthorizer(e, s.accountAt(from))
 	return e
-}
-
-func (o Options) transport(config *tls.Config) *http.Transport {
-	dial := o.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
-	}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dial,
-		TLSClientConfig:        config.Clone(),
-		TLSHandshakeTimeout:    dialTimeout,
-		MaxIdleConnsPerHost:    o.Transfers,
-		MaxResponseHeaderBytes: maxHeaderBytes,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
 }
 
 // address is where something below the repository is.
