@@ -12,7 +12,7 @@ import (
 // Limits bound what a plugin may cost while it is created, pulled or upgraded.
 // The zero value is the defaults, which no plugin that was not made for it
 // comes near. What exceeds one is refused with a [LimitError], and nothing is
-// left of it.
+// left of it. Creates and Transfers bound what all plugins cost together.
 type Limits struct {
 	// UnpackedBytes bounds the uncompressed archives of one plugin together,
 	// and the files in them. Zero means 32 GiB.
@@ -33,7 +33,9 @@ type Limits struct {
 	// bytes each. Zero means 16 MiB.
 	HeaderBytes int64
 	// PathSteps counts the parts of names that are looked up to unpack one plugin,
-	// and those that symbolic links in them lead through. Zero means 8,388,608.
+	// and those that symbolic links in them lead through. An extended attribute
+	// counts as 8 of them, and each 16 bytes of an entry's headers beyond 1536 as
+	// one. Zero means 8,388,608.
 	PathSteps int64
 	// ManifestBytes bounds the manifest in a registry. Zero means 4 MiB, and
 	// it can't be more.
@@ -41,6 +43,12 @@ type Limits struct {
 	// ConfigBytes bounds the config, in a registry and in a build context.
 	// Zero means 1 MiB.
 	ConfigBytes int64
+	// Creates is how many plugins may be in the making at a time, and Transfers
+	// how many pulls, pushes, upgrades and questions for privileges may be in
+	// progress at a registry. Further ones are not refused: they wait in order,
+	// until their context ends. Zero means 16.
+	Creates   int64
+	Transfers int64
 }
 
 // mostManifestBytes is what the registry client takes.
@@ -60,6 +68,8 @@ func (l Limits) problems() (problems []error) {
 		{"PathSteps", l.PathSteps},
 		{"ManifestBytes", l.ManifestBytes},
 		{"ConfigBytes", l.ConfigBytes},
+		{"Creates", l.Creates},
+		{"Transfers", l.Transfers},
 	} {
 		if limit.max < 0 {
 			problems = append(problems, fmt.Errorf("Limits.%s is negative: leave it zero for the default", limit.name))

@@ -38,6 +38,9 @@ func (a *archiveReader) next(ctx context.Context) (*tar.Header, error) {
 	if err != nil {
 		return nil, formatError(err)
 	}
+	if err := a.meter.parsed(header.Name, a.stream.header); err != nil {
+		return nil, err
+	}
 	return header, a.meter.entry(header.Name)
 }
 

@@ -31,6 +31,16 @@ func TestCostsOfHeadersAndNames(t *testing.T) {
 		scattered = append(scattered, folder(fmt.Sprint(strings.Repeat("x", 200), i)))
 		nested = append(nested, file(strings.Repeat("d/", 1000)+fmt.Sprintf("%d/f", i), ""))
 	}
+	attributes, records := map[string]string{}, map[string]string{}
+	for i := range 100 {
+		attributes[fmt.Sprintf("SCHILY.xattr.trusted.%d", i)] = "v"
+		records[fmt.Sprintf("vendor.%d", i)] = strings.Repeat("v", 32)
+	}
+	var many, unknown []entry
+	for range 100 {
+		many = append(many, file("f", "").with(func(h *tar.Header) { h.PAXRecords = attributes }))
+		unknown = append(unknown, file("f", "").with(func(h *tar.Header) { h.PAXRecords = records }))
+	}
 	wound := []entry{folder("d"), symlink("l", winding("d"))}
 	for i := range 40 {
 		wound = append(wound, file(fmt.Sprintf("l/%d/f", i), ""))
@@ -47,6 +57,10 @@ func TestCostsOfHeadersAndNames(t *testing.T) {
 		{"names of directories that are alike", Limits{HeaderBytes: 4 << 10}, scattered, ""},
 		{"deep names", Limits{PathSteps: 50000}, nested, "PathSteps"},
 		{"deep names, allowed", Limits{}, nested, ""},
+		{"attributes", Limits{PathSteps: attributeSteps * 5000}, many, "PathSteps"},
+		{"attributes, allowed", Limits{PathSteps: 2 * attributeSteps * 100 * 100}, many, ""},
+		{"records of unknown keys", Limits{PathSteps: 5000}, unknown, "PathSteps"},
+		{"records of unknown keys, allowed", Limits{}, unknown, ""},
 		{"names through links", Limits{PathSteps: 50000}, wound, "PathSteps"},
 		{"names through links, allowed", Limits{}, wound, ""},
 	}
@@ -182,6 +196,63 @@ func TestSparseFiles(t *testing.T) {
 	err = u.ApplyAll(t.Context(), []Source{stored(gzipped(t, layer)), stored(layer)}, func(int, Layer) error { return nil })
 	assert.Assert(t, errors.As(err, &limit), "%v", err)
 	assert.Equal(t, limit.Limit, "CompressionRatio")
+}
+
+// A fragment of a sparse file takes no more of the disk than the blocks that it
+// lies in, and the file counts as a whole, whatever of it is data.
+func TestFragmentsOfSparseFiles(t *testing.T) {
+	const fragments, apart = 800, 128 << 10
+	layer := fragmentedArchive(t, "f", fragments, apart)
+	p := newPlayground(t)
+	assert.NilError(t, p.apply(t, Limits{}, layer))
+	var stat unix.Stat_t
+	assert.NilError(t, unix.Stat(filepath.Join(p.root, "f"), &stat))
+	assert.Equal(t, stat.Size, int64((fragments-1)*apart+1))
+	assert.Check(t, stat.Blocks*512 <= 2*fragments*holeBytes, "%d blocks", stat.Blocks)
+	content, err := os.ReadFile(filepath.Join(p.root, "f"))
+	assert.NilError(t, err)
+	for i := range fragments {
+		assert.Equal(t, content[i*apart], byte('x'), "fragment %d", i)
+		content[i*apart] = 0
+	}
+	assert.Check(t, isZero(content))
+
+	for _, apart := range []int{holeBytes, 5000, 128 << 10} {
+		u, err := NewUnpacker(newPlayground(t).root, Limits{UnpackedBytes: 512 << 20})
+		assert.NilError(t, err)
+		layer := fragmentedArchive(t, "f", (64<<20)/apart, apart)
+		err = u.ApplyAll(t.Context(), []Source{stored(gzipped(t, layer))}, func(int, Layer) error { return nil })
+		var limit *LimitError
+		assert.Assert(t, errors.As(err, &limit), "%d apart: %v", apart, err)
+		assert.Equal(t, limit.Limit, "CompressionRatio")
+		u.Close()
+	}
+}
+
+// Blocks of zeros that begin and end anywhere are told from data.
+func TestHolesOfParts(t *testing.T) {
+	zeros := func(n int) []byte { return make([]byte, n) }
+	data := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
+	for _, test := range []struct {
+		name         string
+		part         []byte
+		offset       int64
+		holes, after int
+	}{
+		{"nothing", nil, 0, 0, 0},
+		{"zeros", zeros(3 * holeBytes), 0, 3 * holeBytes, 0},
+		{"less than a block", zeros(10), 5, 10, 0},
+		{"data", data(3 * holeBytes), 0, 0, 3 * holeBytes},
+		{"data in the second block", append(zeros(holeBytes+1), 'x'), 0, holeBytes, 2},
+		{"from the middle of a block", append(zeros(100), 'x'), holeBytes - 100, 100, 1},
+		{"data up to zeros", append(append(zeros(10), 'x'), zeros(2*holeBytes)...), 0, 0, holeBytes},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			holes := leadingHoles(test.part, test.offset)
+			assert.Equal(t, holes, test.holes)
+			assert.Equal(t, leadingData(test.part[holes:], test.offset+int64(holes)), test.after)
+		})
+	}
 }
 
 func TestErrorsAreShort(t *testing.T) {

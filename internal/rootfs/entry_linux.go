@@ -19,6 +19,9 @@ func (l *layer) write(d *directory, base, name string, header *tar.Header, conte
 	if err := checkOwner(header); err != nil {
 		return err
 	}
+	if err := l.meter.attributes(header); err != nil {
+		return err
+	}
 	switch header.Typeflag {
 	case tar.TypeDir:
 		if err := l.makeDirectory(d, base); err != nil {
@@ -102,8 +105,7 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 	var written, flushed int64
 	for {
 		n, err := content.Read(l.buffer)
-		writeErr := l.writeBlock(fd, header, l.buffer[:n], sparse)
-		if writeErr != nil {
+		if writeErr := l.writeBlock(fd, header, l.buffer[:n], written, sparse); writeErr != nil {
 			return writeErr
 		}
 		if written += int64(n); written-flushed >= flushBytes {
@@ -126,21 +128,63 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 	}
 }
 
-// writeBlock writes a part of a file. The zeros of a sparse one become a hole.
-func (l *layer) writeBlock(fd int, header *tar.Header, block []byte, sparse bool) error {
-	if !sparse || !isZero(block) {
-		if err := writeAll(fd, block); err != nil {
-			return nameError("write", header, err)
-		}
-		return nil
+// holeBytes is what file systems have holes of: whole blocks, of a page as a rule.
+const holeBytes = 4 << 10
+
+// writeBlock writes a part of a file that begins at an offset. The zeros of a
+// sparse file become holes. The whole of such a file counts as what the archive
+// expands to: a fragment of one byte takes a block of the disk.
+func (l *layer) writeBlock(fd int, header *tar.Header, block []byte, offset int64, sparse bool) error {
+	if !sparse {
+		return writeAll(fd, header, block, offset)
 	}
-	if err := l.meter.hole(header.Name, len(block)); err != nil {
+	if err := l.meter.expand(header.Name, len(block)); err != nil {
 		return err
 	}
-	if _, err := unix.Seek(fd, int64(len(block)), unix.SEEK_CUR); err != nil {
-		return nameError("seek", header, err)
+	for len(block) > 0 {
+		if hole := leadingHoles(block, offset); hole > 0 {
+			block, offset = block[hole:], offset+int64(hole)
+			continue
+		}
+		data := leadingData(block, offset)
+		if err := writeAll(fd, header, block[:data], offset); err != nil {
+			return err
+		}
+		block, offset = block[data:], offset+int64(data)
 	}
 	return nil
+}
+
+// leadingHoles is how much of a part, which begins at an offset, is zeros up to
+// the end of a block.
+func leadingHoles(part []byte, offset int64) (length int) {
+	for length < len(part) {
+		next := endOfBlock(part, offset, length)
+		if !isZero(part[length:next]) {
+			break
+		}
+		length = next
+	}
+	return length
+}
+
+// leadingData is how much of it is blocks that are not zero.
+func leadingData(part []byte, offset int64) (length int) {
+	for length < len(part) {
+		next := endOfBlock(part, offset, length)
+		if isZero(part[length:next]) {
+			break
+		}
+		length = next
+	}
+	return length
+}
+
+// endOfBlock is where, in a part that begins at an offset, the block around a
+// position ends.
+func endOfBlock(part []byte, offset int64, position int) int {
+	rest := holeBytes - int((offset+int64(position))%holeBytes)
+	return min(len(part), position+rest)
 }
 
 // extend makes a hole at the end of a file part of it.
@@ -165,13 +209,14 @@ func isZero(p []byte) bool {
 	return len(p) > 0 && p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
-func writeAll(fd int, p []byte) error {
+func writeAll(fd int, header *tar.Header, p []byte, offset int64) error {
 	for len(p) > 0 {
-		n, err := unix.Write(fd, p)
+		n, err := unix.Pwrite(fd, p, offset)
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
+			return nameError("write", header, err)
 		}
-		p = p[max(n, 0):]
+		n = max(n, 0)
+		p, offset = p[n:], offset+int64(n)
 	}
 	return nil
 }

@@ -192,9 +192,25 @@ func TestCheckStored(t *testing.T) {
 // takes a few bytes.
 func sparseArchive(t testing.TB, name string, size int64) []byte {
 	t.Helper()
-	content := fmt.Sprintf("1\n%d\n0\n", size)
-	content += strings.Repeat("\x00", 512-len(content))
-	packed := archive(t, file("GNUSparseFile.0/"+name, content).with(func(h *tar.Header) {
+	return gnuSparseArchive(t, name, size, "0\n", "")
+}
+
+// fragmentedArchive holds a file of single bytes that lie so far apart.
+func fragmentedArchive(t testing.TB, name string, fragments, apart int) []byte {
+	t.Helper()
+	var list strings.Builder
+	fmt.Fprintf(&list, "%d\n", fragments)
+	for i := range fragments {
+		fmt.Fprintf(&list, "%d\n1\n", i*apart)
+	}
+	return gnuSparseArchive(t, name, int64((fragments-1)*apart+1), list.String(), strings.Repeat("x", fragments))
+}
+
+// gnuSparseArchive holds a file of a size: a list of fragments, and these.
+func gnuSparseArchive(t testing.TB, name string, size int64, list, data string) []byte {
+	t.Helper()
+	list += strings.Repeat("\x00", (512-len(list)%512)%512)
+	packed := archive(t, file("GNUSparseFile.0/"+name, list+data).with(func(h *tar.Header) {
 		// The same length as the keys that the writer wouldn't write.
 		h.PAXRecords = map[string]string{
 			"GNU_sparse.major":    "1",

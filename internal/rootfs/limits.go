@@ -1,6 +1,13 @@
 package rootfs
 
-import "cmp"
+import (
+	"archive/tar"
+	"cmp"
+	"strings"
+)
+
+// xattrRecord begins the keys of records that are extended attributes.
+const xattrRecord = "SCHILY.xattr."
 
 // Limits bound what archives may cost their reader. The zero value means the
 // defaults, which no plugin that was not made for it comes near.
@@ -27,7 +34,8 @@ type Limits struct {
 	// Zero means 16 MiB.
 	HeaderBytes int64
 	// PathSteps counts the parts of names that are looked up, and what symbolic
-	// links in them lead through. Zero means 8,388,608.
+	// links in them lead through. An extended attribute counts as 8 of them, and
+	// each 16 bytes of an entry's headers beyond 1536 as one. Zero means 8,388,608.
 	PathSteps int64
 	// Budget is shared with other archives. Nil means a budget of their own.
 	Budget *Budget
@@ -89,10 +97,10 @@ type meter struct {
 	limits  Limits
 	read    int64 // bytes of archives
 	files   int64 // bytes of files, which sparse ones have more of than were read
-	holes   int64 // of files, in bytes
+	sparse  int64 // bytes of sparse files
 	entries int64
 	kept    int64 // bytes of headers that are kept, or were too large to be ordinary
-	steps   int64 // parts of names looked up
+	steps   int64 // parts of names looked up, and what costs as much
 	// stored is what the archives were stored with, as far as is known; nil when
 	// they were not compressed.
 	stored func() int64
@@ -141,14 +149,41 @@ func (m *meter) file(name string, size int64) error {
 	return nil
 }
 
-// hole counts a part of a file that the archive does not hold: it is part of what
-// the archive's bytes become.
-func (m *meter) hole(name string, size int) error {
-	m.holes += int64(size)
-	if m.holes > m.limits.UnpackedBytes/ratioFloorShare && m.holes/m.limits.CompressionRatio > m.storedBytes() {
+// expand counts a part of a sparse file: it is what the archive's bytes become,
+// whatever of it the archive holds.
+func (m *meter) expand(name string, size int) error {
+	m.sparse += int64(size)
+	if m.sparse > m.limits.UnpackedBytes/ratioFloorShare && m.sparse/m.limits.CompressionRatio > m.storedBytes() {
 		return &LimitError{Limit: "CompressionRatio", Max: m.limits.CompressionRatio, Entry: name}
 	}
 	return nil
+}
+
+const (
+	// attributeSteps is what setting an extended attribute costs, in steps: some
+	// 4 µs, so that the default allows as many attributes as entries.
+	attributeSteps = 8
+	// headerStepBytes of headers, two or three records of the shortest kind, cost
+	// as much as a step to parse and to write again.
+	headerStepBytes = 16
+	// freeHeaderBytes are a header, and an extended one of a single block.
+	freeHeaderBytes = 3 * 512
+)
+
+// attributes counts the extended attributes of an entry.
+func (m *meter) attributes(header *tar.Header) error {
+	count := 0
+	for record := range header.PAXRecords {
+		if strings.HasPrefix(record, xattrRecord) {
+			count++
+		}
+	}
+	return m.step(header.Name, attributeSteps*count)
+}
+
+// parsed counts the bytes that the headers of an entry have had.
+func (m *meter) parsed(name string, bytes int64) error {
+	return m.step(name, int(max(0, bytes-freeHeaderBytes)/headerStepBytes))
 }
 
 func (m *meter) storedBytes() int64 {

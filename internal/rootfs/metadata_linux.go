@@ -12,7 +12,6 @@ import (
 )
 
 const (
-	xattrRecord  = "SCHILY.xattr."
 	adminXattrs  = "trusted."
 	userXattrs   = "user."
 	accessList   = "system.posix_acl_access" // an attribute that changes the mode
@@ -75,14 +74,15 @@ func setMode(d *directory, base string, header *tar.Header, have uint32, sameOwn
 // setXattrs leaves out, like containerd, what is not an archive's to say
 // (trusted attributes) and what the file system can't hold.
 func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error {
+	// There is no setxattrat before Linux 6.13. The last part of the path is not
+	// followed.
+	path := fmt.Sprintf(openedByProc, d.fd, base)
 	for record, value := range header.PAXRecords {
 		name, ok := strings.CutPrefix(record, xattrRecord)
 		if !ok || strings.HasPrefix(name, adminXattrs) {
 			continue
 		}
-		// There is no setxattrat before Linux 6.13. The last part of the path
-		// is not followed.
-		err := unix.Lsetxattr(fmt.Sprintf(openedByProc, d.fd, base), name, []byte(value), 0)
+		err := unix.Lsetxattr(path, name, []byte(value), 0)
 		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, mode) {
 			continue
 		}

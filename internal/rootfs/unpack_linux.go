@@ -160,6 +160,9 @@ func (l *layer) addRoot(header *tar.Header) error {
 	if err := checkOwner(header); err != nil {
 		return err
 	}
+	if err := l.meter.attributes(header); err != nil {
+		return err
+	}
 	if err := l.keepTimes("", header); err != nil {
 		return err
 	}

@@ -65,6 +65,18 @@ var Cases = []Case{
 		})(a)
 	})},
 	{Name: "sparse files", Layers: layers(repeat(4, func(a *Archive, i int) { sparse(a, fmt.Sprint(i), 3<<30) }))},
+	{Name: "fragments of sparse files", Layers: layers(func(a *Archive) { fragments(a, "f", 40_000, 128<<10) })},
+	{Name: "attributes of ordinary headers", Window: 8 << 20, Layers: layers(repeat(30_000, func(a *Archive, _ int) {
+		records := map[string]string{}
+		for r := range 100 {
+			records[fmt.Sprintf("SCHILY.xattr.user.%d", r)] = "v"
+		}
+		a.Add(tar.Header{Typeflag: tar.TypeReg, Name: "f", Mode: 0o644, PAXRecords: records}, "")
+	}))},
+	{Name: "records of unknown keys", Window: 8 << 20, Layers: layers(repeat(60_000, func(a *Archive, _ int) {
+		a.Raw(extendedHeader(unknownRecords))
+		a.File("f", "")
+	}))},
 	{Name: "one large attribute list", Layers: layers(repeat(20, func(a *Archive, i int) {
 		records := map[string]string{}
 		for r := range 20_000 {
@@ -143,7 +155,20 @@ func chains(a *Archive) {
 
 // sparse adds a file of a few bytes in the PAX form of GNU tar.
 func sparse(a *Archive, name string, size int64) {
-	content := fmt.Sprintf("1\n%d\n0\n", size)
+	gnuSparse(a, name, size, fmt.Sprintf("1\n%d\n0\n", size), "")
+}
+
+// fragments adds a sparse file of single bytes that lie so far apart.
+func fragments(a *Archive, name string, count, apart int) {
+	var list strings.Builder
+	fmt.Fprintf(&list, "%d\n", count)
+	for i := range count {
+		fmt.Fprintf(&list, "%d\n1\n", i*apart)
+	}
+	gnuSparse(a, name, int64((count-1)*apart+1), list.String(), strings.Repeat("x", count))
+}
+
+func gnuSparse(a *Archive, name string, size int64, list, data string) {
 	records := ""
 	for _, pair := range [][2]string{
 		{"GNU.sparse.major", "1"}, {"GNU.sparse.minor", "0"},
@@ -152,8 +177,11 @@ func sparse(a *Archive, name string, size int64) {
 		records += record(pair[0], pair[1])
 	}
 	a.Raw(extendedHeader(records))
-	a.File("GNUSparseFile.0/"+name, content+strings.Repeat("\x00", 512-len(content)))
+	a.File("GNUSparseFile.0/"+name, list+strings.Repeat("\x00", (512-len(list)%512)%512)+data)
 }
+
+// unknownRecords are as many as fit into an ordinary header.
+var unknownRecords = strings.Repeat("7 aa=b\n", 6<<10/7)
 
 // record is one of an extended header, as pax(1) has it.
 func record(key, value string) string {
