@@ -33,9 +33,10 @@ const (
 // the tag latest if it has none, and is disabled. What of its config is ignored,
 // see [v2.ConfigWarnings], is said in the daemon's log.
 //
-// It returns when ctx ends, or the manager, although tarCtx neither answers nor
-// ends: then a read of it may still be in progress, and tarCtx is closed
-// meanwhile.
+// It waits while [Limits].Creates others are in progress, and reads nothing of
+// tarCtx meanwhile. It returns when ctx ends, or the manager, although tarCtx
+// neither answers nor ends: then a read of it may still be in progress, and
+// tarCtx is closed meanwhile.
 //
 // Errors: [ExistsError]; [InvalidError] for the name; [LimitError],
 // [ArchiveEntryError], [ArchiveError], [BuildContextError] and
@@ -55,6 +56,14 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	if err != nil {
 		return err
 	}
+	if err := pm.writable(); err != nil {
+		return err
+	}
+	leave, err := pm.creates.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	in, err := pm.beginInstall(name)
 	if err != nil {
 		return err

@@ -25,6 +25,9 @@ func TestLimitsFields(t *testing.T) {
 			value.SetInt(7)
 			assert.NilError(t, errors.Join(limits.problems()...))
 
+			if field.Name == "Creates" || field.Name == "Transfers" {
+				return // held to by places
+			}
 			held := reflect.ValueOf(limits.ofArchives(nil)).FieldByName(field.Name)
 			if field.Name == "ManifestBytes" {
 				held = reflect.ValueOf(remote.Options{ManifestBytes: limits.ManifestBytes}).FieldByName(field.Name)

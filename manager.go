@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ type Manager struct {
 	execRoot *socketpath.Directory
 	archives *rootfs.Budget // what unpacking may take of memory, over all verbs
 	answers  chan struct{}  // has room for each long answer of a plugin that is being read
+
+	creates   places
+	transfers places // with registries
 
 	// ctx ends with the manager; background and callbacks, which runs code of
 	// the daemon, have to end before it.
@@ -111,6 +115,9 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 		garbage:  make(chan struct{}, 1),
 		archives: rootfs.NewBudget(),
 		answers:  make(chan struct{}, maxLongAnswers),
+
+		creates:   newPlaces(cmp.Or(config.Limits.Creates, defaultCreates)),
+		transfers: newPlaces(cmp.Or(config.Limits.Transfers, defaultTransfers)),
 
 		sweepingSockets: make(chan struct{}, 1),
 		units:           make(map[string]*unit),

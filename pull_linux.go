@@ -22,7 +22,9 @@ import (
 // [Manager.Privileges], must be granted exactly, in whatever order; that is
 // checked before any layer is asked for. Layers are unpacked as they arrive.
 // Progress goes to outStream, in the form that docker's CLI reads; it may be
-// nil. The plugin is disabled. Blobs that are here are not asked for.
+// nil. The plugin is disabled. Blobs that are here are not asked for. It waits
+// while [Limits].Transfers others are in progress, as Push, Upgrade and
+// Privileges do.
 //
 // Errors: [ExistsError]; [InvalidError] for the name; those of Privileges;
 // [PrivilegesError] for grants that don't match; [LimitError],
@@ -39,6 +41,14 @@ func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, m
 	defer cancel()
 	out := progressOn(outStream)
 	defer out.end(ctx)
+	if err := pm.writable(); err != nil {
+		return err
+	}
+	leave, err := pm.transfers.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	in, err := pm.beginInstall(name)
 	if err != nil {
 		return err

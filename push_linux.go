@@ -48,6 +48,11 @@ func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header
 	if pm.config.RegistryService == nil {
 		return &UnsupportedError{Op: "transfer", Reason: "this manager has no RegistryService"}
 	}
+	leave, err := pm.transfers.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	p := live.Clone()
 	ref, err := reference.ParseNormalizedNamed(p.Name())
 	if err != nil {

@@ -160,6 +160,11 @@ func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHead
 	}
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
+	leave, err := pm.transfers.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	pin := pm.blobs.NewPin()
 	defer pm.requestGC()
 	defer pin.Release()

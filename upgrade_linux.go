@@ -36,6 +36,14 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	defer cancel()
 	out := progressOn(outStream)
 	defer out.end(ctx)
+	if err := pm.writable(); err != nil {
+		return err
+	}
+	leave, err := pm.transfers.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	u, err := pm.beginUpgrade(ctx, name)
 	if err != nil {
 		return err
