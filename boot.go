@@ -183,7 +183,8 @@ func (u *unit) boot() *supervise.Supervisor {
 }
 
 // endOrphans ends the runs of ids that the manager does not know: of plugins
-// whose removal a crash interrupted, or whose records are gone.
+// whose removal a crash interrupted, or whose records are gone. Those that
+// another manager of this process has are not among them.
 func (pm *Manager) endOrphans() {
 	lister, ok := pm.executor.(RunLister)
 	if !ok {
@@ -201,6 +202,9 @@ func (pm *Manager) endOrphans() {
 		pm.logger().WithError(runs.err).Warn("list runs of unknown plugins")
 	}
 	for _, id := range runs.ids {
+		if pm.isElsewhere(id) {
+			continue
+		}
 		if u := pm.adoptOrphan(id); u != nil {
 			u.logger().Warn("end process of unknown plugin")
 			u.boot()

@@ -62,7 +62,9 @@ type PidReporter interface {
 
 // RunLister is what an [Executor] implements so that no run outlives its
 // plugin unnoticed. After boot the manager takes over and stops every run of
-// an id that it does not know.
+// an id that it does not know, and that no other manager of this process has.
+// Managers of different processes therefore need executors with a directory
+// each, and so do managers that leave plugins running as they end.
 type RunLister interface {
 	// Runs returns the ids of the runs that this executor made in its own
 	// directory, or that an earlier executor made there, and that still exist:

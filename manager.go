@@ -137,6 +137,7 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 		return nil, err
 	}
 	pm.executor = executor
+	pm.join()
 	if err := pm.boot(); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin"
 )
 
 // TestOrphansAreEnded starts managers beside processes of plugins that are not
@@ -48,4 +50,31 @@ func TestOrphansAreEnded(t *testing.T) {
 			assert.DeepEqual(t, s.wrongs, []string(nil))
 		})
 	}
+}
+
+// TestRunsOfASiblingAreNoOrphans starts a manager that has an executor in common
+// with one of another root. Once that one has crashed and its plugin is gone,
+// the run is an orphan to its successor.
+func TestRunsOfASiblingAreNoOrphans(t *testing.T) {
+	s := newSimulation()
+	config, ids := simulatedWorld(t, s, "first")
+	sibling, siblingIDs := simulatedWorld(t, s, "second")
+	synctest.Test(t, func(t *testing.T) {
+		first := s.manage(t, config)
+		assert.NilError(t, first.Enable("first", nil))
+		second := s.manage(t, sibling)
+		assert.NilError(t, second.Enable("second", nil))
+		time.Sleep(time.Minute)
+		assert.Check(t, s.lives(ids["first"]), "the process of another manager's plugin was ended")
+
+		assert.NilError(t, os.Rename(filepath.Join(sibling.Root, siblingIDs["second"]), filepath.Join(sibling.Root, "tmp", "second")))
+		successor := s.manage(t, sibling)
+		time.Sleep(time.Minute)
+		assert.Check(t, !s.lives(siblingIDs["second"]), "the process of a removed plugin lives")
+		assert.Check(t, s.lives(ids["first"]))
+		for _, pm := range []*plugin.Manager{first, second, successor} {
+			checkShutdown(t, pm)
+		}
+		assert.DeepEqual(t, s.wrongs, []string(nil))
+	})
 }

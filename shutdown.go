@@ -75,6 +75,7 @@ func (pm *Manager) stopAll(ctx context.Context) {
 // to leave.
 func (pm *Manager) close() error {
 	pm.halt()
+	defer pm.part()
 	problems := []error{
 		within(executorTime, "close executor", pm.closeExecutor),
 		pm.leaveAll(), // the end of the executor has ended calls that hung

@@ -46,9 +46,9 @@
 // does not find one whose runtime was killed as well; and a run whose pipes were
 // deleted loses its output if its runtime is gone.
 //
-// One executor at a time uses it, which flock(2) on the directory ensures. What an earlier daemon
-// left of runs that are dead, or that had not fully started, is removed by New,
-// or by Create and Restore of their id.
+// One executor at a time uses it, which flock(2) on the directory ensures. What
+// an earlier daemon left of runs that are dead, or that had not fully started,
+// is removed by New, or by Create and Restore of their id.
 //
 // # When a runtime hangs
 //
