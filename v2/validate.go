@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -30,7 +31,10 @@ const (
 // [ConfigWarnings] says how. Refused are
 //
 //   - an entrypoint that names no program;
-//   - a socket that leads out of the directory for sockets, or is that directory;
+//   - a socket that leads out of the directory for sockets, or is that directory,
+//     or that docker's client can't be given: it takes a URL;
+//   - control and invisible characters in what users are shown, and long runs of
+//     white space in what they grant;
 //   - a mount, or a propagated mount, in the place of the plugin's root;
 //   - a variable without a name that has a value;
 //   - a mount that shows the host's devices or all of its cgroups, unless the
@@ -162,6 +166,9 @@ func (v *validator) socket(socket string) {
 		v.refuse("interface.socket", socket, "names no file")
 	case relative == "..", strings.HasPrefix(relative, "../"):
 		v.refuse("interface.socket", socket, "leads out of the directory for sockets")
+	}
+	if _, err := url.Parse("unix:///" + socket); err != nil {
+		v.refuse("interface.socket", socket, "can't be called: it has control characters, or a % that begins no escape of a URL")
 	}
 	v.text("interface.socket", socket, maxSocketBytes)
 }

@@ -68,6 +68,9 @@ func TestValidateConfigRefuses(t *testing.T) {
 		{"socket that is the directory in the end", func(c *types.PluginConfig) { c.Interface.Socket = "/a/.." }, "names no file"},
 		{"socket that is the directory", func(c *types.PluginConfig) { c.Interface.Socket = "." }, `interface.socket "." names no file`},
 		{"socket that is the parent", func(c *types.PluginConfig) { c.Interface.Socket = ".." }, "leads out of the directory"},
+		{"control character in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x1b.sock" }, `interface.socket "a\x1b.sock" can't be called`},
+		{"newline in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\n.sock" }, "can't be called"},
+		{"half an escape in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "100%.sock" }, "can't be called"},
 		{"NUL in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x00" }, "interface.socket"},
 		{"long socket", func(c *types.PluginConfig) { c.Interface.Socket = long[:maxSocketBytes+1] }, "has more than 107 bytes"},
 

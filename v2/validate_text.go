@@ -3,6 +3,7 @@ package v2
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/docker/docker/api/types"
 
@@ -11,7 +12,8 @@ import (
 
 // shown refuses what is no plain text in what a user is shown: in the
 // privileges, on which a grant is decided, and in lists. A command line prints
-// these as they are, so that a control character could paint over a question.
+// these as they are, so that a control character could paint over a question,
+// and white space push a grant out of sight.
 func (v *validator) shown(c types.PluginConfig) {
 	v.plain("network.type", c.Network.Type)
 	for i, mount := range c.Mounts {
@@ -34,13 +36,36 @@ func (v *validator) shown(c types.PluginConfig) {
 	for i, name := range c.Linux.Capabilities {
 		v.plain(fmt.Sprintf("linux.capabilities[%d]", i), name)
 	}
-	v.plain("description", strings.NewReplacer("\n", "", "\t", "").Replace(c.Description)) // which may have lines
+	// A description may have lines, and is no grant.
+	v.visible("description", strings.NewReplacer("\n", "", "\t", "", "\u00ad", "").Replace(c.Description))
 }
 
 func (v *validator) plain(field string, texts ...string) {
 	for _, text := range texts {
-		if !plaintext.Is(text) {
-			v.refuse(field, text, "has control characters: users are shown it")
+		v.visible(field, text)
+		if hasGap(text) {
+			v.refuse(field, text, fmt.Sprintf("has more than %d blanks in a row: users are shown it", maxBlanks))
 		}
 	}
+}
+
+func (v *validator) visible(field, text string) {
+	if !plaintext.Is(text) {
+		v.refuse(field, text, "has control or invisible characters: users are shown it")
+	}
+}
+
+// maxBlanks is how much white space in a row does not look like an end.
+const maxBlanks = 4
+
+func hasGap(text string) bool {
+	blanks := 0
+	for _, r := range text {
+		if !unicode.IsSpace(r) {
+			blanks = 0
+		} else if blanks++; blanks > maxBlanks {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package v2
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types"
@@ -43,10 +44,47 @@ func TestShownTextIsPlain(t *testing.T) {
 			tc.spoil(&config)
 			err := ValidateConfig(config)
 			assert.Check(t, is.ErrorContains(err, tc.field+" "))
-			assert.Check(t, is.ErrorContains(err, "has control characters: users are shown it"))
+			assert.Check(t, is.ErrorContains(err, "has control or invisible characters: users are shown it"))
 			assert.Check(t, plaintext.Is(err.Error()), "%q", err)
 			var invalid ErrInvalidConfig
 			assert.Check(t, errors.As(err, &invalid))
 		})
 	}
+}
+
+// TestShownTextHasNoGaps puts long runs of white space where users decide on a
+// grant, and nowhere else.
+func TestShownTextHasNoGaps(t *testing.T) {
+	for _, tc := range []struct {
+		name, text, want string
+	}{
+		{"a few spaces", "/srv/my   data" + strings.Repeat(" ", maxBlanks) + "x", ""},
+		{"many words", strings.Repeat("a ", 300), ""},
+		{"one space more", "/srv" + strings.Repeat(" ", maxBlanks+1), "has more than 4 blanks in a row: users are shown it"},
+		{"spaces of other scripts", "/srv\u3000\u00a0\u2003\u202f /x", "has more than 4 blanks in a row"},
+		{"a soft hyphen", "/s\u00adrv", "has control or invisible characters"},
+		{"a filler", "/s\u3164rv", "has control or invisible characters"},
+		{"a blank of Braille", "/s\u2800rv", "has control or invisible characters"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for field, config := range map[string]types.PluginConfig{
+				"mounts[0].source":      {Mounts: []types.PluginMount{{Type: "bind", Source: &tc.text, Destination: "/x"}}},
+				"mounts[0].name":        {Mounts: []types.PluginMount{{Type: "bind", Name: tc.text, Destination: "/x"}}},
+				"linux.devices[0].path": {Linux: types.PluginConfigLinux{Devices: []types.PluginDevice{{Path: &tc.text}}}},
+				"linux.devices[0].name": {Linux: types.PluginConfigLinux{Devices: []types.PluginDevice{{Name: tc.text}}}},
+			} {
+				var v validator
+				v.shown(config)
+				if tc.want == "" {
+					assert.Check(t, v.err(), field)
+				} else {
+					assert.Check(t, is.ErrorContains(v.err(), field+" "))
+					assert.Check(t, is.ErrorContains(v.err(), tc.want))
+				}
+			}
+		})
+	}
+	var v validator
+	v.shown(types.PluginConfig{Description: "a col\u00adumn      of a table"})
+	assert.NilError(t, v.err())
 }

@@ -96,21 +96,36 @@ func isPlain(r rune, size int, lines bool) bool {
 	return !unicode.IsControl(r) && !unicode.Is(unplain, r)
 }
 
-// unplain is what beyond control characters is not written as it is. Joiners
-// (U+200C, U+200D) are not among it: Persian, Hindi and emoji need them.
+// unplain is what beyond control characters is not written as it is: ends of
+// lines, and what can't be seen, which is Unicode's [Default_Ignorable_Code_Point]
+// and a blank. Joiners (U+200C, U+200D) and the variation selectors U+FE00 to
+// U+FE0F are not among it: Persian, Hindi and emoji need them.
+//
+// [Default_Ignorable_Code_Point]: https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
 var unplain = &unicode.RangeTable{
 	R16: []unicode.Range16{
+		{Lo: 0x00AD, Hi: 0x00AD, Stride: 1}, // soft hyphen
+		{Lo: 0x034F, Hi: 0x034F, Stride: 1}, // joiner of graphemes
 		{Lo: 0x061C, Hi: 0x061C, Stride: 1}, // the direction of Arabic
+		{Lo: 0x115F, Hi: 0x1160, Stride: 1}, // fillers of Hangul
+		{Lo: 0x17B4, Hi: 0x17B5, Stride: 1}, // inherent vowels of Khmer
+		{Lo: 0x180B, Hi: 0x180F, Stride: 1}, // selectors and separator of Mongolian
 		{Lo: 0x200B, Hi: 0x200B, Stride: 1}, // no width
 		{Lo: 0x200E, Hi: 0x200F, Stride: 1}, // marks of direction
 		{Lo: 0x2028, Hi: 0x202E, Stride: 1}, // ends of lines and paragraphs; embeddings, overrides
 		{Lo: 0x2060, Hi: 0x206F, Stride: 1}, // no width; isolates
+		{Lo: 0x2800, Hi: 0x2800, Stride: 1}, // a blank of Braille
+		{Lo: 0x3164, Hi: 0x3164, Stride: 1}, // a filler of Hangul
 		{Lo: 0xFEFF, Hi: 0xFEFF, Stride: 1}, // mark of byte order
-		{Lo: 0xFFF9, Hi: 0xFFFB, Stride: 1}, // annotations between lines
+		{Lo: 0xFFA0, Hi: 0xFFA0, Stride: 1}, // a filler of Hangul
+		{Lo: 0xFFF0, Hi: 0xFFFB, Stride: 1}, // reserved; annotations between lines
 	},
 	R32: []unicode.Range32{
-		{Lo: 0xE0000, Hi: 0xE007F, Stride: 1}, // tags
+		{Lo: 0x1BCA0, Hi: 0x1BCA3, Stride: 1}, // controls of shorthand
+		{Lo: 0x1D173, Hi: 0x1D17A, Stride: 1}, // controls of musical notes
+		{Lo: 0xE0000, Hi: 0xE0FFF, Stride: 1}, // tags, selectors of ideographs
 	},
+	LatinOffset: 1,
 }
 
 // escape writes a character, whose first byte is first, as Go does.

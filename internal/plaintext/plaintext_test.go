@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"gotest.tools/v3/assert"
@@ -45,6 +46,28 @@ func TestQuote(t *testing.T) {
 			assert.Check(t, is.Equal(Lines(tc.text), strings.ReplaceAll(tc.want, `a\nb\tc`, "a\nb\\tc")))
 		})
 	}
+}
+
+// TestInvisibleTextIsNotPlain takes every character that Go's tables know, by
+// the derivation of Default_Ignorable_Code_Point in Unicode's
+// DerivedCoreProperties.txt.
+func TestInvisibleTextIsNotPlain(t *testing.T) {
+	kept := func(r rune) bool { return r == 0x200C || r == 0x200D || r >= 0xFE00 && r <= 0xFE0F }
+	invisible := func(r rune) bool {
+		return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Cf, unicode.Variation_Selector) &&
+			!unicode.In(r, unicode.White_Space, unicode.Prepended_Concatenation_Mark) &&
+			(r < 0x13430 || r > 0x13440) // hieroglyphs' layout, which is seen
+	}
+	for r := rune(0x20); r <= unicode.MaxRune; r++ {
+		switch {
+		case invisible(r):
+			assert.Check(t, is.Equal(Is(string(r)), kept(r)), "%U", r)
+		case unicode.IsPrint(r) && r != 0x2800:
+			assert.Check(t, Is(string(r)), "%U", r)
+		}
+	}
+	assert.Check(t, !Is("\u2800"), "a blank is plain")
+	assert.Check(t, Is("❤️ 葛︀"), "a variation selector is not plain")
 }
 
 func TestSprintf(t *testing.T) {
