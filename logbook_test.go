@@ -202,7 +202,7 @@ func TestLogOptionsChoose(t *testing.T) {
 			}
 		}
 	}
-	for tail, want := range map[int]string{1: "9", 3: "789", 10: "0123456789", 1 << 62: "0123456789"} {
+	for tail, want := range map[int]string{-1: "", 1: "9", 3: "789", 10: "0123456789", 1 << 62: "0123456789"} {
 		var seen strings.Builder
 		for line, err := range (LogOptions{Tail: tail}).choose(healthy) {
 			assert.NilError(t, err)

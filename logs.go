@@ -21,7 +21,8 @@ type LogOptions struct {
 	// Follow waits for more lines, until the context ends or the plugin is
 	// removed.
 	Follow bool
-	// Tail, if it is positive, is how many of the newest lines to begin with.
+	// Tail is how many of the newest lines to begin with. Zero means all, a
+	// negative number none.
 	Tail int
 	// Since leaves out older lines.
 	Since time.Time
@@ -76,6 +77,9 @@ func (u *unit) recall(ctx context.Context, options LogOptions, yield func(LogLin
 // their number is limited.
 func (o LogOptions) choose(lines iter.Seq2[LogLine, error]) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
+		if o.Tail < 0 {
+			return
+		}
 		var tail []LogLine
 		for line, err := range lines {
 			switch {

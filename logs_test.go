@@ -76,6 +76,7 @@ func TestLogs(t *testing.T) {
 	all := []string{"stdout one", "stdout two", "stderr three, without end of line"}
 	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)
 	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{Tail: 1}), all[2:])
+	assert.Equal(t, len(w.logs("p", plugin.LogOptions{Tail: -1})), 0)
 	assert.Equal(t, len(w.logs("p", plugin.LogOptions{Since: time.Now()})), 0)
 	w.restart()
 	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)

@@ -17,7 +17,7 @@ import (
 
 // Observer is what a [Backend] implements to have two more endpoints, which
 // docker does not have: GET /plugins/{name}/status, and GET
-// /plugins/{name}/logs with the parameters follow, tail (a number) and since
+// /plugins/{name}/logs with the parameters follow, tail (a number, or all) and since
 // (RFC 3339, or seconds since 1970), which streams a JSON object a line.
 type Observer interface {
 	Status(refOrID string) (*plugin.Status, error)
@@ -79,6 +79,9 @@ func logOptions(r *http.Request) (plugin.LogOptions, error) {
 			return options, invalid(fmt.Errorf("tail %q is not a number of lines", tail))
 		}
 		options.Tail = count
+		if count == 0 {
+			options.Tail = -1 // none
+		}
 	}
 	if since := r.Form.Get("since"); since != "" {
 		at, err := parseTime(since)

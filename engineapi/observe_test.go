@@ -63,6 +63,9 @@ func TestLogs(t *testing.T) {
 	}{
 		{"", plugin.LogOptions{}},
 		{"?tail=all", plugin.LogOptions{}},
+		{"?tail=", plugin.LogOptions{}},
+		{"?tail=0", plugin.LogOptions{Tail: -1}},
+		{"?follow=1&tail=00", plugin.LogOptions{Follow: true, Tail: -1}},
 		{"?follow=1&tail=5", plugin.LogOptions{Follow: true, Tail: 5}},
 		{"?since=2025-01-02T03:04:05Z", plugin.LogOptions{Since: at}},
 		{"?since=1735787045", plugin.LogOptions{Since: at.Local()}},
