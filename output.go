@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dovetailhq/plugin/internal/logging"
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -67,7 +68,7 @@ func (o *output) last() []string {
 func (o *output) line(s *stream, text string) {
 	now := time.Now()
 	err := o.logbook.add(LogLine{Time: now, Stream: s.name, Text: text})
-	verdict := o.rate.take(now, len(text))
+	verdict := o.rate.take(now, func() int { return logCost(plaintext.Quote(text)) })
 	o.noteMissing(verdict.missing)
 	if verdict.write {
 		o.logger.Log(s.level, text)

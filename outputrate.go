@@ -39,18 +39,21 @@ type verdict struct {
 	missing int
 }
 
-// take asks for a line of n bytes at a time.
-func (r *rateLimit) take(now time.Time, n int) verdict {
+// take asks for a line at a time. Its length is asked for only when the line may
+// be written: a flood that is left out costs nothing more.
+func (r *rateLimit) take(now time.Time, length func() int) verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spent = max(0, r.spent-max(0, now.Sub(r.at).Seconds())*outputRate)
 	r.at = now
-	cost := float64(n + lineOverhead)
-	wanted := cost
-	if r.muted {
-		wanted = outputBurst / 4
+	var cost float64
+	room := outputBurst - r.spent
+	fits := !r.muted || outputBurst/4 <= room
+	if fits {
+		cost = float64(length() + lineOverhead)
+		fits = r.muted || cost <= room
 	}
-	if r.spent+wanted > outputBurst {
+	if !fits {
 		mutes := !r.muted
 		r.muted = true
 		r.missing++
@@ -70,4 +73,19 @@ func (r *rateLimit) end() (missing int) {
 func (r *rateLimit) unmuteLocked() (missing int) {
 	missing, r.missing, r.muted = r.missing, 0, false
 	return missing
+}
+
+// logCost returns how many bytes a plain text takes in the daemon's log, whose
+// formatter may escape more: as strings of Go, or of JSON that may become HTML.
+func logCost(plain string) int {
+	cost := len(plain)
+	for i := range len(plain) {
+		switch plain[i] {
+		case '\\', '"':
+			cost++
+		case '<', '>', '&':
+			cost += len(`\u003c`) - 1
+		}
+	}
+	return cost
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // daemonLog is a formatter that keeps messages, with the field lines, and
-// counts bytes.
+// counts the bytes of lines in the longer one of logrus' formats.
 type daemonLog struct {
 	mu    sync.Mutex
 	lines []string
@@ -31,7 +31,17 @@ type daemonLog struct {
 func (d *daemonLog) Format(e *logrus.Entry) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.bytes += len(e.Message)
+	line := *e
+	line.Buffer = nil // each formatter appends to it
+	text, err := (&logrus.TextFormatter{}).Format(&line)
+	if err != nil {
+		return nil, err
+	}
+	asJSON, err := (&logrus.JSONFormatter{}).Format(&line)
+	if err != nil {
+		return nil, err
+	}
+	d.bytes += max(len(text), len(asJSON))
 	if missing, ok := e.Data["lines"]; ok {
 		d.lines = append(d.lines, fmt.Sprintf("%s: %d", e.Message, missing))
 	} else {
@@ -80,6 +90,11 @@ func TestFloodIsBounded(t *testing.T) {
 		{"empty lines", "\n", 1000},
 		{"long lines", strings.Repeat("x", maxLine-1) + "\n", 100},
 		{"no lines", strings.Repeat("x", maxLine), 100},
+		{"what is escaped", strings.Repeat("\x1b", maxLine-1) + "\n", 10},
+		{"invisible text", strings.Repeat("\U000E0041", maxLine/4-1) + "\n", 10},
+		{"backslashes", strings.Repeat("\\", maxLine-1) + "\n", 10},
+		{"quotes", strings.Repeat("\"", maxLine-1) + "\n", 10},
+		{"tags", strings.Repeat("<>&", maxLine/3) + "\n", 10},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -182,7 +197,7 @@ func TestRateLimit(t *testing.T) {
 		{"a clock that went back", &rateLimit{spent: 0, at: began}, -time.Hour, 100, verdict{write: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.Equal(t, tc.limit.take(began.Add(tc.after), tc.bytes), tc.want)
+			assert.Equal(t, tc.limit.take(began.Add(tc.after), func() int { return tc.bytes }), tc.want)
 		})
 	}
 }
