@@ -17,7 +17,7 @@ help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 test: ## run everything: lint, cross-builds, all tests with -race, and the demo
-	@test/needs.sh gcc runc crun containerd docker-registry mkfs.ext4 mkfs.xfs curl
+	@test/needs.sh gcc runc crun containerd docker-registry mkfs.ext4 mkfs.xfs curl fuse-overlayfs
 	@$(MAKE) --no-print-directory lint build
 	@failed=; for module in $(filter-out ./compat,$(MODULES)); do \
 		echo "== go test in $$module"; \

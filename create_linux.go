@@ -101,6 +101,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	defer layer.Abort()
 	parts, err := rootfs.Split(ctx, buildContext, rootfs.SplitOptions{
 		Directory: in.stage.Rootfs(),
+		CloseFile: in.stage.FileCloser(),
 		Layer:     layer,
 		Limits:    in.manager.archiveLimits(),
 	})

@@ -65,7 +65,7 @@ func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, m
 	}
 	t.announce(f)
 	pm.warn(name, f.config, t.out)
-	if err := f.unpack(ctx, in.stage.Rootfs(), t.out); err != nil {
+	if err := f.unpack(ctx, in.stage, t.out); err != nil {
 		return err
 	}
 	p := in.record(t, f)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/ids"
+	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/privilege"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
@@ -86,13 +87,14 @@ func sizes(layers []ocispec.Descriptor) []int64 {
 	return all
 }
 
-// unpack brings the layers and unpacks them into dir as they arrive.
-func (f *found) unpack(ctx context.Context, dir string, out progress.Output) error {
-	unpacker, err := rootfs.NewUnpacker(dir, f.limits)
+// unpack brings the layers and unpacks them into the stage as they arrive.
+func (f *found) unpack(ctx context.Context, stage *layout.Stage, out progress.Output) error {
+	unpacker, err := rootfs.NewUnpacker(stage.Rootfs(), f.limits)
 	if err != nil {
 		return err
 	}
 	defer unpacker.Close()
+	unpacker.CloseFilesBy(stage.FileCloser())
 	err = f.Fetch(ctx, func(ctx context.Context, layers []*remote.Layer) error {
 		sources := make([]rootfs.Source, len(layers))
 		for i, layer := range layers {

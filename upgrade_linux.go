@@ -109,7 +109,7 @@ func (u *unit) upgrade(ctx context.Context, t transfer, privileges types.PluginP
 	}()
 	t.announce(f)
 	u.manager.warn(u.plugin.Name(), f.config, t.out)
-	if err := f.unpack(ctx, stage.Rootfs(), t.out); err != nil {
+	if err := f.unpack(ctx, stage, t.out); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -120,6 +120,12 @@ func (f *FS) WriteFile(path string, data []byte, perm os.FileMode) error {
 	return f.SyncDir(filepath.Dir(path))
 }
 
+// Create writes and syncs the file at path, which no one reads before its
+// directory is synced. A crash leaves any part of it.
+func (f *FS) Create(path string, data []byte, perm os.FileMode) error {
+	return f.step("write", path, func() error { return f.writeSynced(path, data, perm) })
+}
+
 func (f *FS) writeSynced(path string, data []byte, perm os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {

@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,4 +71,54 @@ func TestSyncNoticesWhatOthersWereTold(t *testing.T) {
 	defer late.Close()
 	assert.Check(t, late.Sync(), "who comes late is told nothing: if this fails, Tree is not needed any more")
 	assert.Check(t, tree.Sync() != nil, "data was lost, and nothing was said")
+}
+
+// TestSyncNoticesWhatAnUpperLayerLost does the same on overlayfs, whose syncfs
+// does not report what was lost by its upper layer: not if another program was
+// told before, nor if only the kernel's write-back knows.
+func TestSyncNoticesWhatAnUpperLayerLost(t *testing.T) {
+	for _, told := range []string{"nothing", "another program", "write-back"} {
+		t.Run(told, func(t *testing.T) {
+			below := newExhaustedDisk(t)
+			for _, sub := range []string{"lower", "upper", "work"} {
+				assert.NilError(t, os.Mkdir(filepath.Join(below, sub), 0o700))
+			}
+			dir := t.TempDir()
+			options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", below)
+			assert.NilError(t, unix.Mount("overlay", dir, "overlay", 0, options))
+			t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+			other, err := os.Open(below)
+			assert.NilError(t, err)
+			defer other.Close()
+			var files *FS
+			tree, err := files.OpenTree(dir)
+			assert.NilError(t, err)
+			defer tree.Close()
+
+			path := filepath.Join(dir, "file")
+			fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+			assert.NilError(t, err)
+			block := make([]byte, 1<<20)
+			for i := range block {
+				block[i] = byte(i)
+			}
+			for range 2 * exhaustedBytes / len(block) {
+				_, err := unix.Write(fd, block)
+				assert.NilError(t, err)
+			}
+			switch told {
+			case "another program":
+				assert.Check(t, unix.Syncfs(int(other.Fd())) != nil, "the disk lost nothing")
+			case "write-back":
+				upper, err := os.Open(filepath.Join(below, "upper", "file"))
+				assert.NilError(t, err)
+				_ = unix.SyncFileRange(int(upper.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+				assert.NilError(t, upper.Close())
+			}
+			closeFile := tree.FileCloser()
+			assert.Assert(t, closeFile != nil, "syncfs of overlayfs is not enough")
+			closeFile(fd)
+			assert.Check(t, tree.Sync() != nil, "data was lost, and nothing was said")
+		})
+	}
 }

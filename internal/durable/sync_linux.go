@@ -1,11 +1,16 @@
 package durable
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/trees"
 )
 
 func syncDir(path string) error {
@@ -22,6 +27,46 @@ func syncTree(dir *os.File) error {
 		return &os.PathError{Op: "syncfs", Path: dir.Name(), Err: err}
 	}
 	return nil
+}
+
+// syncsWhole reports whether syncfs on a directory's file system writes
+// everything, and reports what was lost to whoever had it open then. FUSE passes
+// no syncfs on, and overlayfs keeps a record of errors that those of its upper
+// layer do not reach; what is not known is not trusted.
+func syncsWhole(dir *os.File) bool {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &stat); err != nil {
+		return false
+	}
+	switch int64(stat.Type) { // its size differs between architectures
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
+// syncDirectories syncs each directory of a tree, its top last.
+func syncDirectories(top *os.File) error {
+	var each errgroup.Group
+	each.SetLimit(syncedAtOnce)
+	err := trees.Walk(context.Background(), int(top.Fd()), trees.Visitor{
+		Enter: func(_ trees.Dir, name string, opened trees.Dir) (bool, error) {
+			fd, err := unix.FcntlInt(uintptr(opened.FD), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				return false, os.NewSyscallError("fcntl", err)
+			}
+			dir := os.NewFile(uintptr(fd), name) // the walk closes its own
+			each.Go(func() error {
+				defer dir.Close()
+				return dir.Sync()
+			})
+			return true, nil
+		},
+	})
+	if err := errors.Join(err, each.Wait()); err != nil {
+		return err
+	}
+	return top.Sync()
 }
 
 func mountsBelow(path string) ([]string, error) {

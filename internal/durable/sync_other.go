@@ -17,4 +17,8 @@ func syncDir(path string) error {
 
 func syncTree(dir *os.File) error { return syncDir(dir.Name()) }
 
+func syncsWhole(*os.File) bool { return true }
+
+func syncDirectories(dir *os.File) error { return syncDir(dir.Name()) }
+
 func mountsBelow(string) ([]string, error) { return nil, nil }

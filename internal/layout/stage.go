@@ -54,6 +54,11 @@ func (s *Stage) make() error {
 // Rootfs returns the directory to unpack into. It exists and is empty.
 func (s *Stage) Rootfs() string { return filepath.Join(s.dir, rootfsName) }
 
+// FileCloser returns what closes a file below Rootfs by the descriptor that wrote
+// it, so that the commit fails if its content does not reach the disk, or nil where
+// close(2) will do. See [durable.Tree.FileCloser].
+func (s *Stage) FileCloser() func(fd int) { return s.tree.FileCloser() }
+
 // Commit writes the record, makes everything in the stage durable, and
 // renames it into place: before the rename a crash leaves garbage, after it
 // the installed plugin. A failed Commit may be followed by Abort only.
@@ -83,7 +88,7 @@ func (s *Stage) seal(record []byte) error {
 	if err := s.root.Check(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, recordName), record, 0o600); err != nil {
+	if err := s.root.fs.Create(filepath.Join(s.dir, recordName), record, 0o600); err != nil {
 		return err
 	}
 	return s.tree.Sync()

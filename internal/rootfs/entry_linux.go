@@ -32,10 +32,7 @@ func (l *layer) write(d *directory, base, name string, header *tar.Header, conte
 		}
 		return setMetadata(d, base, header)
 	case tar.TypeReg, tar.TypeGNUSparse:
-		if err := l.writeFile(d, base, header, content); err != nil {
-			return err
-		}
-		return setMetadata(d, base, header)
+		return l.writeFile(d, base, header, content)
 	case tar.TypeSymlink:
 		err := l.replace(d, base, func() error { return unix.Symlinkat(header.Linkname, d.fd, base) })
 		if err != nil {
@@ -89,11 +86,22 @@ func (l *layer) writeFile(d *directory, base string, header *tar.Header, content
 	if err != nil {
 		return nameError("make file", header, err)
 	}
-	err = l.copy(fd, header, content)
-	if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+	if err = l.copy(fd, header, content); err == nil {
+		err = setMetadata(d, base, header)
+	}
+	if closeErr := l.close(fd); err == nil && closeErr != nil {
 		return nameError("close", header, closeErr)
 	}
 	return err
+}
+
+// close closes a file that is complete.
+func (l *layer) close(fd int) error {
+	if l.closeFile == nil {
+		return unix.Close(fd)
+	}
+	l.closeFile(fd)
+	return nil
 }
 
 // flushBytes of a file are sent to the disk while the rest is unpacked, so that
@@ -109,7 +117,7 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 			return writeErr
 		}
 		if written += int64(n); written-flushed >= flushBytes {
-			// It only begins to write. What can't be written is told by that sync.
+			// It only begins to write. That sync reports what can't be written.
 			_ = unix.SyncFileRange(fd, flushed, written-flushed, unix.SYNC_FILE_RANGE_WRITE)
 			flushed = written
 			if l.ctx.Err() != nil {
@@ -247,7 +255,24 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	if err := unix.Linkat(from.fd, name, d.fd, base, 0); err != nil {
 		return linkError(header, err)
 	}
-	return setMetadata(d, base, header)
+	if err := setMetadata(d, base, header); err != nil {
+		return err
+	}
+	return l.closeLinked(d, base, kind, header)
+}
+
+// closeLinked closes the file of a hard link again: the link's own entry changed
+// what the file is besides its content.
+func (l *layer) closeLinked(d *directory, base string, kind uint32, header *tar.Header) error {
+	if l.closeFile == nil || kind != unix.S_IFREG {
+		return nil
+	}
+	fd, err := unix.Openat(d.fd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nameError("open", header, err)
+	}
+	l.closeFile(fd)
+	return nil
 }
 
 func linkError(header *tar.Header, err error) error {

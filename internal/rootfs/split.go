@@ -23,6 +23,8 @@ type SplitOptions struct {
 	Directory string
 	// Layer gets the rootfs as a gzip-compressed layer.
 	Layer io.Writer
+	// CloseFile closes the files of the rootfs; see [Unpacker.CloseFilesBy].
+	CloseFile func(fd int)
 	// Limits bound what is read and unpacked.
 	Limits Limits
 }
@@ -55,6 +57,7 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 		return Parts{}, err
 	}
 	defer unpacker.Close()
+	unpacker.CloseFilesBy(options.CloseFile)
 	cores, release := unpacker.meter.limits.Budget.compressors(min(runtime.GOMAXPROCS(0), maxLayerBlocks))
 	defer release()
 	layer, err := newLayerWriter(options.Layer, cores)

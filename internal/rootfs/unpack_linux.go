@@ -15,8 +15,9 @@ import (
 // that it never leaves. Its limits bound all layers together. It is not safe
 // for concurrent use.
 type Unpacker struct {
-	tree  *tree
-	meter *meter
+	tree      *tree
+	meter     *meter
+	closeFile func(fd int)
 }
 
 // NewUnpacker prepares to unpack into dir, which exists, is not a symbolic
@@ -34,6 +35,10 @@ func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
 	}
 	return &Unpacker{tree: t, meter: m}, nil
 }
+
+// CloseFilesBy makes each file that was written be closed by closeFile, which
+// takes the descriptor over. Nil means close(2).
+func (u *Unpacker) CloseFilesBy(closeFile func(fd int)) { u.closeFile = closeFile }
 
 // Close releases what the unpacker holds; the directory stays as it is.
 func (u *Unpacker) Close() {
@@ -92,6 +97,8 @@ type layer struct {
 	tree   *tree
 	meter  *meter
 	buffer []byte
+	// closeFile is nil when close(2) will do.
+	closeFile func(fd int)
 	// own is what this layer brought, kept only above other layers: an opaque
 	// directory hides everything else.
 	own *places
@@ -101,7 +108,7 @@ type layer struct {
 }
 
 func (u *Unpacker) beginLayer(ctx context.Context) (*layer, error) {
-	l := &layer{ctx: ctx, tree: u.tree, meter: u.meter, buffer: make([]byte, pumpBlockBytes)}
+	l := &layer{ctx: ctx, tree: u.tree, meter: u.meter, closeFile: u.closeFile, buffer: make([]byte, pumpBlockBytes)}
 	lowest, err := isEmpty(u.tree.root.fd)
 	if err != nil {
 		return nil, &SystemError{Op: "read directory", Entry: "/", Err: err}

@@ -16,6 +16,9 @@ type Unpacker struct {
 // NewUnpacker returns an error of class NotImplemented.
 func NewUnpacker(string, Limits) (*Unpacker, error) { return nil, errUnsupported }
 
+// CloseFilesBy does nothing.
+func (*Unpacker) CloseFilesBy(func(fd int)) {}
+
 // Close does nothing.
 func (*Unpacker) Close() {}
 

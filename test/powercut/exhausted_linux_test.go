@@ -2,6 +2,7 @@ package powercut
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -21,9 +22,24 @@ import (
 // there is, as thin pools do. Another program syncs the disk as the last file is
 // unpacked, is told that writes were lost, and makes room. The install fails: what
 // was lost is nowhere but in memory. The next one succeeds, and is whole when the
-// disk was mounted again.
+// disk was mounted again. The manager sees the disk itself, or through a file system
+// that does not report what was lost by the one below.
 func TestInstallOnExhaustedDisk(t *testing.T) {
 	needRoot(t)
+	for _, over := range []struct {
+		name string
+		// mount shows the disk at dir on top, and returns where it is below.
+		mount func(t *testing.T, dir, top string) (below string)
+	}{
+		{"itself", mountBound},
+		{"below overlayfs", mountOverlay},
+		{"below FUSE", mountFuse},
+	} {
+		t.Run(over.name, func(t *testing.T) { installOnExhausted(t, over.mount) })
+	}
+}
+
+func installOnExhausted(t *testing.T, show func(t *testing.T, dir, top string) string) {
 	below := t.TempDir()
 	assert.NilError(t, unix.Mount("tmpfs", below, "tmpfs", 0, "size=140m"))
 	t.Cleanup(func() { unmount(t, below) })
@@ -31,12 +47,18 @@ func TestInstallOnExhaustedDisk(t *testing.T) {
 	makeFileSystem(t, image, diskBytes, "mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=0,nodiscard")
 	reserve(t, image, 30<<20) // the disk keeps what describes the files
 	mount(t, image, dir, "loop,errors=continue")
+	t.Cleanup(func() { unmount(t, dir) })
+	top := filepath.Join(t.TempDir(), "top")
+	assert.NilError(t, os.Mkdir(top, 0o700))
+	shown := show(t, dir, top)
+	t.Cleanup(func() { unmount(t, top) })
 	ballast := filepath.Join(below, "ballast")
-	assert.NilError(t, os.WriteFile(ballast, make([]byte, 85<<20), 0o600))
+	assert.NilError(t, os.WriteFile(ballast, make([]byte, 100<<20), 0o600))
 	other, err := os.Open(dir)
 	assert.NilError(t, err)
+	defer other.Close()
 
-	pm := newManager(t, dir)
+	pm := newManager(t, top)
 	lossy := func() {
 		assert.Check(t, unix.Syncfs(int(other.Fd())) != nil, "the disk lost nothing")
 		assert.Check(t, os.Remove(ballast))
@@ -46,15 +68,49 @@ func TestInstallOnExhaustedDisk(t *testing.T) {
 	assert.NilError(t, create(t, pm, "whole", func() {}))
 	p, err := pm.Get("whole")
 	assert.NilError(t, err)
-	pm.Shutdown()
 
-	assert.NilError(t, other.Close())
-	assert.NilError(t, unix.Unmount(dir, 0))
-	mount(t, image, dir, "loop,errors=continue")
-	t.Cleanup(func() { unmount(t, dir) })
-	data, err := os.ReadFile(filepath.Join(dir, "root", p.GetID(), "rootfs", "content"))
+	// What is not on the disk is not in a copy of it.
+	copied, again := filepath.Join(t.TempDir(), "disk.img"), filepath.Join(t.TempDir(), "again")
+	call(t, "cp", "--sparse=always", image, copied)
+	pm.Shutdown()
+	mount(t, copied, again, "loop,errors=continue")
+	t.Cleanup(func() { unmount(t, again) })
+	root, err := filepath.Rel(dir, shown)
+	assert.NilError(t, err)
+	data, err := os.ReadFile(filepath.Join(again, root, "root", p.GetID(), "rootfs", "content"))
 	assert.NilError(t, err)
 	assert.Check(t, string(data) == content(), "the content was lost")
+	record, err := os.ReadFile(filepath.Join(again, root, "root", p.GetID(), "config.json"))
+	assert.NilError(t, err)
+	assert.Check(t, len(record) > 0, "the record was lost")
+}
+
+func mountBound(t *testing.T, dir, top string) string {
+	t.Helper()
+	assert.NilError(t, unix.Mount(dir, top, "", unix.MS_BIND, ""))
+	return dir
+}
+
+func mountOverlay(t *testing.T, dir, top string) string {
+	t.Helper()
+	options, upper := overlayOn(t, dir)
+	assert.NilError(t, unix.Mount("overlay", top, "overlay", 0, options))
+	return upper
+}
+
+func mountFuse(t *testing.T, dir, top string) string {
+	t.Helper()
+	options, upper := overlayOn(t, dir)
+	call(t, "fuse-overlayfs", "-o", options, top)
+	return upper
+}
+
+func overlayOn(t *testing.T, dir string) (options, upper string) {
+	t.Helper()
+	for _, sub := range []string{"lower", "upper", "work"} {
+		assert.NilError(t, os.Mkdir(filepath.Join(dir, sub), 0o700))
+	}
+	return fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), filepath.Join(dir, "upper")
 }
 
 // reserve makes a thin disk hold its first bytes.
