@@ -135,6 +135,9 @@ func (r *Root) garbage() ([]garbage, error) {
 		case validID.MatchString(name) && exists(r.journal(name)) && r.uninterrupted(name) == nil:
 			all = append(all, garbage{path: r.journal(name), stage: name})
 		}
+		if validID.MatchString(name) && exists(r.upgradeStage(name)) {
+			all = append(all, garbage{path: r.upgradeStage(name), stage: name})
+		}
 	}
 	return all, nil
 }

@@ -11,6 +11,7 @@
 //	<root>/stages/<id>             the same, where tmp is on another file system
 //	<root>/<id>-removing           trash: a removal that is committed
 //	<root>/<id>/upgrade            an upgrade that is committed
+//	<root>/<id>/upgrade-stage      one that is not, where tmp can't be renamed into the plugin
 //
 // Names tell the state: whatever is below tmp and stages, and every name that
 // ends in -removing, is garbage by definition and swept by [Root.Sweep]. Anything

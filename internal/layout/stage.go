@@ -30,10 +30,28 @@ func (r *Root) Stage(id string) (*Stage, error) {
 	if err := r.stages.begin(id, false); err != nil {
 		return nil, err
 	}
-	if err := s.make(); err != nil {
+	err := s.place()
+	if err == nil {
+		err = s.make()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Abort())
 	}
 	return s, nil
+}
+
+// place puts the stage of an upgrade into the plugin's directory where nothing
+// else can be renamed into that, because it has a project quota of its own:
+// https://man7.org/linux/man-pages/man2/rename.2.html, EXDEV.
+func (s *Stage) place() error {
+	if !exists(s.root.Plugin(s.id)) {
+		return nil
+	}
+	movable, err := s.root.fs.CanMove(s.root.staging, s.root.Plugin(s.id))
+	if err == nil && !movable {
+		s.dir = s.root.upgradeStage(s.id)
+	}
+	return err
 }
 
 func (s *Stage) make() error {

@@ -21,13 +21,17 @@ import (
 //	<id>/upgrade/old-rootfs    the old rootfs, once it is out of the way
 //	<id>/upgrade/in-place      the old rootfs can't be moved, and is being deleted
 //
+// Before that it is a stage: tmp/<id>, or <id>/upgrade-stage where tmp/<id> could
+// not be renamed.
+//
 // The last is how it goes on overlayfs without redirect_dir, which renames no
 // directory that a lower layer has:
 // https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories
 const (
-	upgradeName   = "upgrade"
-	oldRootfsName = "old-rootfs"
-	inPlaceName   = "in-place"
+	upgradeName      = "upgrade"
+	upgradeStageName = "upgrade-stage"
+	oldRootfsName    = "old-rootfs"
+	inPlaceName      = "in-place"
 
 	backupName = "rootfs-old" // of the rootfs that docker's manager upgrades
 )
@@ -35,6 +39,8 @@ const (
 func (r *Root) journalRecord(id string) string { return filepath.Join(r.journal(id), recordName) }
 
 func (r *Root) journal(id string) string { return filepath.Join(r.Plugin(id), upgradeName) }
+
+func (r *Root) upgradeStage(id string) string { return filepath.Join(r.Plugin(id), upgradeStageName) }
 
 // CommitUpgrade writes the record and makes the stage replace the installed
 // plugin of its id. Once the journal is there a crash leaves the new version,
@@ -61,7 +67,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		err = r.advance(s.id) // there is no way back
 	}
 	if err != nil {
-		if undo := r.retreat(s.id, previous); undo != nil {
+		if undo := r.retreat(s.id, previous, s.dir); undo != nil {
 			r.unsettled.add(s.id, interrupted)
 			return &InterruptedError{Err: errors.Join(err, undo)}
 		}
@@ -144,8 +150,9 @@ func (r *Root) uninterrupted(id string) error {
 }
 
 // retreat undoes an upgrade, from wherever it is. Until the journal is taken
-// out of the plugin, by one rename, it is such that advance could carry it on.
-func (r *Root) retreat(id string, previous []byte) error {
+// out of its place, by one rename, it is such that advance could carry it on. It
+// becomes the stage that it was.
+func (r *Root) retreat(id string, previous []byte, stage string) error {
 	journal := r.journal(id)
 	if !exists(journal) {
 		return nil
@@ -172,8 +179,8 @@ func (r *Root) retreat(id string, previous []byte) error {
 	if err := r.fs.WriteFile(r.record(id), previous, 0o600); err != nil {
 		return err
 	}
-	// The journal becomes a stage again, which is the caller's to abort.
-	err := r.fs.Rename(journal, filepath.Join(r.staging, id))
+	// The stage is the caller's to abort.
+	err := r.fs.Rename(journal, stage)
 	if err != nil && exists(journal) {
 		return err
 	}
