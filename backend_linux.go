@@ -157,7 +157,8 @@ func (pm *Manager) List(pluginFilters filters.Args) (_ []types.Plugin, retErr er
 // [github.com/dovetailhq/plugin/v2.Plugin.Set] for their form.
 //
 // Errors: [EnabledError], class InvalidParameter for an argument that the
-// plugin's config does not allow, and class System.
+// plugin's config does not allow, [v2.ErrNoAnswer] for a device in a file system
+// that does not answer, and class System.
 func (pm *Manager) Set(name string, args []string) (retErr error) {
 	defer plain(&retErr)
 	u, release, err := pm.acquireReadable(pm.ctx, name)
@@ -172,7 +173,9 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 	if err := changed.Set(args); err != nil {
 		return err
 	}
-	changed.PinDevices()
+	if err := changed.PinDevices(pm.ctx); err != nil {
+		return err
+	}
 	if err := u.save("set", changed); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 		return err
 	}
 	pm.warn(name, p.PluginObj.Config, progress.DiscardOutput())
-	return in.commit(p, events.ActionCreate)
+	return in.commit(ctx, p, events.ActionCreate)
 }
 
 // createName is the name of a new plugin, as people see it.

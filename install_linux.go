@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/docker/docker/api/types/events"
@@ -42,9 +43,14 @@ func (pm *Manager) beginInstall(name string) (*install, error) {
 }
 
 // commit puts the plugin in its place, publishes it, and tells of it.
-func (in *install) commit(p *v2.Plugin, action events.Action) error {
+func (in *install) commit(ctx context.Context, p *v2.Plugin, action events.Action) error {
 	p.Rootfs = in.manager.root.Rootfs(in.id)
-	p.PinDevices()
+	if err := p.PinDevices(ctx); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	record, err := json.Marshal(p)
 	if err != nil {
 		return in.storageError(err)

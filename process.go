@@ -42,7 +42,7 @@ func (p *process) execDir() string {
 // Start prepares the directories, mounts and spec, and starts the process.
 func (p *process) Start(ctx context.Context) error {
 	out := p.begin()
-	spec, err := p.prepare()
+	spec, err := p.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (p *process) progress() (phase Phase, began time.Time, out *output) {
 }
 
 // prepare makes the directories, mounts and spec of a run.
-func (p *process) prepare() (*specs.Spec, error) {
+func (p *process) prepare(ctx context.Context) (*specs.Spec, error) {
 	pm := p.unit.manager
 	if pm.executor == nil {
 		return nil, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}
@@ -107,7 +107,10 @@ func (p *process) prepare() (*specs.Spec, error) {
 	if err := p.sharePropagatedMount(); err != nil {
 		return nil, err
 	}
-	p.unit.plugin.PinDevices() // a record of docker's says nothing about them
+	// A record of docker's says nothing about devices.
+	if err := p.unit.plugin.PinDevices(ctx); err != nil {
+		return nil, err
+	}
 	return p.unit.plugin.InitSpec(pm.config.ExecRoot)
 }
 

@@ -75,7 +75,7 @@ func (pm *Manager) Pull(ctx context.Context, ref reference.Named, name string, m
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	return in.commit(p, events.ActionPull)
+	return in.commit(ctx, p, events.ActionPull)
 }
 
 // pullName is the name that a plugin is installed under.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/dovetailhq/plugin/internal/logging"
@@ -106,15 +107,27 @@ func (pm *Manager) closeExecutor(context.Context) error {
 	return nil
 }
 
-// leaveAll ends all supervisors.
+// leaveAll ends all supervisors. One that does not end keeps no other.
 func (pm *Manager) leaveAll() error {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+	stopping, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
+	ending, cancel := context.WithTimeoutCause(context.Background(), leaveTime+restTime, fmt.Errorf("end supervisors: %w", errLeft))
+	defer cancel()
+	var leaving tasks
+	var mu sync.Mutex
 	var problems []error
 	for _, u := range pm.allUnits() {
-		problems = append(problems, u.leave(ctx))
+		leaving.start(func() {
+			err := u.leave(stopping)
+			mu.Lock()
+			defer mu.Unlock()
+			problems = append(problems, err)
+		})
 	}
-	return errors.Join(problems...)
+	err := leaving.wait(ending)
+	mu.Lock()
+	defer mu.Unlock()
+	return errors.Join(append(problems, err)...)
 }
 
 var errLeft = errors.New("it did not end in time, and is left")

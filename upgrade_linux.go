@@ -164,7 +164,9 @@ func (u *unit) next(ctx context.Context, t transfer, f *found, old types.PluginC
 	}
 	next.PluginObj.Config = f.config
 	next.PluginObj.Settings = settings
-	next.PinDevices()
+	if err := next.PinDevices(ctx); err != nil {
+		return nil, err
+	}
 	next.PluginObj.PluginReference = t.ref.String()
 	next.Config, next.Manifest, next.Blobsums = f.Config.Digest, f.Manifest.Digest, f.blobsums()
 	return next, nil

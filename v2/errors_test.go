@@ -17,12 +17,14 @@ func TestErrorClassesAndMessages(t *testing.T) {
 		"invalid parameter": cerrdefs.IsInvalidArgument,
 		"system":            cerrdefs.IsInternal,
 		"not found":         cerrdefs.IsNotFound,
+		"unavailable":       cerrdefs.IsUnavailable,
 	}
 	dockers := map[string]func(error) bool{
 		"conflict":          errdefs.IsConflict,
 		"invalid parameter": errdefs.IsInvalidParameter,
 		"system":            errdefs.IsSystem,
 		"not found":         errdefs.IsNotFound,
+		"unavailable":       errdefs.IsUnavailable,
 	}
 	tests := []struct {
 		err     error
@@ -51,6 +53,11 @@ func TestErrorClassesAndMessages(t *testing.T) {
 		{ErrInvalidConfig{Err: fs.ErrNotExist}, "invalid parameter", `invalid plugin config: file does not exist`},
 		{ErrConfigProblem{Field: "network.type", Value: "x", Reason: "is not known"}, "invalid parameter", `network.type "x" is not known`},
 		{ErrInvalidRecord{Err: fs.ErrNotExist}, "system", `read plugin record: file does not exist`},
+		{
+			ErrNoAnswer{Subject: `device "d"`, Path: "/a/b", Mountpoint: "/a", FileSystem: "nfs4"}, "unavailable",
+			`device "d": look at /a/b: the file system at /a, of type nfs4, does not answer: bring its server back, or unmount it`,
+		},
+		{ErrNoAnswer{Path: "/a"}, "unavailable", `look at /a: there is too much to look at in time`},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%T %s", tt.err, tt.class), func(t *testing.T) {

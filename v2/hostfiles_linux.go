@@ -47,7 +47,7 @@ const maxSpecLookBytes = 4 << 20
 func newFootprint(spec *specs.Spec, view *Plugin, execRoot string) *footprint {
 	budget := maxSpecLookBytes
 	f := &footprint{
-		seen:   tree{rootfs: view.Rootfs, budget: &budget},
+		seen:   tree{rootfs: view.Rootfs, budget: &budget, onLook: view.watch.look},
 		shared: strings.HasSuffix(spec.Linux.RootfsPropagation, "shared"),
 
 		askOthers: view.othersWritable(),
@@ -87,8 +87,7 @@ func (f *footprint) follow(spec *specs.Spec) error {
 
 // spareGrants refuses what was granted and may lead elsewhere by now.
 func (f *footprint) spareGrants(spec *specs.Spec, view *Plugin) error {
-	follow := func(name string) *walk { return tree{budget: f.seen.budget}.walk(name) }
-	sources := bindSources(spec.Mounts, follow, canRemount(view))
+	sources := bindSources(spec.Mounts, f.host().walk, canRemount(view))
 	own := filepath.Dir(view.Rootfs)
 	for i := range sources {
 		if isBelowAny(sources[i].leads, append(f.own, own)) {
@@ -288,8 +287,11 @@ func (f *footprint) cover(mount specs.Mount, point string) {
 // onHost returns where a path of the host leads. The kernel follows links in a
 // bind's source.
 func (f *footprint) onHost(name string) (string, error) {
-	return tree{budget: f.seen.budget}.resolve(name)
+	return f.host().resolve(name)
 }
+
+// host is the host's own tree, within the same bounds.
+func (f *footprint) host() tree { return tree{budget: f.seen.budget, onLook: f.seen.onLook} }
 
 // treeOf is what a plugin will see with mounts.
 func treeOf(spec *specs.Spec, view *Plugin, execRoot string, mounts []specs.Mount) tree {

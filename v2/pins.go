@@ -1,29 +1,59 @@
 package v2
 
-import "maps"
+import (
+	"context"
+	"fmt"
+	"maps"
+)
 
 // PinDevices remembers which device nodes the paths of the settings lead to now.
 // A path that is remembered already stays so until it is set again, or no longer
 // is a setting: [Plugin.InitSpec] refuses a node that a plugin can have put in
 // its place.
-func (p *Plugin) PinDevices() {
+//
+// It waits for the file systems of the paths until ctx ends, for some seconds at
+// most, with no lock held. The error is the cause of ctx, or [ErrNoAnswer] that
+// names the device; then nothing has changed.
+func (p *Plugin) PinDevices(ctx context.Context) error {
+	view := p.Clone()
+	pins, unknown := view.pinnedDevices()
+	if len(unknown) > 0 {
+		found, err := attend(ctx, hostPatience, func(w *watch) (map[string][]string, error) {
+			found := make(map[string][]string)
+			for path, name := range unknown {
+				w.about(fmt.Sprintf("device %q at %q", name, path))
+				found[path] = pinsOf(path, w)
+			}
+			return found, nil
+		})
+		if err != nil {
+			return err
+		}
+		maps.Copy(pins, found)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var pins map[string][]string
+	p.devicePins = pins
+	return nil
+}
+
+// pinnedDevices returns what is known about the paths of the settings, nil if
+// there are none, and the names of the devices whose paths are not known.
+func (p *Plugin) pinnedDevices() (pins map[string][]string, unknown map[string]string) {
 	for _, device := range p.PluginObj.Settings.Devices {
 		if device.Path == nil || *device.Path == "" {
 			continue
 		}
 		if pins == nil {
-			pins = make(map[string][]string)
+			pins, unknown = make(map[string][]string), make(map[string]string)
 		}
-		nodes, known := p.devicePins[*device.Path]
-		if !known {
-			nodes = pinsOf(*device.Path)
+		if nodes, known := p.devicePins[*device.Path]; known {
+			pins[*device.Path] = nodes
+		} else {
+			unknown[*device.Path] = device.Name
 		}
-		pins[*device.Path] = nodes
 	}
-	p.devicePins = pins
+	return pins, unknown
 }
 
 // unpin forgets paths that were set, so that the next PinDevices looks at them.

@@ -33,6 +33,7 @@ type Plugin struct {
 	devicePins map[string][]string       // the nodes that each device's path led to when it was granted; nil if that is not known
 	origin     *origin                   // what was read from disk that docker's types don't hold; nil if nothing
 	live       atomic.Pointer[liveState] // shared with clones
+	watch      *watch                    // of a view that a spec is made from; else nil, and clones have none
 }
 
 // Name returns the name with tag under which the plugin is installed.

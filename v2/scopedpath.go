@@ -90,10 +90,11 @@ func (l *look) find(rootfs, mountpoint, s string) {
 	l.found = view.onHost(place)
 }
 
-func (l *look) remember(onHost, rest string) {
+func (l *look) remember(onHost, rest string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.at, l.rest = onHost, rest
+	return nil
 }
 
 // stuckAtMount returns the place that does not answer if it is the end of the

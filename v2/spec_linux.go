@@ -1,6 +1,8 @@
 package v2
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -52,32 +54,61 @@ import (
 // directory for the sockets there.
 //
 // The spec is the caller's and shares no memory with p. The error is
-// [ErrInvalidSpec], or of class System if the directory can't be made.
+// [ErrInvalidSpec], [ErrNoAnswer] after some seconds if a file system of the host
+// does not answer, or of class System if the directory can't be made. No lock is
+// held while InitSpec waits for file systems.
 func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 	view := p.Clone()
-	spec, err := newSpec(view, execRoot, fileExists)
+	spec, err := lookFor(view, func(view *Plugin) (*specs.Spec, error) { return newSpec(view, execRoot, fileExists) })
 	if err != nil {
 		return nil, err
 	}
 	if modify := p.specModifier(); modify != nil {
 		modify(spec)
 	}
-	if err := fitUserNamespace(spec); err != nil {
+	if spec, err = lookFor(view, func(view *Plugin) (*specs.Spec, error) { return spec, fitHost(spec, view, execRoot) }); err != nil {
 		return nil, err
-	}
-	missing, err := spareHostFiles(spec, view, execRoot)
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range missing {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, systemError{fmt.Errorf("make directory for the mount of the socket directory: %w", err)}
-		}
 	}
 	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {
 		return nil, err
 	}
 	return spec, nil
+}
+
+// lookFor calls ask, which looks at files of the host, with a view that has a
+// watch. It returns [ErrNoAnswer] when that takes too long.
+func lookFor(view *Plugin, ask func(view *Plugin) (*specs.Spec, error)) (*specs.Spec, error) {
+	watched := view.Clone() // the caller goes on before a look that hangs has ended
+	spec, err := attend(context.Background(), hostPatience, func(w *watch) (*specs.Spec, error) {
+		watched.watch = w
+		return ask(watched)
+	})
+	var silent ErrNoAnswer
+	if errors.As(err, &silent) {
+		return nil, fmt.Errorf("make spec of plugin %q: %w", view.PluginObj.Name, err)
+	}
+	return spec, err
+}
+
+// fitHost adapts a spec to the host, and refuses one that would change the
+// host's files.
+func fitHost(spec *specs.Spec, view *Plugin, execRoot string) error {
+	if err := fitUserNamespace(spec, view.watch); err != nil {
+		return err
+	}
+	missing, err := spareHostFiles(spec, view, execRoot)
+	if err != nil {
+		return err
+	}
+	for _, dir := range missing {
+		if err := view.watch.look(dir, ""); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return systemError{fmt.Errorf("make directory for the mount of the socket directory: %w", err)}
+		}
+	}
+	return nil
 }
 
 // newSpec takes a view of a plugin that nobody changes, and exists, which tells
@@ -127,12 +158,6 @@ func setNamespaces(spec *specs.Spec, config *types.PluginConfig) {
 	}
 }
 
-// devicesFrom returns the nodes that a path of the host leads to, and the right
-// to use them.
-func devicesFrom(path string) ([]specs.LinuxDevice, []specs.LinuxDeviceCgroup, error) {
-	return oci.DevicesFromPath(path, path, "rwm")
-}
-
 // setDevices adds the nodes of the devices in the settings, at the same path
 // as on the host, and the right to use them.
 func setDevices(spec *specs.Spec, view *Plugin) error {
@@ -144,7 +169,9 @@ func setDevices(spec *specs.Spec, view *Plugin) error {
 		if device.Path == nil || *device.Path == "" {
 			continue
 		}
-		nodes, allowed, err := devicesFrom(*device.Path)
+		view.watch.about(fmt.Sprintf("device %q at %q", device.Name, *device.Path))
+		nodes, allowed, err := devicesFrom(*device.Path, view.watch)
+		view.watch.about("")
 		if err != nil {
 			return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: fmt.Sprintf("device %q", device.Name), Err: err}
 		}

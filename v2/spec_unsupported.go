@@ -18,4 +18,4 @@ func (p *Plugin) InitSpec(string) (*specs.Spec, error) {
 // WritableDirectories is empty: plugins run on Linux.
 func (p *Plugin) WritableDirectories() []string { return nil }
 
-func pinsOf(string) []string { return []string{} }
+func pinsOf(string, *watch) []string { return []string{} }

@@ -41,8 +41,8 @@ type tree struct {
 	mounts []mounted // in the order they are made
 	budget *int      // bytes that all walks together may still ask the kernel for; nil for no bound
 	// onLook, if set, is told each place before the kernel is asked for it, and
-	// what of the path follows.
-	onLook func(onHost, rest string)
+	// what of the path follows. Its error ends the walk there.
+	onLook func(onHost, rest string) error
 }
 
 // mounted hides what is at and below point.
@@ -159,7 +159,10 @@ func (w *walk) down(t tree, name string) {
 		return
 	}
 	if t.onLook != nil {
-		t.onLook(onHost, w.todo)
+		if err := t.onLook(onHost, w.todo); err != nil {
+			w.at, w.todo, w.err = path.Join(next, w.todo), "", err
+			return
+		}
 	}
 	target, err := os.Readlink(onHost)
 	switch {

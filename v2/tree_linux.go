@@ -21,3 +21,18 @@ func isMountPoint(place string) bool {
 	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(filepath.Clean(place)))
 	return err == nil && len(found) > 0
 }
+
+// mountOf returns the mount that a place without links is on. It asks the
+// kernel's list and no file system; of mounts on top of each other the last counts.
+func mountOf(place string) (m mountOfHost) {
+	mounts, err := mountinfo.GetMounts(nil)
+	if err != nil {
+		return m
+	}
+	for _, info := range mounts {
+		if _, ok := below(filepath.Clean(place), info.Mountpoint); ok && len(info.Mountpoint) >= len(m.point) {
+			m = mountOfHost{id: info.ID, point: info.Mountpoint, kind: info.FSType}
+		}
+	}
+	return m
+}

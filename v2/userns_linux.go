@@ -30,11 +30,18 @@ type userNamespace struct {
 
 // fitUserNamespace adapts a spec to the daemon's user namespace, if it runs in
 // one.
-func fitUserNamespace(spec *specs.Spec) error {
+func fitUserNamespace(spec *specs.Spec, w *watch) error {
 	if !userns.RunningInUserNS() {
 		return nil
 	}
-	return ownUserNamespace().fit(spec)
+	own := ownUserNamespace()
+	own.lockedFlags = func(path string) ([]string, error) {
+		if err := w.look(path, ""); err != nil {
+			return nil, err
+		}
+		return lockedFlags(path)
+	}
+	return own.fit(spec)
 }
 
 func ownUserNamespace() userNamespace {

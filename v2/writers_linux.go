@@ -1,10 +1,10 @@
 package v2
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -149,7 +149,7 @@ func (f *footprint) checkDevices(view *Plugin, sources []bindSource) error {
 		if !exposed {
 			continue
 		}
-		for _, node := range pinsOf(*device.Path) {
+		for _, node := range pinsOf(*device.Path, view.watch) {
 			if !slices.Contains(view.devicePins[*device.Path], node) {
 				return fmt.Errorf("its device at %s is %s, which was not granted: a plugin can write to %s; set the path again, or install the plugin again",
 					*device.Path, node, directory)
@@ -162,7 +162,7 @@ func (f *footprint) checkDevices(view *Plugin, sources []bindSource) error {
 // exposes reports whether a plugin can have changed what a path of the host leads
 // to, and where.
 func (f *footprint) exposes(name string, sources []bindSource) (directory string, exposed bool) {
-	w := tree{budget: f.seen.budget}.walk(name)
+	w := f.host().walk(name)
 	all := slices.Concat(sources, f.others())
 	if _, directory, ok := throughWritable(w.followed, all); ok {
 		return directory, true
@@ -188,6 +188,7 @@ func isBelowAny(name string, directories []string) bool {
 func (f *footprint) others() []bindSource {
 	if f.foreign == nil {
 		f.foreign = []bindSource{}
+		_ = f.seen.onLook("", "") // what follows waits for no place of this plugin's
 		for _, directory := range f.askOthers() {
 			if directory == "/" {
 				continue
@@ -199,7 +200,9 @@ func (f *footprint) others() []bindSource {
 }
 
 // WritableDirectories returns the directories of the host that the plugin can
-// write to while it runs: its own, and what its mounts show, where that leads.
+// write to while it runs: its own, and what its mounts show, where that leads. A
+// source in a file system that does not answer within a second leads where it is
+// written.
 func (p *Plugin) WritableDirectories() []string {
 	view := p.Clone()
 	directories := []string{filepath.Dir(view.Rootfs)}
@@ -207,9 +210,7 @@ func (p *Plugin) WritableDirectories() []string {
 	if err != nil {
 		return directories // it can't be run
 	}
-	budget := maxSpecLookBytes
-	follow := func(name string) *walk { return tree{budget: &budget}.walk(name) }
-	sources := bindSources(mounts, follow, canRemount(view))
+	sources := bindSources(mounts, followOthers(), canRemount(view))
 	suspects := suspicions(sources, func() []bindSource { return nil })
 	for i, source := range sources {
 		if _, suspect := suspects[i]; source.writable && !suspect {
@@ -219,20 +220,24 @@ func (p *Plugin) WritableDirectories() []string {
 	return directories
 }
 
+// followOthers follows the sources of a plugin that is not the one to be started.
+// What can't be followed in time must not keep that one.
+func followOthers() func(name string) *walk {
+	budget := maxSpecLookBytes
+	return func(name string) *walk {
+		left := budget
+		w, err := attend(context.Background(), lookPatience, func(w *watch) (*walk, error) {
+			return tree{budget: &left, onLook: w.look}.walk(name), nil
+		})
+		if err != nil {
+			return &walk{at: filepath.Clean(name), err: err}
+		}
+		budget = left
+		return w
+	}
+}
+
 // canRemount reports whether the plugin can make its read-only mounts writable.
 func canRemount(view *Plugin) bool {
 	return slices.Contains(knownCapabilities(view.PluginObj.Config.Linux.Capabilities), "CAP_SYS_ADMIN")
-}
-
-// pinsOf says which device nodes a path leads to; nothing if there are none.
-func pinsOf(path string) []string {
-	nodes, _, err := devicesFrom(path)
-	if err != nil {
-		return []string{}
-	}
-	pins := make([]string, len(nodes))
-	for i, node := range nodes {
-		pins[i] = strings.TrimSpace(fmt.Sprintf("%s %d:%d %s", node.Type, node.Major, node.Minor, strings.TrimPrefix(node.Path, path)))
-	}
-	return pins
 }

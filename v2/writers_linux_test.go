@@ -203,7 +203,7 @@ func TestDevicesThatAPluginCanReplace(t *testing.T) {
 			path := dev + "/node"
 			p.PluginObj.Config.Linux.Devices = []types.PluginDevice{{Name: "d", Path: &path, Settable: []string{"path"}}}
 			p.InitEmptySettings()
-			p.PinDevices()
+			assert.NilError(t, p.PinDevices(t.Context()))
 			again := new(Plugin)
 			assert.NilError(t, json.Unmarshal(encode(p), again), "the next daemon knows what was granted")
 			again.Rootfs = p.Rootfs
@@ -211,7 +211,7 @@ func TestDevicesThatAPluginCanReplace(t *testing.T) {
 			if tc.change != nil {
 				tc.change(again, dev)
 			}
-			again.PinDevices()
+			assert.NilError(t, again.PinDevices(t.Context()))
 			_, err := again.InitSpec(t.TempDir())
 			if tc.refused {
 				assert.Check(t, is.ErrorContains(err, "which was not granted: a plugin can write to "+dev))
