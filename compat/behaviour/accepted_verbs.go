@@ -3,7 +3,7 @@ package behaviour
 // verbDifferences are of what one does and the other does not.
 var verbDifferences = Group{"What verbs do", []Difference{
 	{
-		Docker: "installs what has no entrypoint or rootfs, a socket outside of its directory or that no client can be given, the host's devices or cgroups as file systems, control or invisible characters in what users see, gaps in what they grant, two configs, or one of over 1 MiB", Ours: "InvalidParameter, 400, with all that is wrong with the config",
+		Docker: "installs configs that no start can run, that reach more of the host than they say, that hide what is granted, or that come twice or with over 1 MiB", Ours: "InvalidParameter, 400, with all that is wrong with the config",
 		Why:  "it would fail at each start, reach more of the host than its grants say, or paint over the question what is granted",
 		Seen: onlyDocker(unsound, invalid, something, effects),
 	},
