@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // The directory is volatile, and may be cleared while plugins run. A run whose
@@ -64,9 +66,13 @@ func (e *Executor) findLost(boot string) map[string]record {
 }
 
 // runsPlugin returns the plugin that process pid is the runtime of, if it was
-// started with runForeground by an executor over the same directory. A process
-// of a plugin can call itself anything, but has another root.
+// started with runForeground by an executor over the same directory. Any process
+// can call itself anything: one of another user is no runtime of ours, and one of
+// a plugin has another root.
 func (e *Executor) runsPlugin(pid int) (id string, ok bool) {
+	if !isOfOurUser(pid) {
+		return "", false
+	}
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return "", false
@@ -82,7 +88,35 @@ func (e *Executor) runsPlugin(pid int) (id string, ok bool) {
 	if !validID(id) || !slices.Equal(arguments, foregroundArguments(id, b)) || filepath.Base(string(b)) != id {
 		return "", false
 	}
-	return id, sameFile(filepath.Dir(string(b)), e.bundles()) && sameFile(fmt.Sprintf("/proc/%d/root", pid), "/")
+	return id, soon(func() bool {
+		return sameFile(fmt.Sprintf("/proc/%d/root", pid), "/") && sameFile(filepath.Dir(string(b)), e.bundles())
+	})
+}
+
+// isOfOurUser reports whether process pid has the user of this process, in this
+// user namespace or in none that is hidden from it.
+func isOfOurUser(pid int) bool {
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
+
+// soon returns what look returns, or false after a second: the root of a
+// process can be a file system that does not answer.
+func soon(look func() bool) bool {
+	found := make(chan bool, 1)
+	go func() { found <- look() }()
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case is := <-found:
+		return is
+	case <-timer.C:
+		return false
+	}
 }
 
 // initOf returns the container's init, the only child of its runtime. The zero
@@ -116,7 +150,7 @@ func attendedElsewhere(root string) bool {
 		root = resolved
 	}
 	for _, pid := range processes() {
-		if pid == os.Getpid() {
+		if pid == os.Getpid() || !isOfOurUser(pid) {
 			continue
 		}
 		descriptors, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))

@@ -5,6 +5,7 @@ package runc_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin/executor/runc"
 	"github.com/dovetailhq/plugin/internal/dirlock"
@@ -175,6 +177,30 @@ func TestAPluginCanNotPassForARuntime(t *testing.T) {
 	assert.DeepEqual(t, runs, []string{id})
 	assert.NilError(t, newer.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()))
 	ended.await(t, id)
+}
+
+// A process of another user that bears a runtime's arguments is none.
+func TestAnotherUserCanNotPassForARuntime(t *testing.T) {
+	root, id := filepath.Join(t.TempDir(), "r"), newID()
+	b := filepath.Join(root, "bundles", id)
+	forged := exec.CommandContext(t.Context(), "/bin/sh", "-c", "echo; read line", "run", "--bundle", b, "--pid-file", filepath.Join(b, "pid"), id)
+	forged.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	input, err := forged.StdinPipe()
+	assert.NilError(t, err)
+	output, err := forged.StdoutPipe()
+	assert.NilError(t, err)
+	assert.NilError(t, forged.Start())
+	_, err = output.Read(make([]byte, 1)) // it has become the shell
+	assert.NilError(t, err)
+	e := newExecutor(t, "runc", root, make(exits, 1))
+	runs, err := e.Runs()
+	assert.NilError(t, err)
+	assert.Check(t, is.Len(runs, 0))
+	running, err := e.IsRunning(id)
+	assert.NilError(t, err)
+	assert.Check(t, !running)
+	assert.NilError(t, input.Close())
+	_ = forged.Wait() // it ends in an error of read
 }
 
 // pluginsOf returns the arguments of the plugin's own processes among those of

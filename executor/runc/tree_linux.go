@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -103,7 +104,16 @@ func holders(file string) []*process {
 func holds(pid int, file os.FileInfo) bool {
 	descriptors, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
 	for _, descriptor := range descriptors {
-		if open, err := os.Stat(descriptor); err == nil && os.SameFile(open, file) {
+		// A file of another name is not asked for: its file system may not answer.
+		target, err := os.Readlink(descriptor)
+		if err != nil || filepath.Base(strings.TrimSuffix(target, " (deleted)")) != file.Name() {
+			continue
+		}
+		same := func() bool {
+			open, err := os.Stat(descriptor)
+			return err == nil && os.SameFile(open, file)
+		}
+		if soon(same) {
 			return true
 		}
 	}
