@@ -276,7 +276,7 @@ func TestDockersAuthorizationUsesWhatItGets(t *testing.T) {
 			return nil
 		})
 		err = handler(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil), nil)
-		assert.Check(t, is.ErrorContains(err, "plugin.sock"))
+		assert.Check(t, is.ErrorContains(err, "AuthZPlugin.AuthZReq"))
 		assert.Check(t, !served, "a request is let through")
 	})
 }
