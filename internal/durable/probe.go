@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -30,7 +31,13 @@ func (f *FS) CanMove(from, to string) (movable bool, err error) {
 // probeName is what CanMove leaves if the process crashes, and replaces.
 const probeName = ".rename-check"
 
+// probing is held by the one probe that runs: all use the same name, so that a
+// crash leaves no more than one file in a directory.
+var probing sync.Mutex
+
 func canMove(from, to string) error {
+	probing.Lock()
+	defer probing.Unlock()
 	source, target := filepath.Join(from, probeName), filepath.Join(to, probeName)
 	_ = os.Remove(source) // what a crash left
 	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)

@@ -20,5 +20,6 @@ func TestErrorsArePlain(t *testing.T) {
 		&ProtocolError{},
 		&connectionError{},
 		&RedirectError{},
+		&ResolverError{},
 	)
 }

@@ -1,0 +1,26 @@
+package durable
+
+import (
+	"sync"
+	"testing"
+
+	"gotest.tools/v3/assert"
+)
+
+// TestCanMoveAtOnce probes the same directories many times at once, as plugins
+// that are upgraded at the same time do.
+func TestCanMoveAtOnce(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	fs := &FS{}
+	var probes sync.WaitGroup
+	for range 16 {
+		probes.Go(func() {
+			for range 50 {
+				movable, err := fs.CanMove(from, to)
+				assert.Check(t, err)
+				assert.Check(t, movable)
+			}
+		})
+	}
+	probes.Wait()
+}
