@@ -94,8 +94,10 @@ func TestARunWithoutRecordIsReplaced(t *testing.T) {
 
 	e := newExecutor(t, "runc", root, ended)
 	defer e.Close()
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait=", "id="+id, "number=second"), newOutput(), newOutput()))
-	assert.DeepEqual(t, pluginsOf(t, id), []string{"/probe\x00wait=\x00id=" + id + "\x00number=second\x00"})
+	stdout := newOutput()
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=up", "wait=", "id="+id, "number=second"), stdout, newOutput()))
+	stdout.awaitLine(t, "up") // it has become the program
+	assert.DeepEqual(t, pluginsOf(t, id), []string{"/probe\x00out=up\x00wait=\x00id=" + id + "\x00number=second\x00"})
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 	ended.await(t, id)
 	assertNothingLeft(t, root)
