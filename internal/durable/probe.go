@@ -53,3 +53,12 @@ func canMove(from, to string) error {
 	}
 	return os.Remove(target)
 }
+
+// ForgetProbe deletes what a crash during CanMove left in dir. An error is none
+// of its caller's: the next probe deletes it as well.
+func (f *FS) ForgetProbe(dir string) {
+	left := filepath.Join(dir, probeName)
+	if _, err := os.Lstat(left); err == nil {
+		_ = f.Unlink(left)
+	}
+}

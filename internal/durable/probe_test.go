@@ -1,6 +1,8 @@
 package durable
 
 import (
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -23,4 +25,14 @@ func TestCanMoveAtOnce(t *testing.T) {
 		})
 	}
 	probes.Wait()
+}
+
+func TestForgetProbe(t *testing.T) {
+	dir := t.TempDir()
+	fs := &FS{}
+	fs.ForgetProbe(dir) // there is nothing to forget
+	left := filepath.Join(dir, probeName)
+	assert.NilError(t, os.WriteFile(left, nil, 0o600))
+	fs.ForgetProbe(dir)
+	assert.Check(t, !exists(left))
 }

@@ -211,6 +211,7 @@ func (r *Root) Recover() ([]Found, error) {
 }
 
 func (r *Root) find(id string) Found {
+	r.fs.ForgetProbe(r.Plugin(id))
 	if err := errors.Join(r.restoreBackup(id), r.advance(id)); err != nil {
 		return Found{ID: id, Err: &InterruptedError{Err: err}}
 	}
