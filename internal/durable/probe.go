@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -35,9 +36,19 @@ const probeName = ".rename-check"
 // crash leaves no more than one file in a directory.
 var probing sync.Mutex
 
-func canMove(from, to string) error {
+// canMove tries again and again: a sweep of from can delete the file as garbage.
+func canMove(from, to string) (err error) {
 	probing.Lock()
 	defer probing.Unlock()
+	for range 100 {
+		if err = tryMove(from, to); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+func tryMove(from, to string) error {
 	source, target := filepath.Join(from, probeName), filepath.Join(to, probeName)
 	_ = os.Remove(source) // what a crash left
 	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
