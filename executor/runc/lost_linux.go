@@ -93,8 +93,8 @@ func (e *Executor) runsPlugin(pid int) (id string, ok bool) {
 	})
 }
 
-// isOfOurUser reports whether process pid has the user of this process, in this
-// user namespace or in none that is hidden from it.
+// isOfOurUser reports whether process pid has the user of this process, which is
+// the owner of its directory in proc(5).
 func isOfOurUser(pid int) bool {
 	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	if err != nil {
