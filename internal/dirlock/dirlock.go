@@ -1,6 +1,8 @@
-// Package dirlock locks a directory against other processes. The lock is on
-// the directory itself, so that no file betrays it, and the death of the
-// process frees it.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dirlock locks a directory against other processes. The lock is on the
+// directory itself, so that it needs no lock file, and the kernel releases it
+// when the process dies.
 package dirlock
 
 import (
@@ -9,21 +11,22 @@ import (
 	"time"
 )
 
-// ErrLocked refuses a directory that is locked already, by another process or
-// by another descriptor of this one.
+// ErrLocked reports a directory that is already locked by another process, or by
+// another descriptor of this process.
 var ErrLocked = errors.New("locked by another process")
 
 const (
-	// inheritance is how long a lock can outlive its process: a child that was
-	// being started holds a copy of the descriptor until its program has been
-	// loaded, see flock(2) and execve(2).
+	// inheritance is how long a lock can outlive its process: a forked child
+	// holds a copy of the descriptor until execve closes it. See
+	// https://man7.org/linux/man-pages/man2/flock.2.html
 	inheritance = time.Second
-	lookEvery   = 10 * time.Millisecond
+	// retryEvery is short compared with inheritance.
+	retryEvery = 10 * time.Millisecond
 )
 
-// Lock locks dir until the file that it returns is closed. It waits for a
-// second at most; the error is [ErrLocked] if dir is locked for longer. Where
-// there is no flock(2) it locks nothing.
+// Lock locks dir until the returned file is closed. It waits for at most a second,
+// and returns [ErrLocked] if dir is locked for longer. On systems without flock(2)
+// it locks nothing.
 func Lock(dir string) (*os.File, error) {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -36,12 +39,12 @@ func Lock(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// lockSoon locks the file. A lock that outlives its process for a moment ends
-// without an event, so the clock is asked.
+// lockSoon locks the file. It polls, because flock(2) can't wait with a time
+// limit.
 func lockSoon(file *os.File) error {
 	limit := time.NewTimer(inheritance)
 	defer limit.Stop()
-	again := time.NewTicker(lookEvery)
+	again := time.NewTicker(retryEvery)
 	defer again.Stop()
 	for {
 		err := lockFile(file)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build unix
 
 package dirlock
@@ -28,14 +30,14 @@ func TestADirectoryThatIsAbsent(t *testing.T) {
 	assert.Assert(t, errors.Is(err, os.ErrNotExist), "%v", err)
 }
 
-// TestALockOutlivesItsProcess locks a directory that a child of a killed process
-// still holds, as it does between fork and exec.
+// Lock waits for a lock that outlives its process, like that of a child between
+// fork and exec.
 func TestALockOutlivesItsProcess(t *testing.T) {
 	dir := t.TempDir()
 	held, err := Lock(dir)
 	assert.NilError(t, err)
 	released := make(chan error, 1)
-	time.AfterFunc(5*lookEvery, func() { released <- held.Close() })
+	time.AfterFunc(5*retryEvery, func() { released <- held.Close() })
 	file, err := Lock(dir)
 	assert.NilError(t, err)
 	assert.NilError(t, <-released)

@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !unix
 
 package dirlock
 
 import "os"
 
-// lockFile does not lock: where there is no flock nothing that needs a lock runs.
+// lockFile does nothing: managers, which need the lock, run on Unix only.
 func lockFile(*os.File) error { return nil }

@@ -1,8 +1,10 @@
-// Package durable is the only place that makes, renames and removes what must
-// survive a power cut. A method that returned nil has reached the disk; one
-// that returned an error may have done nothing, or all of it.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package durable makes, renames and removes files that must survive a power cut;
+// no other package does. When a method returns nil, its change is durable. When it
+// returns an error, none, a part or all of the change may have happened.
 //
-// Every step can be made to fail: see [FS.Fault].
+// Tests can make every step fail: see [FS.Fault].
 package durable
 
 import (
@@ -22,44 +24,44 @@ import (
 // FS changes files durably. A nil FS and the zero value work without faults.
 // It is safe for concurrent use.
 type FS struct {
-	// Guard, when set, lets each step happen or refuses it. What it returns is
-	// called when the step is over.
+	// Guard, if set, allows or refuses each step. release is called after the
+	// step.
 	Guard func() (release func(), err error)
-	// Fault, when set, is asked before each step, with Done false, and after
-	// it, with Done true. An error stands for a step that did not happen and
-	// for one that happened while its reply was lost.
+	// Fault, if set, is called before each step, with Done false, and after it,
+	// with Done true. An error before the step prevents it; an error after it
+	// simulates a lost reply.
 	Fault func(Step) error
-	// Patience is how long a verb waits for files to be deleted that are garbage
-	// already. Zero means half a second, and less than zero not at all.
+	// Patience is how long a verb waits for the deletion of garbage. Zero means
+	// half a second; a negative value means no wait.
 	Patience time.Duration
-	// SkipSync, when set, makes the syncs of some paths lie. It is for
-	// harnesses that prove that they notice.
+	// SkipSync, if set, skips the sync of the paths for which it returns true. It
+	// is for harnesses that prove that they detect a missing sync.
 	SkipSync func(path string) bool
 }
 
-// Default is what a manager copies when it is made. It is the zero value, but
-// in a harness of this module that changed it before.
+// Default is copied by each new manager. It is the zero value; test harnesses of
+// this module may change it first.
 var Default FS
 
 // Step is one change of the file system.
 type Step struct {
-	Op   string // mkdir, write, sync, rename, remove, probe, ingest or commit
+	Op   string // mkdir, write, sync, rename, remove, chmod, probe, ingest or commit
 	Path string
 	Done bool
 }
 
-// Do makes a change that others implement a step: it needs the guard, and can be
-// made to fail. When it returns nil, do has made it durable.
+// Do runs a change of another package as a step, with Guard and Fault. do must make
+// the change durable before it returns nil.
 func (f *FS) Do(op, path string, do func() error) error { return f.step(op, path, do) }
 
-// Guarded makes a change that needs the guard, and is no step.
+// Guarded runs a change with Guard and without Fault.
 func (f *FS) Guarded(op, path string, do func() error) error { return f.guarded(op, path, do) }
 
 func (f *FS) step(op, path string, do func() error) error {
 	return f.faulty(op, path, func() error { return f.guarded(op, path, do) })
 }
 
-// faulty is a step of which do asks the guard itself.
+// faulty runs a step with Fault; do itself calls Guard.
 func (f *FS) faulty(op, path string, do func() error) error {
 	if err := f.fault(Step{Op: op, Path: path}); err != nil {
 		return err
@@ -101,11 +103,11 @@ func (f *FS) Patient(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, patience)
 }
 
-// Temporary returns the sibling of path that a crash of WriteFile may leave.
+// Temporary returns the sibling of path that a crash during WriteFile can leave.
 func Temporary(path string) string { return path + ".tmp" }
 
-// WriteFile replaces the file at path by data. A crash leaves the old content
-// or the new one, and perhaps [Temporary].
+// WriteFile replaces the content of the file at path by data. A crash leaves the
+// old content or the new one, and perhaps [Temporary].
 func (f *FS) WriteFile(path string, data []byte, perm os.FileMode) error {
 	temporary := Temporary(path)
 	err := f.step("write", temporary, func() error { return f.writeSynced(temporary, data, perm) })
@@ -113,15 +115,15 @@ func (f *FS) WriteFile(path string, data []byte, perm os.FileMode) error {
 		err = f.step("rename", path, func() error { return os.Rename(temporary, path) })
 	}
 	if err != nil {
-		// Nothing refers to the temporary file; the next write replaces it.
+		// The temporary file is unused; the next write replaces it.
 		_ = f.Unlink(temporary)
 		return err
 	}
 	return f.SyncDir(filepath.Dir(path))
 }
 
-// Create writes and syncs the file at path, which no one reads before its
-// directory is synced. A crash leaves any part of it.
+// Create writes and syncs the file at path. The caller must sync the directory
+// before any reader uses the file. A crash leaves any part of it.
 func (f *FS) Create(path string, data []byte, perm os.FileMode) error {
 	return f.step("write", path, func() error { return f.writeSynced(path, data, perm) })
 }
@@ -142,8 +144,8 @@ func (f *FS) writeSynced(path string, data []byte, perm os.FileMode) error {
 	return file.Close()
 }
 
-// MkdirAll makes the directory and its missing parents, and syncs the parent
-// of each one it made.
+// MkdirAll makes the directory and its missing parents, and syncs the parent of
+// each new directory.
 func (f *FS) MkdirAll(path string, perm os.FileMode) error {
 	path = filepath.Clean(path)
 	if info, err := os.Stat(path); err == nil {
@@ -180,8 +182,8 @@ func (f *FS) Rename(from, to string) error {
 	return f.SyncDir(filepath.Dir(from))
 }
 
-// Remove deletes the file or empty directory at path and syncs its parent. A
-// path that is not there is not an error.
+// Remove deletes the file or empty directory at path and syncs its parent. A path
+// that does not exist is not an error.
 func (f *FS) Remove(path string) error {
 	if err := f.Unlink(path); err != nil {
 		return err
@@ -189,8 +191,8 @@ func (f *FS) Remove(path string) error {
 	return f.SyncDir(filepath.Dir(path))
 }
 
-// Unlink deletes the file at path, which need not stay deleted after a power
-// cut. A path that is not there is not an error.
+// Unlink deletes the file at path without a sync: after a power cut it may be back.
+// A path that does not exist is not an error.
 func (f *FS) Unlink(path string) error {
 	err := f.step("remove", path, func() error { return os.Remove(path) })
 	if errors.Is(err, fs.ErrNotExist) {
@@ -199,14 +201,13 @@ func (f *FS) Unlink(path string) error {
 	return err
 }
 
-// RemoveAll deletes the tree at path and syncs its parent. It follows no
-// symbolic link, and it refuses with [MountedError], having deleted nothing,
-// when anything is mounted at or below path. The time is linear in the number of
-// names, however deep they are nested.
+// RemoveAll deletes the tree at path and syncs its parent. It follows no symbolic
+// link. If there is a mount at or below path, it deletes nothing and returns
+// [MountedError]. Its time is linear in the number of names, at any depth.
 func (f *FS) RemoveAll(path string) error { return f.RemoveWithin(context.Background(), path) }
 
-// RemoveWithin is RemoveAll that ends with ctx, whose error it returns then.
-// What is left can be removed later.
+// RemoveWithin is RemoveAll until ctx ends; then it returns the error of ctx. The
+// rest can be removed later.
 func (f *FS) RemoveWithin(ctx context.Context, path string) error {
 	if err := f.DiscardWithin(ctx, path); err != nil {
 		return err
@@ -214,11 +215,10 @@ func (f *FS) RemoveWithin(ctx context.Context, path string) error {
 	return f.SyncDir(filepath.Dir(path))
 }
 
-// Discard is RemoveAll for what need not stay removed after a power cut.
+// Discard is RemoveAll without a sync: after a power cut the tree may be back.
 func (f *FS) Discard(path string) error { return f.DiscardWithin(context.Background(), path) }
 
-// DiscardWithin is RemoveWithin for what need not stay removed after a power
-// cut.
+// DiscardWithin is RemoveWithin without a sync.
 func (f *FS) DiscardWithin(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -229,8 +229,8 @@ func (f *FS) DiscardWithin(ctx context.Context, path string) error {
 	return f.faulty("remove", path, func() error { return f.removeTree(ctx, path) })
 }
 
-// removedAtOnce is how many names are deleted in one guarded step, some
-// milliseconds. In between the guard can be taken away.
+// removedAtOnce is the number of names deleted in one guarded step, which takes some
+// milliseconds. Between two steps another Root can take over.
 const removedAtOnce = 1000
 
 func (f *FS) removeTree(ctx context.Context, path string) error {
@@ -251,8 +251,7 @@ func (f *FS) removeTree(ctx context.Context, path string) error {
 	return nil
 }
 
-// Tidy is RemoveAll of what a sweep would delete later: it deletes as much as it
-// can within Patience.
+// Tidy is RemoveAll of garbage, within Patience. A sweep deletes the rest.
 func (f *FS) Tidy(path string) error {
 	ctx, cancel := f.Patient(context.Background())
 	defer cancel()
@@ -263,9 +262,9 @@ func (f *FS) Tidy(path string) error {
 	return err
 }
 
-// PutAway makes path free: it deletes the tree there within Patience, and
-// renames what is left to aside, which must be free and on the same file system.
-// It reports whether there is something there. Neither need survive a power cut.
+// PutAway deletes the tree at path within Patience, and renames the rest to aside,
+// which must not exist and must be on the same file system. It reports whether it
+// renamed a rest. Neither change is synced.
 func (f *FS) PutAway(path, aside string) (left bool, err error) {
 	ctx, cancel := f.Patient(context.Background())
 	defer cancel()
@@ -280,8 +279,7 @@ func (f *FS) PutAway(path, aside string) (left bool, err error) {
 	return true, err
 }
 
-// CheckUnmounted returns a [MountedError] when something is mounted at or below
-// path.
+// CheckUnmounted returns a [MountedError] if there is a mount at or below path.
 func CheckUnmounted(path string) error {
 	mounts, err := MountsBelow(path)
 	if err == nil && len(mounts) > 0 {
@@ -290,7 +288,7 @@ func CheckUnmounted(path string) error {
 	return err
 }
 
-// MountsBelow returns where something is mounted at or below path.
+// MountsBelow returns the mount points at or below path.
 func MountsBelow(path string) ([]string, error) {
 	mounts, err := mountsBelow(path)
 	if err != nil {
@@ -313,7 +311,7 @@ func (f *FS) sync(path string, sync func() error) error {
 	return sync()
 }
 
-// MountedError refuses to delete a tree into which something is mounted.
+// MountedError refuses to delete a tree with mounts. Class Conflict.
 type MountedError struct {
 	Path   string
 	Mounts []string

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -100,7 +102,7 @@ func TestEveryStepCanFailBeforeAndAfter(t *testing.T) {
 			if !op.done(dir) {
 				assert.Equal(t, content(filepath.Join(dir, "file")), before, "%s step %d left half", op.name, k)
 			}
-			// What failed can be done again.
+			// A failed operation can be repeated.
 			if op.name != "rename" || !op.done(dir) {
 				assert.NilError(t, op.do(nil, dir), "%s again after step %d", op.name, k)
 			}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -9,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 const (
@@ -21,16 +25,14 @@ const (
 // can't be written.
 func newExhaustedDisk(t *testing.T) (dir string) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("making and mounting file systems needs root")
-	}
+	testenv.NeedsRoot(t, "making and mounting file systems")
 	below := t.TempDir()
 	assert.NilError(t, unix.Mount("tmpfs", below, "tmpfs", 0, "size=24m"))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(below, unix.MNT_DETACH)) })
 	image := filepath.Join(below, "disk.img")
 	assert.NilError(t, os.WriteFile(image, nil, 0o600))
 	assert.NilError(t, os.Truncate(image, promisedBytes))
-	// What describes the files is written already; what is in them is not.
+	// mkfs writes the metadata now, so that only the content of files is lost.
 	call(t, "mkfs.ext4", "-q", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image)
 	dir = t.TempDir()
 	call(t, "mount", "-o", "loop,errors=continue", image, dir)
@@ -44,10 +46,10 @@ func call(t *testing.T, command ...string) {
 	assert.NilError(t, err, "%q: %s", command, output)
 }
 
-// TestSyncNoticesWhatOthersWereTold writes more than the disk holds, and lets
-// another program sync first: the kernel reports the loss to that one, and to
-// those who were there from the beginning.
-func TestSyncNoticesWhatOthersWereTold(t *testing.T) {
+// TestSyncNoticesAReportedLoss writes more than the disk holds, and lets another
+// program sync first. The kernel reports the loss to that program, and to
+// descriptors that were open before.
+func TestSyncNoticesAReportedLoss(t *testing.T) {
 	dir := newExhaustedDisk(t)
 	other, err := os.Open(dir)
 	assert.NilError(t, err)
@@ -69,16 +71,16 @@ func TestSyncNoticesWhatOthersWereTold(t *testing.T) {
 	late, err := files.OpenTree(stage)
 	assert.NilError(t, err)
 	defer late.Close()
-	assert.Check(t, late.Sync(), "who comes late is told nothing: if this fails, Tree is not needed any more")
-	assert.Check(t, tree.Sync() != nil, "data was lost, and nothing was said")
+	assert.Check(t, late.Sync(), "the kernel reports the loss only to open descriptors: if this fails, Tree is not needed any more")
+	assert.Check(t, tree.Sync() != nil, "data was lost without an error")
 }
 
-// TestSyncNoticesWhatAnUpperLayerLost does the same on overlayfs, whose syncfs
-// does not report what was lost by its upper layer: not if another program was
-// told before, nor if only the kernel's write-back knows.
-func TestSyncNoticesWhatAnUpperLayerLost(t *testing.T) {
-	for _, told := range []string{"nothing", "another program", "write-back"} {
-		t.Run(told, func(t *testing.T) {
+// TestSyncNoticesALossOfTheUpperLayer does the same on overlayfs. Its syncfs does not
+// report losses of the upper layer that the kernel's write-back found, or that were
+// reported to another program.
+func TestSyncNoticesALossOfTheUpperLayer(t *testing.T) {
+	for _, reported := range []string{"nothing", "another program", "write-back"} {
+		t.Run(reported, func(t *testing.T) {
 			below := newExhaustedDisk(t)
 			for _, sub := range []string{"lower", "upper", "work"} {
 				assert.NilError(t, os.Mkdir(filepath.Join(below, sub), 0o700))
@@ -106,7 +108,7 @@ func TestSyncNoticesWhatAnUpperLayerLost(t *testing.T) {
 				_, err := unix.Write(fd, block)
 				assert.NilError(t, err)
 			}
-			switch told {
+			switch reported {
 			case "another program":
 				assert.Check(t, unix.Syncfs(int(other.Fd())) != nil, "the disk lost nothing")
 			case "write-back":
@@ -118,7 +120,7 @@ func TestSyncNoticesWhatAnUpperLayerLost(t *testing.T) {
 			closeFile := tree.FileCloser()
 			assert.Assert(t, closeFile != nil, "syncfs of overlayfs is not enough")
 			closeFile(fd)
-			assert.Check(t, tree.Sync() != nil, "data was lost, and nothing was said")
+			assert.Check(t, tree.Sync() != nil, "data was lost without an error")
 		})
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -8,12 +10,12 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func TestRemoveAllNeverDescendsBelowMount(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	dir, outside := prepare(t), prepare(t)
 	target := filepath.Join(dir, "full", "mounted here")
 	assert.NilError(t, os.Mkdir(target, 0o700))

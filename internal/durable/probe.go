@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,9 +11,9 @@ import (
 )
 
 // CanMove reports whether a file can be renamed from one directory into another,
-// which it can't between file systems, or mounts. It tries with an empty file,
-// and the error says why nothing can be written to either directory. On a full
-// disk it is not known, and the answer is yes.
+// which is impossible between file systems or mounts. It tries with an empty file;
+// the error is that of writing to either directory. On a full disk, where it can't
+// try, it returns true.
 func (f *FS) CanMove(from, to string) (movable bool, err error) {
 	movable = true
 	err = f.step("probe", from, func() error {
@@ -29,28 +30,24 @@ func (f *FS) CanMove(from, to string) (movable bool, err error) {
 	return movable, err
 }
 
-// probeName is what CanMove leaves if the process crashes, and replaces.
+// probeName is the file of CanMove, which a crash leaves and the next call
+// replaces.
 const probeName = ".rename-check"
 
-// probing is held by the one probe that runs: all use the same name, so that a
-// crash leaves no more than one file in a directory.
+// probing serializes probes. All use the same name, so that a crash leaves at most
+// one file in a directory.
 var probing sync.Mutex
 
-// canMove tries again and again: a sweep of from can delete the file as garbage.
-func canMove(from, to string) (err error) {
+// IsProbe reports whether name is the file of CanMove. Sweeps must not delete it,
+// because a probe can be in progress; the next probe replaces a file that a crash
+// left.
+func IsProbe(name string) bool { return name == probeName }
+
+func canMove(from, to string) error {
 	probing.Lock()
 	defer probing.Unlock()
-	for range 100 {
-		if err = tryMove(from, to); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return err
-}
-
-func tryMove(from, to string) error {
 	source, target := filepath.Join(from, probeName), filepath.Join(to, probeName)
-	_ = os.Remove(source) // what a crash left
+	_ = os.Remove(source) // left by a crash
 	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -59,14 +56,14 @@ func tryMove(from, to string) error {
 		return err
 	}
 	if err := os.Rename(source, target); err != nil {
-		_ = os.Remove(source) // the next one does
+		_ = os.Remove(source) // else the next probe removes it
 		return err
 	}
 	return os.Remove(target)
 }
 
-// ForgetProbe deletes what a crash during CanMove left in dir. An error is none
-// of its caller's: the next probe deletes it as well.
+// ForgetProbe deletes the file that a crash during CanMove left in dir. It ignores
+// an error, because the next probe deletes the file as well.
 func (f *FS) ForgetProbe(dir string) {
 	left := filepath.Join(dir, probeName)
 	if _, err := os.Lstat(left); err == nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -9,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func TestCanMove(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	dir, files := t.TempDir(), &FS{}
 	mount := func(name string, flags uintptr, options string) string {
 		path := filepath.Join(dir, name)
@@ -55,7 +57,7 @@ func TestCanMove(t *testing.T) {
 		})
 	}
 
-	// What a crash left is in no one's way, also if it is no file of ours.
+	// Leftovers of a crash do no harm, nor do foreign files of that name.
 	assert.NilError(t, os.Symlink("/dev/null", filepath.Join(plain, probeName)))
 	movable, err := files.CanMove(plain, dir)
 	assert.NilError(t, err)

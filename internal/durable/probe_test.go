@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -35,30 +37,4 @@ func TestForgetProbe(t *testing.T) {
 	assert.NilError(t, os.WriteFile(left, nil, 0o600))
 	fs.ForgetProbe(dir)
 	assert.Check(t, !exists(left))
-}
-
-// TestCanMoveBesideSweeps lets sweeps delete the file of a probe several times.
-func TestCanMoveBesideSweeps(t *testing.T) {
-	from, to := t.TempDir(), t.TempDir()
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for deleted := 0; deleted < 20; {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if os.Remove(filepath.Join(from, probeName)) == nil {
-				deleted++
-			}
-		}
-	}()
-	for range 50 {
-		movable, err := (&FS{}).CanMove(from, to)
-		assert.Check(t, err)
-		assert.Check(t, movable)
-	}
-	close(stop)
-	<-stopped
 }

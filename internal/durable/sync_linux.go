@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package durable
 
 import (
@@ -29,16 +31,16 @@ func syncTree(dir *os.File) error {
 	return nil
 }
 
-// syncsWhole reports whether syncfs on a directory's file system writes
-// everything, and reports what was lost to whoever had it open then. FUSE passes
-// no syncfs on, and overlayfs keeps a record of errors that those of its upper
-// layer do not reach; what is not known is not trusted.
+// syncsWhole reports whether syncfs on a directory's file system writes all data,
+// and reports lost writes to every descriptor that was open then. FUSE does not
+// forward syncfs, and overlayfs does not report the errors of its upper layer.
+// Unknown file systems are not trusted.
 func syncsWhole(dir *os.File) bool {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(int(dir.Fd()), &stat); err != nil {
 		return false
 	}
-	switch int64(stat.Type) { // its size differs between architectures
+	switch int64(stat.Type) { //nolint:unconvert // the type's size differs between architectures
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
 		return true
 	}
@@ -74,8 +76,8 @@ func mountsBelow(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The kernel lists mounts by their real path; a last component that is a
-	// link is itself the thing to delete.
+	// The kernel lists mounts by their real path. A link as the last component is
+	// not followed: the link itself is deleted.
 	parent, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if os.IsNotExist(err) {
 		return nil, nil

@@ -1,4 +1,6 @@
-// Package ids makes the ids of plugins and shortens what people read.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ids makes and shortens the IDs of plugins.
 package ids
 
 import (
@@ -9,18 +11,18 @@ import (
 )
 
 const (
-	// idBytes makes ids of 64 hexadecimal digits, as docker's are.
+	// idBytes gives IDs of 64 hexadecimal digits, like docker's.
 	idBytes = 32
-	// shortLength is how much of an id people are shown.
+	// shortLength is the length of a shortened ID, like docker's.
 	shortLength = 12
 )
 
-// New returns a random id. What [Short] shows of it is never digits alone: such
-// a name is taken for a number.
+// New returns a random ID. Its [Short] form never consists of decimal digits
+// alone, so that it is not mistaken for a number.
 func New() string {
 	b := make([]byte, idBytes)
 	for {
-		rand.Read(b) // it never fails, see crypto/rand
+		rand.Read(b) // never fails, see crypto/rand
 		id := hex.EncodeToString(b)
 		if _, err := strconv.ParseInt(Short(id), 10, 64); err != nil {
 			return id
@@ -28,8 +30,8 @@ func New() string {
 	}
 }
 
-// Short returns the first digits of an id or a digest, without the name of a
-// digest's algorithm.
+// Short returns the first 12 digits of an ID or a digest, without the digest's
+// algorithm.
 func Short(id string) string {
 	if _, encoded, ok := strings.Cut(id, ":"); ok {
 		id = encoded

@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package ids
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"gotest.tools/v3/assert"
@@ -29,4 +32,21 @@ func TestShort(t *testing.T) {
 	} {
 		assert.Equal(t, Short(test.id), test.want, test.name)
 	}
+}
+
+func TestFromLegacy(t *testing.T) {
+	whole := strings.Repeat("ab", 32)
+	assert.Equal(t, FromLegacy(whole), whole)
+	seen := map[string]string{}
+	for _, old := range []string{"cd851ce43a403", "cd851ce43a4030", "sshfs", "SSHFS", strings.ToUpper(whole), whole + "0", whole[:63], "x y"} {
+		id := FromLegacy(old)
+		assert.Check(t, regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(id), "%s becomes %s", old, id)
+		assert.Equal(t, FromLegacy(old), id)
+		assert.Equal(t, seen[id], "", "two IDs become one")
+		seen[id] = old
+	}
+	assert.Check(t, strings.HasPrefix(FromLegacy("cd851ce43a403"), "cd851ce43a403"))
+	assert.Check(t, !strings.HasPrefix(FromLegacy(whole[:33]), whole[:33]), "too few digits are left for the hash")
+	// A released form: plugins are found by it.
+	assert.Equal(t, FromLegacy("sshfs"), "ec6cb20e09a813105f60dfa60141550e1892c3b724b8b4bdfaaf5b322b7068aa")
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -13,17 +15,17 @@ import (
 	"github.com/dovetailhq/plugin/internal/durable"
 )
 
-// aside is a new name of garbage, which no stage takes.
+// aside returns a new name for garbage, which no stage uses.
 func (r *Root) aside(id string) string {
 	return filepath.Join(r.staging, id+"."+rand.Text()[:8])
 }
 
-// Sweep deletes what crashes left of the plugins themselves, and what
-// [Root.SweepGarbage] does; it is for when nothing is under way. What it can't
-// delete is in nobody's way.
+// Sweep deletes the files that crashes left in plugins, and the garbage of
+// [Root.SweepGarbage]. No other method may be in progress. Files that it can't
+// delete are harmless.
 func (r *Root) Sweep(ctx context.Context) error {
 	entries, err := os.ReadDir(r.dir)
-	problems := []error{err}
+	problems := []error{err, r.sweepExposed()}
 	for _, entry := range entries {
 		if id := entry.Name(); validID.MatchString(id) && entry.IsDir() {
 			problems = append(problems, r.sweepPlugin(id))
@@ -32,19 +34,19 @@ func (r *Root) Sweep(ctx context.Context) error {
 	return errors.Join(append(problems, r.SweepGarbage(ctx))...)
 }
 
-// sweepPlugin deletes a record that was never put into its place.
+// sweepPlugin deletes temporary records that were not renamed into place.
 func (r *Root) sweepPlugin(id string) error {
-	temporary := durable.Temporary(r.record(id))
-	if !exists(temporary) {
-		return nil
+	problems := []error{r.sweepDockerTemporaries(id)}
+	if temporary := durable.Temporary(r.record(id)); mayExist(temporary) {
+		problems = append(problems, r.fs.Unlink(temporary))
 	}
-	return r.fs.Unlink(temporary)
+	return errors.Join(problems...)
 }
 
-// SweepGarbage deletes what installs, upgrades and removals left that have
-// ended, but for what is still mounted. It waits for a sweep that is under way,
-// and no verb waits for it. It ends with ctx, whose error is among those it
-// returns then.
+// SweepGarbage deletes the garbage of installs, upgrades and removals that have
+// ended, except directories with mounts. It waits for a sweep in progress; no verb
+// waits for it. When ctx ends, SweepGarbage ends, and its error includes that of
+// ctx.
 func (r *Root) SweepGarbage(ctx context.Context) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -61,7 +63,7 @@ func (r *Root) SweepGarbage(ctx context.Context) error {
 	for _, one := range all {
 		err := r.sweep(ctx, one)
 		if errors.Is(err, fs.ErrNotExist) {
-			err = nil // what it was left in was removed meanwhile
+			err = nil // its parent was removed concurrently
 		}
 		problems = append(problems, err)
 		if ctx.Err() != nil {
@@ -71,11 +73,11 @@ func (r *Root) SweepGarbage(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// sweep deletes one directory that is garbage. One whose name a stage may take
-// gets another name first, so that the stage does not have to wait.
+// sweep deletes one garbage directory. If a stage may use its name, sweep renames
+// the directory first, so that the stage does not wait.
 func (r *Root) sweep(ctx context.Context, one garbage) error {
-	if one.after != "" && exists(one.after) {
-		return nil // the error of that has been returned
+	if one.after != "" && mayExist(one.after) {
+		return nil // the sweep of one.after has failed and returned its error
 	}
 	if one.stage == "" {
 		return r.fs.RemoveWithin(ctx, one.path)
@@ -87,17 +89,17 @@ func (r *Root) sweep(ctx context.Context, one garbage) error {
 	return r.fs.RemoveWithin(ctx, aside)
 }
 
-// moveAside gives garbage a name that no stage takes, or deletes it where the
-// file system can't rename it. It does nothing to what a stage has begun to use.
+// moveAside renames garbage to a name that no stage uses, or deletes it if the
+// file system can't rename it. It does nothing if a stage uses the name already.
 func (r *Root) moveAside(ctx context.Context, one garbage) (aside string, err error) {
-	if r.stages.begin(one.stage, true) != nil {
+	if r.stages.begin(one.stage, bySweep) != nil {
 		return "", nil
 	}
 	defer r.stages.end(one.stage)
 	if one.path == r.journal(one.stage) && r.uninterrupted(one.stage) != nil {
 		return "", nil
 	}
-	// A removal of the plugin unmounts what is mounted below it, and only there.
+	// The removal of a plugin unmounts only mounts below the plugin's directory.
 	if err := durable.CheckUnmounted(one.path); err != nil {
 		return "", err
 	}
@@ -109,12 +111,12 @@ func (r *Root) moveAside(ctx context.Context, one garbage) (aside string, err er
 	return aside, err
 }
 
-// garbage is a directory that nobody needs, unless it belongs to a stage that
-// has not ended.
+// garbage is a directory without a use, unless it belongs to a stage that has not
+// ended.
 type garbage struct {
 	path  string
-	stage string // empty when no stage can use the name
-	after string // what must be gone before it
+	stage string // the stage that can use the name; empty if none can
+	after string // a path that must be deleted before
 }
 
 func (r *Root) garbage() ([]garbage, error) {
@@ -132,17 +134,20 @@ func (r *Root) garbage() ([]garbage, error) {
 		switch {
 		case removing && validID.MatchString(id):
 			all = append(all, r.removedLeft(id)...)
-		case validID.MatchString(name) && exists(r.journal(name)) && r.uninterrupted(name) == nil:
+		case validID.MatchString(name) && mayExist(r.journal(name)) && r.uninterrupted(name) == nil:
 			all = append(all, garbage{path: r.journal(name), stage: name})
 		}
-		if validID.MatchString(name) && exists(r.upgradeStage(name)) {
+		if validID.MatchString(name) && r.isSpent(name) {
+			all = append(all, garbage{path: r.Backup(name)})
+		}
+		if validID.MatchString(name) && mayExist(r.upgradeStage(name)) {
 			all = append(all, garbage{path: r.upgradeStage(name), stage: name})
 		}
 	}
 	return all, nil
 }
 
-// stagesLeft returns all stages, those that have not ended included.
+// stagesLeft returns all stages, including those that have not ended.
 func (r *Root) stagesLeft() ([]garbage, error) {
 	var all []garbage
 	for _, dir := range []string{r.tmp(), r.stagesDir()} {
@@ -154,6 +159,9 @@ func (r *Root) stagesLeft() ([]garbage, error) {
 			return nil, err
 		}
 		for _, entry := range stages {
+			if durable.IsProbe(entry.Name()) {
+				continue
+			}
 			one := garbage{path: filepath.Join(dir, entry.Name())}
 			if dir == r.staging && validID.MatchString(entry.Name()) {
 				one.stage = entry.Name()
@@ -164,13 +172,13 @@ func (r *Root) stagesLeft() ([]garbage, error) {
 	return all, nil
 }
 
-// removedLeft returns what is left of a removed plugin, its trash last: it tells
-// that what is left in the plugin's place is garbage.
+// removedLeft returns the garbage of a removed plugin, its trash last: the trash
+// marks the plugin's directory as garbage.
 func (r *Root) removedLeft(id string) []garbage {
 	switch {
 	case r.unsettled.has(id), r.stages.isActive(id + removingSuffix):
 		return nil
-	case exists(r.Plugin(id)) && r.isRemoved(id):
+	case mayExist(r.Plugin(id)) && r.isRemoved(id):
 		return []garbage{{path: r.Plugin(id)}, {path: r.trash(id), after: r.Plugin(id)}}
 	}
 	return []garbage{{path: r.trash(id)}}

@@ -1,27 +1,33 @@
-// Package layout knows where a manager keeps what under its root, and changes
-// it so that a crash leaves the old state or the new one. The tree is the one
-// docker keeps:
+// SPDX-License-Identifier: Apache-2.0
+
+// Package layout manages the files below a manager's root. It changes them so that
+// a crash leaves the old state or the new one. The tree is compatible with
+// docker's:
 //
 //	<root>/<id>/config.json        the record
 //	<root>/<id>/rootfs             the plugin's file system
 //	<root>/<id>/propagated-mount   data and mounts that outlive a run
-//	<root>/<id>/output.log         what it wrote, and output.log.old before that
+//	<root>/<id>/output.log         its output; output.log.old has older output
 //	<root>/storage                 the content store
+//	<root>/exposed.json            directories of the host that plugins could write to
+//	<root>/exposed.json.damaged    the same, in a file that could not be read
 //	<root>/tmp/<id>                a stage: an install that is not committed
-//	<root>/stages/<id>             the same, where tmp is on another file system
-//	<root>/<id>-removing           trash: a removal that is committed
-//	<root>/<id>/upgrade            an upgrade that is committed
-//	<root>/<id>/upgrade-stage      one that is not, where tmp can't be renamed into the plugin
+//	<root>/stages/<id>             the same, if tmp is on another file system
+//	<root>/<id>-removing           trash: a committed removal
+//	<root>/<id>/upgrade            a committed upgrade
+//	<root>/<id>/upgrade-stage      the stage of an upgrade, if tmp can't be renamed into the plugin
+//	<root>/<id>/rootfs-old         the old rootfs of docker's interrupted upgrade
 //
-// Names tell the state: whatever is below tmp and stages, and every name that
-// ends in -removing, is garbage by definition and swept by [Root.Sweep]. Anything
-// else that is not ours is left alone.
+// Names define the state: files below tmp and stages, and names that end in
+// -removing, are garbage, and [Root.Sweep] deletes them. Other unknown files stay
+// unchanged.
 package layout
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,32 +43,34 @@ const (
 	storageName         = "storage"
 	tmpName             = "tmp"
 	stagesName          = "stages"
+	exposuresName       = "exposed.json"
 	removingSuffix      = "-removing"
 )
 
 var validID = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// IsID reports whether a plugin can have this id.
+// IsID reports whether a plugin can have this ID.
 func IsID(id string) bool { return validID.MatchString(id) }
 
-// Root is a manager's directory, locked. Its methods may be called
-// concurrently for different plugins; the caller serialises changes of one.
+// Root is a manager's locked directory. Its methods may be called concurrently for
+// different plugins; the caller serializes changes of one plugin.
 type Root struct {
 	dir  string
 	fs   *durable.FS
 	lock *lock
 
-	staging   string // where stages are made
+	staging   string // the directory of new stages
 	stages    stages
-	unsettled unsettled     // what the disk refused to take back
-	sweeping  chan struct{} // holds one while a sweep of garbage is under way
+	unsettled unsettled     // changes that could not be undone
+	sweeping  chan struct{} // a lock: holds one element during a sweep of garbage
+	exposed   exposed
 }
 
-// Open makes the directory where it is missing, resolves links on the way to
-// it, and locks it: against other processes with [LockedError], and against
-// earlier Roots of this process by taking over from them, see [FencedError].
-// From then on each step of files, which may be nil, needs the lock: after a
-// takeover none happens any more.
+// Open makes the directory if it is missing, resolves links in its path, and locks
+// it. If another process holds the lock, the error is [LockedError]. From an
+// earlier Root of this process it takes the lock over, see [FencedError]. Each
+// step of files, which may be nil, then needs the lock: after a takeover files
+// refuses all steps.
 func Open(dir string, files *durable.FS) (*Root, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -74,8 +82,8 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 	if err := files.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	// Runtimes want a rootfs whose path has no link, and the kernel lists mounts
-	// by such paths.
+	// Runtimes need a rootfs path without links, and the kernel lists mounts by
+	// such paths.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
@@ -91,8 +99,7 @@ func Open(dir string, files *durable.FS) (*Root, error) {
 	return r, nil
 }
 
-// prepare makes the directories of a root, and finds out where stages can be
-// made.
+// prepare makes the directories of a root and chooses the directory of stages.
 func (r *Root) prepare() error {
 	for _, sub := range []string{r.Storage(), r.tmp()} {
 		if err := r.fs.MkdirAll(sub, 0o700); err != nil {
@@ -110,12 +117,12 @@ func (r *Root) prepare() error {
 	return r.fs.MkdirAll(r.staging, 0o700)
 }
 
-// Close releases the lock. It is safe to call more than once, and does
-// nothing when another Root of this process took over.
+// Close releases the lock. It can be called more than once, and does nothing after
+// another Root of this process took over.
 func (r *Root) Close() error { return r.lock.release() }
 
-// Check returns a [FencedError] when this Root may no longer be written to,
-// because it was closed or another Root of this process took over.
+// Check returns a [FencedError] if this Root was closed or another Root of this
+// process took over.
 func (r *Root) Check() error { return r.lock.check() }
 
 // Dir returns the directory as an absolute path, without links.
@@ -135,13 +142,13 @@ func (r *Root) PropagatedMount(id string) string {
 	return filepath.Join(r.dir, id, propagatedMountName)
 }
 
-// Output returns the file of what a plugin wrote.
+// Output returns the file of a plugin's output.
 func (r *Root) Output(id string) string { return filepath.Join(r.dir, id, outputName) }
 
-// OlderSuffix is what the file of older output has behind its name.
+// OlderSuffix is the suffix of the file of older output.
 const OlderSuffix = ".old"
 
-// RotateOutput makes the file of a plugin's output the file of older output.
+// RotateOutput renames the file of a plugin's output to that of older output.
 func (r *Root) RotateOutput(id string) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -155,9 +162,9 @@ func (r *Root) stagesDir() string { return filepath.Join(r.dir, stagesName) }
 
 func (r *Root) record(id string) string { return filepath.Join(r.Plugin(id), recordName) }
 
-// SaveRecord replaces the record of an installed plugin. When it returns nil
-// the new record survives a power cut. After an error the old one is there,
-// or was to be put back and could not: then a crash leaves either.
+// SaveRecord replaces the record of an installed plugin. When it returns nil the
+// new record survives a power cut. After an error the old record is back, unless
+// the disk refuses that write too: then a crash leaves either.
 func (r *Root) SaveRecord(id string, record []byte) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -175,7 +182,7 @@ func (r *Root) SaveRecord(id string, record []byte) error {
 	return nil
 }
 
-// putBack undoes a write that reached its place and could not say so.
+// putBack undoes a write that may have reached the disk before it failed.
 func (r *Root) putBack(id string, record []byte) error {
 	current, err := os.ReadFile(r.record(id))
 	if err == nil && bytes.Equal(current, record) {
@@ -184,16 +191,22 @@ func (r *Root) putBack(id string, record []byte) error {
 	return r.fs.WriteFile(r.record(id), record, 0o600)
 }
 
-// Found is one plugin's directory as Recover found it.
-type Found struct {
+// Recovered is the directory of an installed plugin, as Recover returns it.
+type Recovered struct {
 	ID     string
 	Record []byte
-	Err    error // the record could not be read, or is of a version that is not whole
+	Err    error // the record can't be read, or its version is incomplete
+	// Backup reports that an upgrade by docker's manager left the old rootfs
+	// next to another one. The caller decides which of them the record describes,
+	// and calls [Root.RestoreBackup] or [Root.DiscardBackup].
+	Backup bool
 }
 
-// Recover carries on what a crash interrupted and returns the installed
-// plugins. After an error nothing is known about them.
-func (r *Root) Recover() ([]Found, error) {
+// Recover completes the steps that a crash interrupted, and returns the installed
+// plugins. After an error it returns none. A plugin behind a link is returned with an
+// error: runc refuses a rootfs whose path has a link, and the kernel lists mounts by
+// their real path.
+func (r *Root) Recover() ([]Recovered, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
@@ -201,20 +214,25 @@ func (r *Root) Recover() ([]Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []Found
+	var found []Recovered
 	for _, entry := range entries {
-		if id := entry.Name(); validID.MatchString(id) && entry.IsDir() && !r.isRemoved(id) {
-			found = append(found, r.find(entry.Name()))
+		id := entry.Name()
+		switch {
+		case !validID.MatchString(id) || r.isRemoved(id):
+		case entry.IsDir():
+			found = append(found, r.find(id))
+		case entry.Type() == fs.ModeSymlink:
+			found = append(found, Recovered{ID: id, Err: fmt.Errorf("%s is a symbolic link: move the directory back, or mount it there", r.Plugin(id))})
 		}
 	}
 	return found, nil
 }
 
-func (r *Root) find(id string) Found {
+func (r *Root) find(id string) Recovered {
 	r.fs.ForgetProbe(r.Plugin(id))
-	if err := errors.Join(r.restoreBackup(id), r.advance(id)); err != nil {
-		return Found{ID: id, Err: &InterruptedError{Err: err}}
+	if err := errors.Join(r.recoverBackup(id), r.advance(id)); err != nil {
+		return Recovered{ID: id, Err: &InterruptedError{Err: err}}
 	}
 	record, err := os.ReadFile(r.record(id))
-	return Found{ID: id, Record: record, Err: err}
+	return Recovered{ID: id, Record: record, Err: err, Backup: r.hasBackup(id)}
 }

@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,7 +27,7 @@ func open(t *testing.T, dir string, files *durable.FS) *Root {
 }
 
 func install(r *Root, record string) error {
-	stage, err := r.Stage(id)
+	stage, err := r.Stage(context.Background(), id)
 	if err != nil {
 		return err
 	}
@@ -37,10 +40,9 @@ func install(r *Root, record string) error {
 	return nil
 }
 
-// upgrade writes a rootfs whose entrypoint tells the version, as install's
-// does not.
+// upgrade writes a rootfs with the version in its entrypoint; install writes none.
 func upgrade(r *Root, record string) error {
-	stage, err := r.Stage(id)
+	stage, err := r.Stage(context.Background(), id)
 	if err != nil {
 		return err
 	}
@@ -169,12 +171,37 @@ func TestRecoverReportsUnreadableRecord(t *testing.T) {
 	assert.Check(t, is.ErrorIs(found[0].Err, os.ErrNotExist))
 }
 
+// TestRecoverReportsLinks: a plugin whose directory was moved behind a link is not
+// lost, whether or not the link leads anywhere. Its removal deletes the link.
+func TestRecoverReportsLinks(t *testing.T) {
+	for _, leads := range []bool{true, false} {
+		dir, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "plugin")
+		r := open(t, dir, nil)
+		assert.NilError(t, install(r, "record"))
+		assert.NilError(t, os.Rename(r.Plugin(id), elsewhere))
+		assert.NilError(t, os.Symlink(elsewhere, r.Plugin(id)))
+		if !leads {
+			assert.NilError(t, os.RemoveAll(elsewhere))
+		}
+		found, err := r.Recover()
+		assert.NilError(t, err)
+		assert.Equal(t, len(found), 1)
+		assert.ErrorContains(t, found[0].Err, r.Plugin(id)+" is a symbolic link")
+		assert.NilError(t, r.Remove(id))
+		left, err := r.Recover()
+		assert.NilError(t, err)
+		assert.Equal(t, len(left), 0)
+		_, err = os.Stat(filepath.Join(elsewhere, recordName))
+		assert.Equal(t, err == nil, leads, "%v", err)
+	}
+}
+
 func TestAbortLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, nil)
-	stage, err := r.Stage(id)
+	stage, err := r.Stage(t.Context(), id)
 	assert.NilError(t, err)
-	_, err = r.Stage(id)
+	_, err = r.Stage(t.Context(), id)
 	assert.Check(t, is.ErrorIs(err, os.ErrExist), "two stages of one id")
 	assert.NilError(t, stage.Abort())
 	assert.NilError(t, stage.Abort(), "twice")
@@ -207,13 +234,13 @@ func TestUpgradeThatFailsLeavesOldVersion(t *testing.T) {
 		case !reached:
 			assert.NilError(t, err)
 			assert.Equal(t, recovered(t, dir), "new")
-			assert.Check(t, exists(filepath.Join(r.Plugin(id), "kept")))
+			assert.Check(t, mayExist(filepath.Join(r.Plugin(id), "kept")))
 			return
 		case errors.As(err, &leftover), err == nil:
 			assert.Equal(t, recovered(t, dir), "new", "step %d", k)
 		default:
 			assert.Check(t, is.ErrorIs(err, broken), "step %d", k)
-			assert.Check(t, !exists(r.journal(id)), "step %d", k)
+			assert.Check(t, !mayExist(r.journal(id)), "step %d", k)
 			record, err := os.ReadFile(filepath.Join(r.Plugin(id), recordName))
 			assert.NilError(t, err)
 			assert.Equal(t, string(record), "old", "step %d", k)

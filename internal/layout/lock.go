@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -19,8 +21,8 @@ func (e *LockedError) Error() string {
 // Conflict marks the error's class.
 func (e *LockedError) Conflict() {}
 
-// FencedError refuses to write through a Root that was closed, or that a
-// newer Root of the same process took over from. Class Unavailable.
+// FencedError refuses a change through a Root that was closed, or that lost its
+// lock to a newer Root of the same process. Class Unavailable.
 type FencedError struct{ Root string }
 
 func (e *FencedError) Error() string {
@@ -30,8 +32,8 @@ func (e *FencedError) Error() string {
 // Unavailable marks the error's class.
 func (e *FencedError) Unavailable() {}
 
-// lock is one Root's hold of a directory. The file is locked against other
-// processes; within this process the newest lock of a directory wins.
+// lock is one Root's lock of a directory. A file lock excludes other processes;
+// within this process the newest lock of a directory wins.
 type lock struct {
 	dir    string
 	info   os.FileInfo
@@ -41,13 +43,13 @@ type lock struct {
 }
 
 var (
-	// holdersMu is outside of every lock.mu.
+	// holdersMu is taken before any lock.mu.
 	holdersMu sync.Mutex
 	holders   []*lock
 )
 
-// acquire locks dir itself, so that no file betrays it and process death
-// frees it.
+// acquire locks dir itself: this needs no lock file, and the lock ends with the
+// process.
 func acquire(dir string) (*lock, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -81,7 +83,7 @@ func forgetLocked(l *lock) {
 	}
 }
 
-// yield fences the lock when the step that is under way has ended.
+// yield fences the lock after the steps in progress.
 func (l *lock) yield() *os.File {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +100,7 @@ func (l *lock) check() error {
 	return err
 }
 
-// enter begins a step on disk: until leave nobody takes the directory over.
+// enter begins a step on disk. No other Root takes the directory over before leave.
 func (l *lock) enter() (leave func(), err error) {
 	l.mu.RLock()
 	if l.fenced {

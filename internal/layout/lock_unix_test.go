@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build unix
 
 package layout
@@ -77,7 +79,7 @@ func TestNewerRootOfSameProcessFencesOlder(t *testing.T) {
 	var fenced *FencedError
 	assert.Assert(t, errors.As(older.SaveRecord(id, nil), &fenced))
 	assert.Assert(t, errors.As(older.Remove(id), &fenced))
-	_, err = older.Stage(id)
+	_, err = older.Stage(t.Context(), id)
 	assert.Assert(t, errors.As(err, &fenced))
 	_, err = older.Recover()
 	assert.Assert(t, errors.As(err, &fenced))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -9,15 +11,15 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// TestLostContentIsNotCommitted fills a stage on a disk that promises more than
-// there is, as thin pools do. Another program syncs the disk and is told what was
-// lost, and then there is room again: the stage must know by itself.
+// TestLostContentIsNotCommitted fills a stage on a disk that promises more space
+// than it has, like a thin pool. Another program syncs the disk and gets the error;
+// then there is space again. The stage must still notice the loss.
 func TestLostContentIsNotCommitted(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("making and mounting file systems needs root")
-	}
+	testenv.NeedsRoot(t, "making and mounting file systems")
 	below, dir := t.TempDir(), t.TempDir()
 	assert.NilError(t, unix.Mount("tmpfs", below, "tmpfs", 0, "size=80m"))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(below, unix.MNT_DETACH)) })
@@ -29,7 +31,7 @@ func TestLostContentIsNotCommitted(t *testing.T) {
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) })
 
 	root := open(t, filepath.Join(dir, "root"), nil)
-	stage, err := root.Stage(id)
+	stage, err := root.Stage(t.Context(), id)
 	assert.NilError(t, err)
 	other, err := os.Open(dir)
 	assert.NilError(t, err)

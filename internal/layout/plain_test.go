@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -13,5 +15,6 @@ func TestErrorsArePlain(t *testing.T) {
 		&InterruptedError{},
 		&LeftoverError{},
 		&UnsettledError{},
+		&BackupError{},
 	)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -8,23 +10,23 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// A removal is committed by the rename of <id> to <id>-removing, which is trash
-// then. Where the file system can't rename the directory, as overlayfs without
-// redirect_dir, it is committed by the rename of its record into the trash: a
-// plugin without a record beside its trash is removed, and deleted in its place.
+// The rename of <id> to <id>-removing, the trash, commits a removal. If the file
+// system can't rename the directory, like overlayfs without redirect_dir, the
+// rename of its record into the trash commits the removal: a plugin that has trash
+// and no record is removed, and is deleted in place.
 
 func (r *Root) trash(id string) string { return r.Plugin(id) + removingSuffix }
 
 // isRemoved reports whether a removal was committed.
 func (r *Root) isRemoved(id string) bool {
-	return !exists(r.Plugin(id)) || exists(r.trash(id)) && !exists(r.record(id)) && !exists(r.journalRecord(id))
+	return !mayExist(r.Plugin(id)) || mayExist(r.trash(id)) && !mayExist(r.record(id)) && !mayExist(r.journalRecord(id))
 }
 
-// Remove deletes an installed plugin. Once its directory is renamed it is gone:
-// what can't be deleted is left to the next sweep and reported as
-// [LeftoverError], and what takes long is left to it without an error. After an
-// [UnsettledError] it is gone as well, but may be back after a power cut. After
-// any other error the plugin is still there.
+// Remove deletes an installed plugin. The plugin is removed once its directory is
+// renamed. Files that can't be deleted are left to the next sweep and reported as
+// [LeftoverError]; files that take long are left to it without an error. After an
+// [UnsettledError] the plugin is removed, but may be back after a power cut. After
+// any other error it is still installed.
 func (r *Root) Remove(id string) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -38,17 +40,17 @@ func (r *Root) Remove(id string) error {
 		if err := r.fs.Tidy(path); err != nil {
 			return &LeftoverError{Path: path, Err: err}
 		}
-		if exists(path) {
-			break // it takes long
+		if mayExist(path) {
+			break // a sweep deletes the rest
 		}
 	}
 	return nil
 }
 
-// discard makes trash of an installed plugin, for good.
+// discard commits the removal of a plugin durably.
 func (r *Root) discard(id string) error {
 	if r.isRemoved(id) {
-		// An earlier call came as far as this, and could not say so.
+		// An earlier call may have renamed it without syncing.
 		return r.fs.SyncDir(r.dir)
 	}
 	err := r.fs.Rename(r.Plugin(id), r.trash(id))
@@ -65,12 +67,13 @@ func (r *Root) discard(id string) error {
 	return err
 }
 
-// discardInPlace takes a plugin's record away. That of an interrupted upgrade
-// goes last: what a crash leaves until then is still upgraded.
+// discardInPlace moves a plugin's records into the trash. The record of an
+// interrupted upgrade goes last: after a crash before that, the upgrade is still
+// completed.
 func (r *Root) discardInPlace(id string) error {
-	// Until the plugin is removed its trash is none that a sweep may delete.
+	// The claim keeps sweeps from the trash until the removal is committed.
 	claim := id + removingSuffix
-	if err := r.stages.begin(claim, false); err != nil {
+	if err := r.stages.begin(claim, byStage); err != nil {
 		return err
 	}
 	defer r.stages.end(claim)
@@ -78,7 +81,7 @@ func (r *Root) discardInPlace(id string) error {
 		return err
 	}
 	for _, record := range r.recordsOf(id) {
-		if !exists(record.place) {
+		if !mayExist(record.place) {
 			continue
 		}
 		if err := r.fs.Rename(record.place, record.trash); err != nil {
@@ -88,14 +91,14 @@ func (r *Root) discardInPlace(id string) error {
 	return nil
 }
 
-// restore puts a plugin back whose removal could not be committed.
+// restore undoes a removal that could not be committed.
 func (r *Root) restore(id string) error {
-	if !exists(r.Plugin(id)) {
+	if !mayExist(r.Plugin(id)) {
 		return r.fs.Rename(r.trash(id), r.Plugin(id))
 	}
 	records := r.recordsOf(id)
 	for i := len(records) - 1; i >= 0; i-- {
-		if exists(records[i].trash) {
+		if mayExist(records[i].trash) {
 			if err := r.fs.Rename(records[i].trash, records[i].place); err != nil {
 				return err
 			}
@@ -114,7 +117,8 @@ func (r *Root) recordsOf(id string) []movedRecord {
 	}
 }
 
-// LeftoverError reports a removal that happened, and what is left to delete.
+// LeftoverError reports a change that is committed, and files that are left to
+// delete.
 type LeftoverError struct {
 	Path string
 	Err  error
@@ -124,18 +128,18 @@ func (e *LeftoverError) Error() string {
 	return plaintext.Sprintf("leave %s to be deleted at the next start: %v", e.Path, e.Err)
 }
 
-// Unwrap returns what kept the rest from being deleted.
+// Unwrap returns the error of the deletion.
 func (e *LeftoverError) Unwrap() error { return e.Err }
 
-// UnsettledError reports a removal that happened, but is not known to survive a
-// power cut. Class System.
+// UnsettledError reports a removal that is done, but may not survive a power cut.
+// Class System.
 type UnsettledError struct{ Err error }
 
 func (e *UnsettledError) Error() string {
 	return plaintext.Sprintf("the plugin is removed, but may be back after a power cut: %v", e.Err)
 }
 
-// Unwrap returns what kept the removal from being committed, and undone.
+// Unwrap returns the errors of the commit and of the undo.
 func (e *UnsettledError) Unwrap() error { return e.Err }
 
 // System marks the error's class.

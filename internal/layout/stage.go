@@ -1,33 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/durable"
 )
 
-// Stage is an install that nobody can see yet. A Commit or CommitUpgrade that
-// succeeded ends it, and Abort. It belongs to one goroutine.
+// Stage is an install that is not visible yet. A successful Commit or CommitUpgrade
+// ends it, as does Abort. It belongs to one goroutine.
 type Stage struct {
 	root  *Root
 	id    string
 	dir   string
-	tree  *durable.Tree // open from before anything is in it
+	tree  *durable.Tree // opened before the first file is written
 	ended bool
 }
 
-// Stage begins the install of id. The error is [os.ErrExist] while another
-// stage of it has not ended.
-func (r *Root) Stage(id string) (*Stage, error) {
+// Stage begins the install of id. It waits while a sweep moves the garbage of an
+// earlier stage of id aside; if ctx ends first, the error is its cause. The error
+// is [os.ErrExist] while another stage of id has not ended.
+func (r *Root) Stage(ctx context.Context, id string) (*Stage, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
 	s := &Stage{root: r, id: id, dir: filepath.Join(r.staging, id)}
-	if err := r.stages.begin(id, false); err != nil {
+	if err := r.stages.await(ctx, id); err != nil {
 		return nil, err
 	}
 	err := s.place()
@@ -40,11 +44,11 @@ func (r *Root) Stage(id string) (*Stage, error) {
 	return s, nil
 }
 
-// place puts the stage of an upgrade into the plugin's directory where nothing
-// else can be renamed into that, because it has a project quota of its own:
-// https://man7.org/linux/man-pages/man2/rename.2.html, EXDEV.
+// place puts the stage of an upgrade into the plugin's directory if no other
+// directory can be renamed into that, for example because of a project quota:
+// EXDEV in https://man7.org/linux/man-pages/man2/rename.2.html.
 func (s *Stage) place() error {
-	if !exists(s.root.Plugin(s.id)) {
+	if !mayExist(s.root.Plugin(s.id)) {
 		return nil
 	}
 	movable, err := s.root.fs.CanMove(s.root.staging, s.root.Plugin(s.id))
@@ -55,7 +59,7 @@ func (s *Stage) place() error {
 }
 
 func (s *Stage) make() error {
-	// An Abort that failed may have left it.
+	// A failed Abort may have left the directory.
 	if _, err := s.root.fs.PutAway(s.dir, s.root.aside(s.id)); err != nil {
 		return err
 	}
@@ -72,14 +76,14 @@ func (s *Stage) make() error {
 // Rootfs returns the directory to unpack into. It exists and is empty.
 func (s *Stage) Rootfs() string { return filepath.Join(s.dir, rootfsName) }
 
-// FileCloser returns what closes a file below Rootfs by the descriptor that wrote
-// it, so that the commit fails if its content does not reach the disk, or nil where
-// close(2) will do. See [durable.Tree.FileCloser].
+// FileCloser returns a function that closes a written file below Rootfs, so that
+// the commit fails if the content does not reach the disk. It returns nil if
+// close(2) is enough. See [durable.Tree.FileCloser].
 func (s *Stage) FileCloser() func(fd int) { return s.tree.FileCloser() }
 
-// Commit writes the record, makes everything in the stage durable, and
-// renames it into place: before the rename a crash leaves garbage, after it
-// the installed plugin. A failed Commit may be followed by Abort only.
+// Commit writes the record, makes the stage durable, and renames it into place.
+// Before the rename a crash leaves garbage, after it the installed plugin. After a
+// failed Commit, only Abort and TakeBack may be called.
 func (s *Stage) Commit(record []byte) error {
 	if err := s.seal(record); err != nil {
 		return err
@@ -101,7 +105,7 @@ func (s *Stage) end() {
 	}
 }
 
-// seal makes the stage complete, and durable.
+// seal writes the record and makes the stage durable.
 func (s *Stage) seal(record []byte) error {
 	if err := s.root.Check(); err != nil {
 		return err
@@ -112,8 +116,8 @@ func (s *Stage) seal(record []byte) error {
 	return s.tree.Sync()
 }
 
-// Abort deletes the stage, and does nothing to one that was committed. What
-// can't be deleted, or takes long, is left to a sweep.
+// Abort deletes the stage. After a commit it does nothing. Files that can't be
+// deleted, or take long, are left to a sweep.
 func (s *Stage) Abort() error {
 	if s.ended {
 		return nil
@@ -122,11 +126,10 @@ func (s *Stage) Abort() error {
 	return s.root.fs.Tidy(s.dir)
 }
 
-// TakeBack deletes the stage even if a Commit put it into its place and could
-// not say so. A plugin that can't be deleted is unsettled: the next sweep deletes
-// it.
+// TakeBack deletes the stage even if a failed Commit has renamed it into place. If
+// the plugin can't be removed, it is unsettled, and the next sweep removes it.
 func (s *Stage) TakeBack() error {
-	if !exists(s.root.Plugin(s.id)) {
+	if !mayExist(s.root.Plugin(s.id)) {
 		return s.Abort()
 	}
 	defer s.end()
@@ -137,57 +140,49 @@ func (s *Stage) TakeBack() error {
 	return err
 }
 
-// stages are those that have not ended, and what is being swept in their
-// place. The zero value is ready.
+// user is what uses an ID.
+type user bool
+
+const (
+	byStage user = false
+	bySweep user = true
+)
+
+// stages are the IDs that a stage or a sweep uses. The zero value is empty.
 type stages struct {
-	mu     sync.Mutex
-	active map[string]claim // by id
+	claims bounded.Claims[string, user]
 }
 
-type claim struct {
-	swept bool
-	ended chan struct{}
-}
-
-// begin claims id. A stage waits for a sweep to end; otherwise the error is
-// [os.ErrExist] while somebody has it.
-func (s *stages) begin(id string, sweep bool) error {
+// await claims id for a stage. It waits for a sweep, not for another stage.
+func (s *stages) await(ctx context.Context, id string) error {
 	for {
-		other, taken := s.tryBegin(id, sweep)
-		if !taken {
+		other, ok := s.claims.Try(id, byStage)
+		switch {
+		case ok:
 			return nil
+		case other.Note == byStage:
+			return inUse(id)
 		}
-		if sweep || !other.swept {
-			return fmt.Errorf("begin stage %s: %w", id, os.ErrExist)
+		if err := other.Await(ctx); err != nil {
+			return err
 		}
-		<-other.ended
 	}
 }
 
-func (s *stages) tryBegin(id string, sweep bool) (other claim, taken bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other, taken = s.active[id]; taken {
-		return other, true
+// begin claims id. The error is [os.ErrExist] while it is claimed already.
+func (s *stages) begin(id string, by user) error {
+	if _, ok := s.claims.Try(id, by); !ok {
+		return inUse(id)
 	}
-	if s.active == nil {
-		s.active = make(map[string]claim)
-	}
-	s.active[id] = claim{swept: sweep, ended: make(chan struct{})}
-	return claim{}, false
+	return nil
 }
+
+func inUse(id string) error { return fmt.Errorf("begin stage %s: %w", id, os.ErrExist) }
 
 // isActive reports whether a stage of id has not ended.
 func (s *stages) isActive(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	other, taken := s.active[id]
-	return taken && !other.swept
+	claim, ok := s.claims.Find(id)
+	return ok && claim.Note == byStage
 }
 
-func (s *stages) end(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.active[id].ended)
-	delete(s.active, id)
-}
+func (s *stages) end(id string) { s.claims.Release(id) }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -7,20 +9,23 @@ import (
 	"sync"
 )
 
-// unsettled are plugins that may be on disk as no verb said: the disk refused a
-// step, and then to take back what had been done. The zero value is ready.
+// unsettled are the plugins with a state on disk that contradicts the error of a
+// verb: the disk refused a step, and then refused to undo the earlier ones. The
+// zero value is empty.
 type unsettled struct {
-	mu  sync.Mutex
-	ids map[string]unsettledVerb
+	mu        sync.Mutex
+	ids       map[string]unsettledVerb
+	adoptions map[string]*Adoption // those that ids has
 }
 
-// unsettledVerb is what came to be on disk although the verb failed.
+// unsettledVerb is the state on disk that a failed verb left.
 type unsettledVerb int
 
 const (
-	installed   unsettledVerb = iota + 1 // sweeps remove it
-	removed                              // sweeps delete it once that is durable
+	installed   unsettledVerb = iota + 1 // a sweep removes the plugin
+	removed                              // a sweep completes the removal and deletes the plugin
 	interrupted                          // the next Recover completes the upgrade
+	adopted                              // a sweep undoes the adoption
 )
 
 func (u *unsettled) add(id string, verb unsettledVerb) {
@@ -32,10 +37,27 @@ func (u *unsettled) add(id string, verb unsettledVerb) {
 	u.ids[id] = verb
 }
 
+func (u *unsettled) addAdoption(a *Adoption) {
+	u.add(a.id, adopted)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.adoptions == nil {
+		u.adoptions = make(map[string]*Adoption)
+	}
+	u.adoptions[a.id] = a
+}
+
+func (u *unsettled) adoption(id string) *Adoption {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.adoptions[id]
+}
+
 func (u *unsettled) settled(id string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	delete(u.ids, id)
+	delete(u.adoptions, id)
 }
 
 func (u *unsettled) has(id string) bool {
@@ -60,23 +82,43 @@ func (u *unsettled) all() map[string]unsettledVerb {
 	return all
 }
 
-// settle tries again to remove what should not be there.
+// settle retries the removal of unsettled plugins, and the undo of adoptions.
 func (r *Root) settle() error {
 	var problems []error
 	for id, verb := range r.unsettled.all() {
-		if verb == interrupted {
-			continue
-		}
-		if err := r.Remove(id); r.unsettled.has(id) {
-			problems = append(problems, err)
+		switch verb {
+		case interrupted:
+		case adopted:
+			problems = append(problems, r.settleAdoption(id))
+		default:
+			if err := r.Remove(id); r.unsettled.has(id) {
+				problems = append(problems, err)
+			}
 		}
 	}
 	return errors.Join(problems...)
 }
 
-// UnsettledRecords returns the records that the next start may find and that no
-// verb returned success for: of upgrades that are interrupted, and of installs
-// and removals that could not be taken back. What they refer to must be kept.
+// settleAdoption undoes an adoption, unless the plugin is being adopted again.
+func (r *Root) settleAdoption(id string) error {
+	if r.stages.begin(id, bySweep) != nil {
+		return nil
+	}
+	defer r.stages.end(id)
+	a := r.unsettled.adoption(id)
+	if a == nil {
+		return nil // settled concurrently
+	}
+	if err := a.undo(); err != nil {
+		return err
+	}
+	r.unsettled.settled(id)
+	return nil
+}
+
+// UnsettledRecords returns records that the next start may find although their
+// verb failed: those of interrupted upgrades, and of installs and removals that
+// could not be undone. The caller must keep the blobs that they refer to.
 func (r *Root) UnsettledRecords() ([][]byte, error) {
 	var records [][]byte
 	for id := range r.unsettled.all() {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -11,29 +13,27 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// An upgrade replaces the rootfs and the record of an installed plugin and
-// keeps everything else in its directory. Its journal is the directory
-// <id>/upgrade: it comes into being complete, by one rename, and from then on
-// whoever finds it carries the upgrade on:
+// An upgrade replaces the rootfs and the record of an installed plugin and keeps
+// the other files in its directory. Its journal is the directory <id>/upgrade. One
+// rename creates the journal complete; after it every reader of the journal
+// continues the upgrade:
 //
-//	<id>/upgrade/rootfs        the new rootfs, until it is in its place
-//	<id>/upgrade/config.json   the new record, until it is in its place
-//	<id>/upgrade/old-rootfs    the old rootfs, once it is out of the way
-//	<id>/upgrade/in-place      the old rootfs can't be moved, and is being deleted
+//	<id>/upgrade/rootfs        the new rootfs, before its rename into place
+//	<id>/upgrade/config.json   the new record, before its rename into place
+//	<id>/upgrade/old-rootfs    the old rootfs, after its rename
+//	<id>/upgrade/in-place      marks an old rootfs that is deleted in place
 //
-// Before that it is a stage: tmp/<id>, or <id>/upgrade-stage where tmp/<id> could
-// not be renamed.
-//
-// The last is how it goes on overlayfs without redirect_dir, which renames no
-// directory that a lower layer has:
+// in-place is for overlayfs without redirect_dir, which can't rename a directory
+// of a lower layer:
 // https://docs.kernel.org/filesystems/overlayfs.html#renaming-directories
+//
+// Before the first rename the upgrade is a stage: tmp/<id>, or <id>/upgrade-stage
+// if tmp/<id> can't be renamed into the plugin.
 const (
 	upgradeName      = "upgrade"
 	upgradeStageName = "upgrade-stage"
 	oldRootfsName    = "old-rootfs"
 	inPlaceName      = "in-place"
-
-	backupName = "rootfs-old" // of the rootfs that docker's manager upgrades
 )
 
 func (r *Root) journalRecord(id string) string { return filepath.Join(r.journal(id), recordName) }
@@ -42,11 +42,11 @@ func (r *Root) journal(id string) string { return filepath.Join(r.Plugin(id), up
 
 func (r *Root) upgradeStage(id string) string { return filepath.Join(r.Plugin(id), upgradeStageName) }
 
-// CommitUpgrade writes the record and makes the stage replace the installed
-// plugin of its id. Once the journal is there a crash leaves the new version,
-// which [Root.Recover] completes. An error, at whatever step, leaves the old
-// version, whose record is previous; or, if the disk refuses even that, an
-// [InterruptedError] and a plugin that the next Recover upgrades.
+// CommitUpgrade writes the record and replaces the installed plugin by the stage.
+// Once the journal exists, a crash leaves the new version, which [Root.Recover]
+// completes. After an error at any step the old version is back, with the record
+// previous. If the disk refuses that too, the error is [InterruptedError], and the
+// next Recover completes the upgrade.
 func (s *Stage) CommitUpgrade(record, previous []byte) error {
 	r := s.root
 	if err := s.seal(record); err != nil {
@@ -55,7 +55,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 	if err := r.uninterrupted(s.id); err != nil {
 		return err
 	}
-	// What an earlier upgrade left must not be taken for the old rootfs of this.
+	// The garbage of an earlier upgrade must not mix with this journal.
 	if _, err := r.fs.PutAway(r.journal(s.id), r.aside(s.id)); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		err = r.advance(s.id)
 	}
 	if err != nil && r.isInPlace(s.id) {
-		err = r.advance(s.id) // there is no way back
+		err = r.advance(s.id) // the old rootfs is gone: only the new version is possible
 	}
 	if err != nil {
 		if undo := r.retreat(s.id, previous, s.dir); undo != nil {
@@ -74,18 +74,18 @@ func (s *Stage) CommitUpgrade(record, previous []byte) error {
 		return err
 	}
 	defer s.end()
-	// The upgrade is complete; a journal that can't be deleted holds nothing
-	// but the old rootfs, and is garbage.
+	// The upgrade is complete. The journal holds only the old rootfs and is
+	// garbage.
 	if err := r.fs.Tidy(r.journal(s.id)); err != nil {
 		return &LeftoverError{Path: r.journal(s.id), Err: err}
 	}
 	return nil
 }
 
-// advance carries an upgrade on, from wherever it is.
+// advance completes an upgrade from any step.
 func (r *Root) advance(id string) error {
 	journal := r.journal(id)
-	if exists(filepath.Join(journal, rootfsName)) {
+	if mayExist(filepath.Join(journal, rootfsName)) {
 		if err := r.clearRootfs(id); err != nil {
 			return err
 		}
@@ -93,17 +93,17 @@ func (r *Root) advance(id string) error {
 			return err
 		}
 	}
-	if exists(filepath.Join(journal, recordName)) {
+	if mayExist(filepath.Join(journal, recordName)) {
 		return r.fs.Rename(filepath.Join(journal, recordName), r.record(id))
 	}
 	return nil
 }
 
-// clearRootfs takes the old rootfs out of the way: it moves it into the journal,
-// or deletes it where the file system can't move it.
+// clearRootfs moves the old rootfs into the journal, or deletes it if the file
+// system can't move it.
 func (r *Root) clearRootfs(id string) error {
 	old := filepath.Join(r.journal(id), oldRootfsName)
-	if !exists(r.Rootfs(id)) || exists(old) {
+	if !mayExist(r.Rootfs(id)) || mayExist(old) {
 		return nil
 	}
 	if r.isInPlace(id) {
@@ -113,7 +113,8 @@ func (r *Root) clearRootfs(id string) error {
 	if !errors.Is(err, syscall.EXDEV) {
 		return err
 	}
-	// As long as it can be undone, find out what would keep it from being deleted.
+	// Check for mounts, which prevent the deletion, while the upgrade can still be
+	// undone.
 	if err := durable.CheckUnmounted(r.Rootfs(id)); err != nil {
 		return err
 	}
@@ -123,51 +124,39 @@ func (r *Root) clearRootfs(id string) error {
 	return r.fs.RemoveAll(r.Rootfs(id))
 }
 
-// restoreBackup undoes an upgrade of docker's manager that was cut off between its
-// two renames: the old rootfs is out of the way, no other is in its place, and the
-// record is the old one still.
-func (r *Root) restoreBackup(id string) error {
-	backup := filepath.Join(r.Plugin(id), backupName)
-	if exists(r.Rootfs(id)) || exists(r.journal(id)) || !exists(backup) {
-		return nil
-	}
-	return r.fs.Rename(backup, r.Rootfs(id))
-}
-
-// isInPlace reports whether the old rootfs is being deleted, or was.
+// isInPlace reports whether the deletion of the old rootfs in place has begun.
 func (r *Root) isInPlace(id string) bool {
-	return exists(filepath.Join(r.journal(id), inPlaceName))
+	return mayExist(filepath.Join(r.journal(id), inPlaceName))
 }
 
-// uninterrupted refuses to change a plugin of which the next start makes the
-// new version: what is changed now would be lost then.
+// uninterrupted refuses to change a plugin with an interrupted upgrade: the next
+// start completes the upgrade and would discard the change.
 func (r *Root) uninterrupted(id string) error {
 	journal := r.journal(id)
-	if exists(filepath.Join(journal, rootfsName)) || exists(filepath.Join(journal, recordName)) || r.unsettled.is(id, interrupted) {
+	if mayExist(filepath.Join(journal, rootfsName)) || mayExist(filepath.Join(journal, recordName)) || r.unsettled.is(id, interrupted) {
 		return &InterruptedError{Err: errors.New("an earlier upgrade was not completed")}
 	}
 	return nil
 }
 
-// retreat undoes an upgrade, from wherever it is. Until the journal is taken
-// out of its place, by one rename, it is such that advance could carry it on. It
-// becomes the stage that it was.
+// retreat undoes an upgrade from any step. Its last rename turns the journal back
+// into the stage; a crash before that leaves a journal that advance can complete.
 func (r *Root) retreat(id string, previous []byte, stage string) error {
 	journal := r.journal(id)
-	if !exists(journal) {
+	if !mayExist(journal) {
 		return nil
 	}
 	if r.isInPlace(id) {
 		return errors.New("the old version is deleted, at least in part")
 	}
-	if newRecord := filepath.Join(journal, recordName); !exists(newRecord) {
+	if newRecord := filepath.Join(journal, recordName); !mayExist(newRecord) {
 		if err := r.fs.Rename(r.record(id), newRecord); err != nil {
 			return err
 		}
 	}
 	old, newRootfs := filepath.Join(journal, oldRootfsName), filepath.Join(journal, rootfsName)
-	if exists(old) {
-		if exists(r.Rootfs(id)) {
+	if mayExist(old) {
+		if mayExist(r.Rootfs(id)) {
 			if err := r.fs.Rename(r.Rootfs(id), newRootfs); err != nil {
 				return err
 			}
@@ -179,15 +168,15 @@ func (r *Root) retreat(id string, previous []byte, stage string) error {
 	if err := r.fs.WriteFile(r.record(id), previous, 0o600); err != nil {
 		return err
 	}
-	// The stage is the caller's to abort.
+	// The caller aborts the stage.
 	err := r.fs.Rename(journal, stage)
-	if err != nil && exists(journal) {
+	if err != nil && mayExist(journal) {
 		return err
 	}
 	return nil
 }
 
-func exists(path string) bool {
+func mayExist(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
@@ -200,7 +189,7 @@ func (e *InterruptedError) Error() string {
 	return plaintext.Sprintf("the upgrade is interrupted and will be completed at the next start: %v", e.Err)
 }
 
-// Unwrap returns what kept the upgrade from being completed, and undone.
+// Unwrap returns the errors of the upgrade and of the undo.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
 // System marks the error's class.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -9,17 +11,16 @@ import (
 	"github.com/dovetailhq/plugin/internal/trees"
 )
 
-// Usage is what an installed plugin takes of the disk, in bytes, without what
-// is mounted into it.
+// Usage is the disk space of an installed plugin in bytes, without mounts.
 type Usage struct {
 	Rootfs int64 // its root file system
 	Data   int64 // below propagated-mount
-	Output int64 // what it wrote to its output, as far as it is kept
+	Output int64 // its output files
 }
 
-// Usage adds up what a plugin takes. What comes and goes meanwhile may be
-// missed. Beside an error, [trees.ErrTooDeep] among them, the figures are what
-// was found until then.
+// Usage measures the disk space of a plugin. It can miss files that are made or
+// deleted concurrently. With an error, such as [trees.ErrTooDeep], the sizes cover
+// the files found until then.
 func (r *Root) Usage(ctx context.Context, id string) (Usage, error) {
 	rootfs, rootfsErr := trees.Usage(ctx, r.Rootfs(id), false)
 	data, dataErr := r.dataUsage(ctx, id)
@@ -28,8 +29,9 @@ func (r *Root) Usage(ctx context.Context, id string) (Usage, error) {
 	return Usage{Rootfs: rootfs, Data: data, Output: output + older}, errors.Join(rootfsErr, dataErr, outputErr, olderErr)
 }
 
-// dataUsage is of what a plugin keeps, which shows through a mount of the
-// directory on itself. A mount on top of that one shows a directory of the host.
+// dataUsage measures the plugin's data. A mount of the directory on itself shows
+// the same data; a mount on top of that one shows a directory of the host, which
+// does not count.
 func (r *Root) dataUsage(ctx context.Context, id string) (int64, error) {
 	dir := r.PropagatedMount(id)
 	mounts, err := durable.MountsBelow(dir)
@@ -43,9 +45,9 @@ func (r *Root) dataUsage(ctx context.Context, id string) (int64, error) {
 	return trees.Usage(ctx, dir, true)
 }
 
-// Garbage returns how much there is for SweepGarbage to delete, and what it
-// takes of the disk, in bytes. It waits for no sweep. Of directories that are
-// nested too deep to be walked it counts what it reaches.
+// Garbage returns the number of directories that SweepGarbage would delete, and
+// their disk space in bytes. It waits for no sweep. In directories nested too deep
+// to walk, it counts the files that it reaches.
 func (r *Root) Garbage(ctx context.Context) (count int, bytes int64, err error) {
 	all, err := r.garbage()
 	problems := []error{err}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package layout
 
 import (
@@ -11,9 +13,10 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-const block = 64 << 10 // large beside what directories take
+const block = 64 << 10 // large compared with the size of directories
 
 func fill(t *testing.T, elements ...string) {
 	t.Helper()
@@ -44,9 +47,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestUsageDoesNotCountWhatIsMounted(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	r := open(t, t.TempDir(), nil)
 	assert.NilError(t, install(r, "record"))
 	shared := r.PropagatedMount(id)
@@ -74,7 +75,7 @@ func TestUsageDoesNotCountWhatIsMounted(t *testing.T) {
 func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, nil)
-	active, err := r.Stage(id)
+	active, err := r.Stage(t.Context(), id)
 	assert.NilError(t, err)
 	fill(t, active.Rootfs(), "file")
 	fill(t, dir, tmpName, "abandoned", "file")
@@ -90,7 +91,7 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	assert.Equal(t, count, 0)
 	assert.Equal(t, bytes, int64(0))
 	assert.NilError(t, active.Commit([]byte("record")), "a stage was swept that is being worked on")
-	assert.Check(t, exists(r.Plugin(id)))
+	assert.Check(t, mayExist(r.Plugin(id)))
 
 	assert.NilError(t, os.RemoveAll(dir))
 	_, _, err = r.Garbage(t.Context())
@@ -102,9 +103,9 @@ func TestStageReplacesWhatAnAbortLeft(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, dir, nil)
 	fill(t, dir, tmpName, id, "file")
-	stage, err := r.Stage(id)
+	stage, err := r.Stage(t.Context(), id)
 	assert.NilError(t, err)
-	assert.Check(t, !exists(filepath.Join(dir, tmpName, id, "file")))
+	assert.Check(t, !mayExist(filepath.Join(dir, tmpName, id, "file")))
 	assert.NilError(t, stage.Abort())
 }
 

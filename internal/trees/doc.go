@@ -1,12 +1,15 @@
-// Package trees walks and deletes directory trees that others made: a plugin
-// nests directories as deep as it likes, deeper than any path can name and than
-// a process can open files.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package trees walks and deletes directory trees of untrusted programs. A plugin
+// can nest directories deeper than PATH_MAX and deeper than a process can open
+// files.
 //
-// Everything is done by descriptors, relative to open directories. A walk and a
-// removal hold at most [maxOpen] of them and as little memory, whatever the
+// All operations use descriptors, relative to open directories. A walk and a
+// removal hold at most [maxOpen] descriptors and little memory, whatever the
 // depth, except for directories that the file system does not rename. Neither
-// follows a symbolic link nor crosses a mount point; both rest on openat2(2). The
-// time is linear in the number of names.
+// follows symbolic links or crosses mount points; the kernel enforces this
+// (https://man7.org/linux/man-pages/man2/openat2.2.html). Their time is linear in
+// the number of names.
 package trees
 
 import (
@@ -14,17 +17,17 @@ import (
 	"fmt"
 )
 
-// maxOpen is how many directories of one tree are open at a time. Trees that
-// programs make are rarely deeper.
+// maxOpen is how many directories of one tree are open at a time. Ordinary trees
+// are rarely deeper.
 const maxOpen = 32
 
-// maxDepth is how many levels a walk goes down, some 7 MiB of memory. No honest
-// tree has a hundredth of it.
+// maxDepth is how many levels a walk goes down, which takes about 7 MiB of
+// memory. Legitimate trees have less than a hundredth of it.
 const maxDepth = 1 << 17
 
 // ErrTooDeep reports a tree that nests deeper than a walk goes.
 var ErrTooDeep = fmt.Errorf("directories are nested more than %d levels deep", maxDepth)
 
-// ErrMoved reports a walk that ended early because the directory that it was in
-// was moved.
+// ErrMoved reports a walk that ended early because its current directory was
+// moved.
 var ErrMoved = errors.New("a directory was moved during the walk")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package trees
 
 import (
@@ -10,11 +12,11 @@ import (
 
 const (
 	directoryFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	// within opens a name that is neither a symbolic link nor a mount point.
+	// within refuses names that are symbolic links or mount points.
 	within = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
 )
 
-// open opens a directory by its name in another one, or its parent by "..".
+// open opens a directory by its name in parent, or the parent of parent by "..".
 func open(parent int, name string, flags uint64) (int, error) {
 	how := unix.OpenHow{Flags: flags, Resolve: within}
 	for {
@@ -25,18 +27,18 @@ func open(parent int, name string, flags uint64) (int, error) {
 	}
 }
 
-// listing reads the names in an open directory, some at a time.
+// listing reads the names in an open directory, one block at a time.
 type listing struct {
 	fd     int
-	offset int64 // of the next name, for lseek(2)
+	offset int64 // offset of the next name for lseek(2)
 	block  []byte
 	unread []byte
 }
 
-// listingBytes hold some hundred names.
+// listingBytes is the size of a block, which holds some hundred names.
 const listingBytes = 8 << 10
 
-// next returns a name and its d_type; the name is empty at the end.
+// next returns the next name and its d_type. The name is empty at the end.
 func (l *listing) next() (name string, kind byte, err error) {
 	for {
 		if len(l.unread) == 0 {
@@ -44,7 +46,7 @@ func (l *listing) next() (name string, kind byte, err error) {
 				return "", 0, err
 			}
 		}
-		// struct linux_dirent64 of getdents64(2).
+		// struct linux_dirent64: https://man7.org/linux/man-pages/man2/getdents.2.html
 		record := l.unread[:binary.NativeEndian.Uint16(l.unread[16:])]
 		l.unread = l.unread[len(record):]
 		l.offset = int64(binary.NativeEndian.Uint64(record[8:]))
@@ -72,7 +74,7 @@ func (l *listing) fill() error {
 	}
 }
 
-// rewind begins the listing again.
+// rewind restarts the listing.
 func (l *listing) rewind() error { return l.seek(0) }
 
 func (l *listing) seek(offset int64) error {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package trees
 
 import (
@@ -10,34 +12,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Removal deletes one tree, some names at a time. Directories that are nested
-// deeper than [maxOpen], or than there are descriptors for, are moved up to the
-// top of the tree, and deleted from there. It belongs to one goroutine.
+// Removal deletes one tree step by step. It moves directories that are nested
+// deeper than [maxOpen], or deeper than there are descriptors, to the top of the
+// tree and deletes them there. It is not safe for concurrent use.
 type Removal struct {
 	parent int
-	owned  bool // parent is closed with the removal
+	owned  bool // Close closes parent
 	base   string
 	prefix string
 	moved  int
 	path   []emptying
 	done   bool
 
-	failed   error // the first thing that could not be deleted
-	failures int
+	failed   error // the first failure
+	failures int   // number of names that could not be deleted
 }
 
 // emptying is a directory that is being emptied.
 type emptying struct {
 	listing
 	name string
-	// progress reports that something was deleted from it, or moved into it,
-	// since its listing began: then a listing that is at its end may have left
-	// something out, as POSIX allows.
+	// progress is set when a name was deleted from the directory, or moved into
+	// it, since its listing began. Then the listing may have missed names:
+	// https://man7.org/linux/man-pages/man3/readdir.3p.html
 	progress bool
 }
 
-// Remove prepares to delete what is at path, which need not be there. The
-// caller closes the removal.
+// Remove returns a removal of the tree at path, which need not exist. The caller
+// closes the removal.
 func Remove(path string) (*Removal, error) {
 	parent, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -51,15 +53,15 @@ func Remove(path string) (*Removal, error) {
 	return r, nil
 }
 
-// RemoveAt is [Remove] of a name in an open directory, which stays open until
-// the removal is closed.
+// RemoveAt is [Remove] of a name in an open directory. The caller keeps the
+// directory open until it has closed the removal.
 func RemoveAt(parent int, base string) *Removal {
 	return &Removal{parent: parent, base: base, prefix: ".removed-" + rand.Text()[:8] + "-"}
 }
 
-// Run deletes until it is done, at most as many names as steps, and reports
-// whether it is. It goes on beyond what can't be deleted; the error, once done,
-// names the first such thing. Before, it is ctx's.
+// Run deletes at most steps names and reports whether the removal is done. It
+// continues after names that can't be deleted. When done, the error names the
+// first of them and their number; before, it is the error of ctx.
 func (r *Removal) Run(ctx context.Context, steps int) (done bool, err error) {
 	for ; steps > 0 && !r.done; steps-- {
 		if err := ctx.Err(); err != nil {
@@ -73,7 +75,7 @@ func (r *Removal) Run(ctx context.Context, steps int) (done bool, err error) {
 	return true, r.result()
 }
 
-// Close releases what the removal holds. What is not deleted stays.
+// Close closes the descriptors of the removal. It deletes nothing.
 func (r *Removal) Close() {
 	for _, d := range r.path {
 		_ = unix.Close(d.fd)
@@ -99,26 +101,26 @@ func (r *Removal) step() {
 		}
 		return
 	}
-	here := &r.path[len(r.path)-1]
-	name, kind, err := here.next()
-	// A directory that another removal has deleted has no names.
+	current := &r.path[len(r.path)-1]
+	name, kind, err := current.next()
+	// ENOENT means that another removal has deleted the directory.
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		r.fail(here.name, err)
+		r.fail(current.name, err)
 	}
 	if err != nil || name == "" {
-		r.leave(here)
+		r.leave(current)
 		return
 	}
-	r.delete(here.fd, name, kind)
+	r.delete(current.fd, name, kind)
 }
 
-// delete deletes a name, or enters the directory that it is.
+// delete deletes a name, or enters it if it is a directory.
 func (r *Removal) delete(dir int, name string, kind byte) (entered bool) {
 	if kind != unix.DT_DIR {
 		err := unix.Unlinkat(dir, name, 0)
 		switch {
 		case err == nil:
-			r.advanced()
+			r.markProgress()
 			return false
 		case errors.Is(err, unix.ENOENT):
 			return false
@@ -130,14 +132,15 @@ func (r *Removal) delete(dir int, name string, kind byte) (entered bool) {
 	return r.enter(dir, name)
 }
 
-// isDirectory is for file systems that answer EPERM to the unlink of one.
+// isDirectory recognizes directories on file systems on which unlink(2) of a
+// directory returns EPERM instead of EISDIR.
 func isDirectory(dir int, name string) bool {
 	var stat unix.Stat_t
 	err := unix.Fstatat(dir, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
-func (r *Removal) advanced() {
+func (r *Removal) markProgress() {
 	if len(r.path) > 0 {
 		r.path[len(r.path)-1].progress = true
 	}
@@ -165,11 +168,11 @@ func (r *Removal) enter(dir int, name string) (entered bool) {
 	return false
 }
 
-var errMounted = fmt.Errorf("something is mounted there: %w", unix.EXDEV)
+var errMounted = fmt.Errorf("it is a mount point; unmount it first: %w", unix.EXDEV)
 
-// moveUp moves a directory to the top of the tree, and reports whether it is done
-// with there. Overlayfs does not rename directories of a lower layer, which are
-// no deeper than images can have them: those are entered.
+// moveUp moves a directory to the top of the tree. It returns false if the caller
+// must enter the directory instead: overlayfs does not rename directories of a
+// lower layer. Their depth is bounded by the limits for images.
 func (r *Removal) moveUp(dir int, name string) (done bool) {
 	top := &r.path[0]
 	for {
@@ -182,35 +185,35 @@ func (r *Removal) moveUp(dir int, name string) (done bool) {
 			return false
 		case err == nil:
 			top.progress = true
-			r.advanced()
+			r.markProgress()
 		case !errors.Is(err, unix.ENOENT):
-			r.fail(name, fmt.Errorf("it is nested too deep, and can't be moved: %v", err))
+			r.fail(name, fmt.Errorf("too deeply nested, and can't be moved: %w", err))
 		}
 		return true
 	}
 }
 
-// leave deletes a directory that was emptied.
-func (r *Removal) leave(here *emptying) {
+// leave deletes the current directory, which was emptied.
+func (r *Removal) leave(current *emptying) {
 	parent := r.parent
 	if len(r.path) > 1 {
 		parent = r.path[len(r.path)-2].fd
 	}
-	err := unix.Unlinkat(parent, here.name, unix.AT_REMOVEDIR)
-	if isNotEmpty(err) && here.progress {
-		here.progress = false
-		if err := here.rewind(); err == nil {
+	err := unix.Unlinkat(parent, current.name, unix.AT_REMOVEDIR)
+	if isNotEmpty(err) && current.progress {
+		current.progress = false
+		if err := current.rewind(); err == nil {
 			return
 		}
 	}
-	_ = unix.Close(here.fd)
-	name := here.name
+	_ = unix.Close(current.fd)
+	name := current.name
 	r.path = r.path[:len(r.path)-1]
 	switch {
 	case err == nil:
-		r.advanced()
+		r.markProgress()
 	case isNotEmpty(err) && r.failures > 0, errors.Is(err, unix.ENOENT):
-		// What is in it is the failure.
+		// The failure of its content is already recorded.
 	default:
 		r.fail(name, err)
 	}

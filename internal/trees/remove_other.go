@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package trees
@@ -10,10 +12,10 @@ import (
 // Removal deletes one tree.
 type Removal struct{ path string }
 
-// Remove prepares to delete what is at path.
+// Remove returns a removal of the tree at path.
 func Remove(path string) (*Removal, error) { return &Removal{path}, nil }
 
-// Run deletes all at once.
+// Run deletes the whole tree in one step.
 func (r *Removal) Run(ctx context.Context, _ int) (done bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err

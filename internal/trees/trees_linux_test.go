@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package trees
 
 import (
@@ -15,10 +17,12 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// nest makes depth directories in each other, and a file in each, and returns
-// the innermost one.
+// nest makes nested directories with a file in each, and returns the innermost
+// one.
 func nest(t testing.TB, top string, depth int) (innermost int) {
 	t.Helper()
 	fd, err := unix.Open(top, directoryFlags, 0)
@@ -49,7 +53,7 @@ func remove(t testing.TB, path string) error {
 	}
 }
 
-// withDescriptors runs do while the process may open few files.
+// withDescriptors runs do while the process can open only a few files.
 func withDescriptors(t *testing.T, do func()) {
 	t.Helper()
 	var before unix.Rlimit
@@ -61,7 +65,7 @@ func withDescriptors(t *testing.T, do func()) {
 	do()
 }
 
-// highest is the highest descriptor that is open.
+// highest returns the highest open descriptor.
 func highest(t *testing.T) (fd uint64) {
 	t.Helper()
 	open, err := os.ReadDir("/proc/self/fd")
@@ -78,7 +82,7 @@ func highest(t *testing.T) (fd uint64) {
 // immutable is FS_IMMUTABLE_FL of linux/fs.h.
 const immutable = 0x10
 
-// deep is beyond what a path can name, and what a process can open.
+// deep is a depth beyond PATH_MAX and beyond the limit of open files.
 const deep = 3000
 
 func TestRemoveOfDeepTrees(t *testing.T) {
@@ -95,8 +99,8 @@ func TestRemoveOfDeepTrees(t *testing.T) {
 	assert.Check(t, gone(top))
 }
 
-// The work grows with the names in a tree, not with its depth squared: ten
-// times the depth takes ten times the steps.
+// The number of steps is linear in the number of names: ten times the depth takes
+// ten times the steps.
 func TestRemovalIsLinear(t *testing.T) {
 	steps := func(depth int) (n int) {
 		top := t.TempDir()
@@ -146,12 +150,10 @@ func TestRemoveOfOtherThings(t *testing.T) {
 }
 
 func TestNothingBelowMountIsTouched(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	top, outside := t.TempDir(), t.TempDir()
 	assert.NilError(t, os.WriteFile(filepath.Join(outside, "file"), nil, 0o600))
-	// Deeper than what is open at a time: the mount moves up with its parent.
+	// Deeper than maxOpen, so that the mount moves up with its parent.
 	innermost := nest(t, top, 3*maxOpen)
 	place := fmt.Sprintf("/proc/self/fd/%d/d", innermost)
 	assert.NilError(t, os.Mkdir(place, 0o700))
@@ -167,7 +169,7 @@ func TestNothingBelowMountIsTouched(t *testing.T) {
 	assert.Equal(t, mounts, 1)
 	assert.Equal(t, dirs, 3*maxOpen)
 
-	assert.Check(t, is.ErrorContains(remove(t, top), `delete "d": something is mounted there`))
+	assert.Check(t, is.ErrorContains(remove(t, top), `delete "d": it is a mount point`))
 	assert.Check(t, !gone(filepath.Join(outside, "file")))
 }
 
@@ -179,7 +181,8 @@ func openTop(t *testing.T, path string) int {
 	return fd
 }
 
-// What can't be deleted keeps nothing else, and the error stays short.
+// A removal deletes everything else if some names can't be deleted. Its error
+// stays short.
 func TestRemovalGoesOnBeyondFailures(t *testing.T) {
 	top := t.TempDir()
 	innermost := nest(t, top, 5*maxOpen)
@@ -187,7 +190,7 @@ func TestRemovalGoesOnBeyondFailures(t *testing.T) {
 	assert.NilError(t, err)
 	defer unix.Close(kept)
 	if err := unix.IoctlSetPointerInt(kept, unix.FS_IOC_SETFLAGS, immutable); err != nil {
-		t.Skipf("files can't be made immutable here: %v", err)
+		testenv.Skip(t, "the file system has no immutable files")
 	}
 	defer func() { assert.NilError(t, unix.IoctlSetPointerInt(kept, unix.FS_IOC_SETFLAGS, 0)) }()
 	for i := range 100 {
@@ -220,7 +223,7 @@ func TestRemovalStopsAndGoesOn(t *testing.T) {
 	assert.Check(t, gone(top))
 }
 
-// A walk comes back to directories that it had to close, and goes on there.
+// A walk returns to directories that it had to close, and continues there.
 func TestWalkVisitsAll(t *testing.T) {
 	top := t.TempDir()
 	path := top
@@ -277,7 +280,7 @@ func TestWalkEnds(t *testing.T) {
 	err = Walk(ctx, openTop(t, top), Visitor{File: func(Dir, string) error { cancel(); return nil }})
 	assert.Check(t, is.ErrorIs(err, context.Canceled))
 
-	// A plugin takes a directory away in whose depths the walk is.
+	// A plugin moves a directory away while the walk is deep inside it.
 	other := t.TempDir()
 	depth, kept := 0, -1
 	err = Walk(t.Context(), openTop(t, top), Visitor{Enter: func(parent Dir, _ string, _ Dir) (bool, error) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package trees
 
 import (
@@ -9,15 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// blockBytes is the unit of stx_blocks, whatever the file system's own is.
+// blockBytes is the unit of stx_blocks on all file systems:
+// https://man7.org/linux/man-pages/man2/statx.2.html
 const blockBytes = 512
 
-// Usage returns what the tree at path takes of its disk, in bytes; nothing if
-// it is not there. A file of several names counts once. Nothing that is mounted
-// below is asked, because an answer may never come; what is mounted at path
-// itself counts if through is true, and is nothing otherwise. What comes and
-// goes during the walk may be missed. Beside an error, which is [ErrTooDeep],
-// ctx's or the kernel's, bytes is what was found until then.
+// Usage returns the disk usage of the tree at path in bytes, or zero if there is
+// none. It counts a file with several names once. It does not access mounts below
+// path, because a mounted file system may never answer. If path itself is a mount
+// point, Usage counts it if through is true, and returns zero otherwise. It can
+// miss files that come or go during the walk. The error is [ErrTooDeep], or that
+// of ctx or the kernel; bytes is then the usage found so far.
 func Usage(ctx context.Context, path string, through bool) (bytes int64, err error) {
 	m := measure{counted: map[file]bool{}}
 	err = m.tree(ctx, path, through)
@@ -30,13 +33,13 @@ func Usage(ctx context.Context, path string, through bool) (bytes int64, err err
 	return m.bytes, err
 }
 
-// measure adds up what files take.
+// measure adds up the disk usage of files.
 type measure struct {
 	bytes   int64
-	counted map[file]bool // those of several names
+	counted map[file]bool // counted files with several names
 }
 
-// file identifies one, by its device and inode.
+// file identifies a file by its device and inode.
 type file struct {
 	major, minor uint32
 	inode        uint64
@@ -73,8 +76,8 @@ func (m *measure) tree(ctx context.Context, path string, through bool) error {
 	})
 }
 
-// add counts a file. What its server would have to be asked for is taken from
-// what the kernel knows.
+// add counts a file. It uses the kernel's cached attributes, because the server
+// of a network file system may not answer.
 func (m *measure) add(dir int, name string, flags int) (directory bool, err error) {
 	flags |= unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
 	var stat unix.Statx_t

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package trees
@@ -9,7 +11,7 @@ import (
 	"path/filepath"
 )
 
-// Usage adds up the sizes of the files at and below path.
+// Usage returns the total size of the files at and below path.
 func Usage(ctx context.Context, path string, _ bool) (bytes int64, err error) {
 	err = filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
 		if err == nil {

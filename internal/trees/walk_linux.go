@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package trees
 
 import (
@@ -7,31 +9,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is an open directory that a walk is in.
+// Dir is an open directory of a walk.
 type Dir struct {
 	FD     int
 	Device uint64
 	Inode  uint64
 }
 
-// Visitor is what a walk does. Functions that are nil do nothing; an error ends
-// the walk and is returned. Names that vanish during the walk are left out.
+// Visitor has the functions that a walk calls. Each may be nil. An error ends the
+// walk, which returns it. Names that vanish during the walk are skipped.
 type Visitor struct {
-	// File is called with what is no directory.
+	// File is called with each name that is not a directory. The name can be a
+	// mount point.
 	File func(dir Dir, name string) error
-	// Enter is called with each directory before what is in it, and decides
-	// whether that is visited. The descriptor is the walk's.
+	// Enter is called with each directory before its content, and decides
+	// whether the content is visited. The walk closes the descriptor of opened.
 	Enter func(parent Dir, name string, opened Dir) (bool, error)
-	// Leave is called with each directory that was entered, after what is in
-	// it.
+	// Leave is called with each entered directory after its content.
 	Leave func(parent Dir, name string) error
-	// Mounted is called with each directory on which something is mounted,
-	// which is not visited. Mounted files are File's to find out.
+	// Mounted is called with each directory that is a mount point. The walk does
+	// not enter it.
 	Mounted func(parent Dir, name string) error
 }
 
-// Walk visits what is below an open directory, in no particular order. The
-// error is [ErrTooDeep], [ErrMoved], ctx's, the visitor's or the kernel's.
+// Walk visits everything below an open directory, in no particular order. The
+// error is [ErrTooDeep], [ErrMoved], or that of ctx, the visitor or the kernel.
 func Walk(ctx context.Context, top int, visitor Visitor) error {
 	w := walk{ctx: ctx, visitor: visitor}
 	defer w.close()
@@ -53,36 +55,37 @@ func Walk(ctx context.Context, top int, visitor Visitor) error {
 	return nil
 }
 
-// walk is a walk under way: the directories from its top to where it is. Of
-// these the last [maxOpen] are open.
+// walk is a walk in progress. Path has the directories from the top to the
+// current one; the last [maxOpen] of them are open.
 type walk struct {
 	ctx     context.Context
 	visitor Visitor
 	path    []level
-	spare   []byte // a block that no listing uses
+	spare   []byte // an unused block for the next listing
 }
 
+// level is a directory that the walk has entered.
 type level struct {
-	Dir             // its descriptor is -1 while it is closed
+	Dir             // FD is -1 while the directory is closed
 	name   string   // for Leave
-	offset int64    // where to go on, while it is closed
-	list   *listing // nil while it is closed
+	offset int64    // while closed, the offset of the next name
+	list   *listing // nil while the directory is closed
 }
 
-func (w *walk) here() *level { return &w.path[len(w.path)-1] }
+func (w *walk) current() *level { return &w.path[len(w.path)-1] }
 
 func (w *walk) step() error {
-	here := w.here()
-	name, kind, err := here.list.next()
+	current := w.current()
+	name, kind, err := current.list.next()
 	switch {
 	case err != nil:
 		return err
 	case name == "":
 		return w.pop()
 	case kind == unix.DT_DIR || kind == unix.DT_UNKNOWN:
-		return w.enter(here.Dir, name)
+		return w.enter(current.Dir, name)
 	case w.visitor.File != nil:
-		return w.visitor.File(here.Dir, name)
+		return w.visitor.File(current.Dir, name)
 	}
 	return nil
 }
@@ -108,12 +111,13 @@ func (w *walk) enter(parent Dir, name string) error {
 	return w.push(fd, name)
 }
 
-// push takes fd over.
+// push makes a directory the current one, unless Enter declines. It takes
+// ownership of fd.
 func (w *walk) push(fd int, name string) error {
 	opened, err := identify(fd)
 	if err == nil && len(w.path) > 0 && w.visitor.Enter != nil {
 		var enter bool
-		if enter, err = w.visitor.Enter(w.here().Dir, name, opened); err == nil && !enter {
+		if enter, err = w.visitor.Enter(w.current().Dir, name, opened); err == nil && !enter {
 			return unix.Close(fd)
 		}
 	}
@@ -128,7 +132,7 @@ func (w *walk) push(fd int, name string) error {
 		name = ""
 	}
 	if oldest := len(w.path) - maxOpen; oldest >= 0 && w.path[oldest].list != nil {
-		w.shut(&w.path[oldest])
+		w.suspend(&w.path[oldest])
 	}
 	w.path = append(w.path, level{Dir: opened, name: name, list: &listing{fd: fd, block: w.spare}})
 	w.spare = nil
@@ -138,19 +142,19 @@ func (w *walk) push(fd int, name string) error {
 func identify(fd int) (Dir, error) {
 	var stat unix.Stat_t
 	err := unix.Fstat(fd, &stat)
-	return Dir{FD: fd, Device: uint64(stat.Dev), Inode: stat.Ino}, err
+	return Dir{FD: fd, Device: uint64(stat.Dev), Inode: stat.Ino}, err //nolint:unconvert // Dev differs between architectures
 }
 
-// shut closes a directory that the walk comes back to.
-func (w *walk) shut(l *level) {
+// suspend closes a directory to which the walk will return.
+func (w *walk) suspend(l *level) {
 	_ = unix.Close(l.FD)
 	l.FD, l.offset, w.spare = -1, l.list.offset, l.list.block
 	l.list = nil
 }
 
-// pop leaves the directory that the walk is in.
+// pop leaves the current directory.
 func (w *walk) pop() error {
-	left := *w.here()
+	left := *w.current()
 	if len(w.path) == 1 {
 		w.path = nil
 		return unix.Close(left.FD)
@@ -170,8 +174,8 @@ func (w *walk) pop() error {
 	return w.visitor.Leave(parent.Dir, left.name)
 }
 
-// reopen opens a directory again that was shut. A directory below it may have
-// been moved: then ".." leads elsewhere.
+// reopen opens a suspended directory by the ".." of its child. It returns
+// [ErrMoved] if that leads elsewhere, because a directory was moved.
 func (w *walk) reopen(l *level, child int) error {
 	fd, err := open(child, "..", directoryFlags&^unix.O_NOFOLLOW)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOENT) {
