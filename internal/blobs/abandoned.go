@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -12,45 +14,46 @@ import (
 )
 
 const (
-	// unnamed begins the refs of content of which the digest is not known
-	// before its end. No later operation asks for it again.
+	// unnamed is the prefix of refs of an [Ingest]. No later operation resumes
+	// its content.
 	unnamed = "ingest-"
-	// probe begins the names of what containerd's store tries the file system
-	// with as it is opened.
+	// probe is the name prefix of the files by which containerd's store tests the
+	// file system when it opens:
+	// https://github.com/containerd/containerd/blob/v2.1.5/internal/fsverity/fsverity_linux.go
 	probe = ".fsverity-check-"
 )
 
-// SweepAbandoned throws away what is unfinished and no operation resumes. It
-// leaves alone what is being written, and what was fetched of a blob that an
-// operation has pinned. It returns how many and how large.
-func (s *Store) SweepAbandoned() (Swept, error) {
+// SweepAbandoned deletes unfinished content that no operation will resume. It
+// keeps content that is being written, and partial downloads of blobs that an
+// operation has pinned. It returns the number and the size of what it deleted.
+func (s *Store) SweepAbandoned() (Tally, error) {
 	return s.abandon(s.isAbandoned)
 }
 
-// Abandoned returns what SweepAbandoned would throw away now.
-func (s *Store) Abandoned() (Swept, error) {
+// Abandoned returns what SweepAbandoned would delete now.
+func (s *Store) Abandoned() (Tally, error) {
 	all, err := s.unfinished()
-	var abandoned Swept
+	var abandoned Tally
 	for _, u := range all {
-		if s.isAbandoned(u) && !u.InUse {
-			abandoned.Blobs++
-			abandoned.Bytes += u.Size
+		if s.isAbandoned(u) && !u.inUse {
+			abandoned.Count++
+			abandoned.Bytes += u.size
 		}
 	}
 	return abandoned, err
 }
 
-// isAbandoned reports whether no operation has pinned what is unfinished.
+// isAbandoned reports whether no operation has pinned the unfinished blob.
 func (s *Store) isAbandoned(u unfinished) bool {
-	return !s.pins.holds(digestOf(u.Ref))
+	return !s.pins.holds(digestOf(u.ref))
 }
 
-// SweepCrashed throws away what a crash left of operations that can't be
-// resumed. It is for when none is under way. What it can't delete is in
-// nobody's way.
+// SweepCrashed deletes what a crash left of operations that can't be resumed.
+// The caller makes sure that no operation is in progress. Leftovers that can't be
+// deleted are harmless.
 func (s *Store) SweepCrashed() error {
 	_, err := s.abandon(func(u unfinished) bool {
-		return u.Ref == "" || strings.HasPrefix(u.Ref, unnamed)
+		return u.ref == "" || strings.HasPrefix(u.ref, unnamed)
 	})
 	entries, listErr := os.ReadDir(s.dir)
 	problems := []error{err, listErr}
@@ -62,8 +65,8 @@ func (s *Store) SweepCrashed() error {
 	return errors.Join(problems...)
 }
 
-// discardHalfMade throws away an ingest that could not be begun, as when the
-// disk is full. The caller has claimed its ref.
+// discardHalfMade deletes an ingest that could not be begun, for example because
+// the disk is full. The caller has claimed its ref.
 func (s *Store) discardHalfMade(ref string) error {
 	dir := s.ingestPath(ref)
 	if written, err := os.ReadFile(filepath.Join(dir, "ref")); err == nil && string(written) == ref {
@@ -72,62 +75,60 @@ func (s *Store) discardHalfMade(ref string) error {
 	return s.fs.Discard(dir)
 }
 
-func (s *Store) abandon(chosen func(unfinished) bool) (Swept, error) {
+// abandon deletes the chosen ingests, unless an operation writes to them.
+func (s *Store) abandon(chosen func(unfinished) bool) (Tally, error) {
 	all, err := s.unfinished()
 	if err != nil {
-		return Swept{}, err
+		return Tally{}, err
 	}
-	var swept Swept
+	var swept Tally
 	var problems []error
 	for _, u := range all {
 		if !chosen(u) {
 			continue
 		}
-		removed, err := s.refs.unlessUsed(u.dir, func() error {
+		removed, err := s.unlessUsed(u.dir, func() error {
 			return s.fs.Discard(filepath.Join(s.dir, "ingest", u.dir))
 		})
 		if err != nil {
-			problems = append(problems, fmt.Errorf("abandon ingest %q: %w", u.Ref, err))
+			problems = append(problems, fmt.Errorf("abandon ingest %q: %w", u.ref, err))
 		}
 		if removed {
-			swept.Blobs++
-			swept.Bytes += u.Size
+			swept.Count++
+			swept.Bytes += u.size
 		}
 	}
 	return swept, errors.Join(problems...)
 }
 
 // Garbage returns what a sweep would delete now.
-func (s *Store) Garbage(ctx context.Context, mark Mark) (Swept, error) {
+func (s *Store) Garbage(ctx context.Context, mark Mark) (Tally, error) {
 	blobs, err := s.list()
 	if err != nil {
-		return Swept{}, err
+		return Tally{}, err
 	}
 	marked, err := mark(ctx)
 	if err != nil {
-		return Swept{}, fmt.Errorf("find references to blobs: %w", err)
+		return Tally{}, fmt.Errorf("find references to blobs: %w", err)
 	}
-	var garbage Swept
+	var garbage Tally
 	for _, blob := range blobs {
 		if _, referenced := marked[blob.Digest]; referenced || s.pins.holds(blob.Digest) {
 			continue
 		}
-		garbage.Blobs++
+		garbage.Count++
 		garbage.Bytes += blob.Size
 	}
 	return garbage, ctx.Err()
 }
 
-// unlessUsed calls remove if no operation writes to the ingest of that
-// directory, and lets none begin to meanwhile.
-func (r *refs) unlessUsed(dir string, remove func() error) (removed bool, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for ref := range r.free {
-		if ingestDir(ref) == dir {
-			return false, nil
-		}
+// unlessUsed calls remove unless an operation writes to the ingest in dir. No
+// operation can claim it while remove runs.
+func (s *Store) unlessUsed(dir string, remove func() error) (removed bool, err error) {
+	if _, ok := s.writing.Try(dir, struct{}{}); !ok {
+		return false, nil
 	}
+	defer s.writing.Release(dir)
 	err = remove()
 	return err == nil, err
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -16,7 +18,8 @@ import (
 	"github.com/dovetailhq/plugin/internal/durable"
 )
 
-// leave makes an ingest as a crash leaves it; without a ref it is half made.
+// leave makes an ingest like those that crashes leave. Without a ref it is half
+// made.
 func leave(t *testing.T, s *Store, ref, data string) {
 	t.Helper()
 	dir := filepath.Join(s.dir, "ingest", ingestDir(ref))
@@ -29,11 +32,11 @@ func leave(t *testing.T, s *Store, ref, data string) {
 
 func refsOf(t *testing.T, s *Store) map[string]int64 {
 	t.Helper()
-	ingests, err := s.Ingests(t.Context())
+	ingests, err := s.unfinished()
 	assert.NilError(t, err)
 	sizes := map[string]int64{}
 	for _, ingest := range ingests {
-		sizes[ingest.Ref] += ingest.Size
+		sizes[ingest.ref] += ingest.size
 	}
 	return sizes
 }
@@ -54,7 +57,7 @@ func TestSweepCrashedKeepsWhatCanBeResumed(t *testing.T) {
 	assert.NilError(t, os.MkdirAll(filepath.Join(s.dir, probe+"1", "supported"), 0o755))
 	assert.NilError(t, os.MkdirAll(filepath.Join(s.dir, "foreign"), 0o755))
 	assert.DeepEqual(t, refsOf(t, s), map[string]int64{fetch: 4, unnamed + "x": 11, "": 9})
-	all, err := s.Ingests(t.Context())
+	all, err := s.unfinished()
 	assert.NilError(t, err)
 	assert.Equal(t, len(all), 4)
 
@@ -91,7 +94,7 @@ func TestSweepAbandonedLeavesWhatIsInUse(t *testing.T) {
 
 	abandoned, err := s.Abandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, abandoned, Swept{Blobs: 3, Bytes: 23})
+	assert.Equal(t, abandoned, Tally{Count: 3, Bytes: 23})
 	swept, err := s.SweepAbandoned()
 	assert.NilError(t, err)
 	assert.Equal(t, swept, abandoned)
@@ -103,10 +106,10 @@ func TestSweepAbandonedLeavesWhatIsInUse(t *testing.T) {
 	pin.Release()
 	swept, err = s.SweepAbandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, swept, Swept{Blobs: 1, Bytes: 3})
+	assert.Equal(t, swept, Tally{Count: 1, Bytes: 3})
 	swept, err = s.SweepAbandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, swept, Swept{})
+	assert.Equal(t, swept, Tally{})
 }
 
 func TestSweepAbandonedThatFails(t *testing.T) {
@@ -117,7 +120,7 @@ func TestSweepAbandonedThatFails(t *testing.T) {
 	swept, err := s.SweepAbandoned()
 	assert.Check(t, is.ErrorIs(err, broken))
 	assert.Check(t, is.ErrorContains(err, `abandon ingest "fetch x"`))
-	assert.Equal(t, swept, Swept{})
+	assert.Equal(t, swept, Tally{})
 	assert.NilError(t, os.RemoveAll(s.dir))
 	_, err = s.SweepAbandoned()
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
@@ -126,8 +129,7 @@ func TestSweepAbandonedThatFails(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
 }
 
-// TestSweepAbandonedBesideWriters wants every writer to get its blob, however
-// often what is abandoned is swept meanwhile.
+// Every writer gets its blob while SweepAbandoned runs again and again.
 func TestSweepAbandonedBesideWriters(t *testing.T) {
 	s := open(t, nil)
 	stop := make(chan struct{})
@@ -174,7 +176,7 @@ func TestGarbageIsWhatSweepDeletes(t *testing.T) {
 	}
 	garbage, err := s.Garbage(t.Context(), mark)
 	assert.NilError(t, err)
-	assert.Equal(t, garbage, Swept{Blobs: 1, Bytes: 7})
+	assert.Equal(t, garbage, Tally{Count: 1, Bytes: 7})
 	swept, err := s.Sweep(t.Context(), mark)
 	assert.NilError(t, err)
 	assert.Equal(t, swept, garbage)
@@ -189,7 +191,7 @@ func TestIngestThatCannotBegin(t *testing.T) {
 	assert.NilError(t, os.WriteFile(filepath.Join(s.dir, "ingest"), nil, 0o600))
 	_, err := s.Ingest(t.Context(), s.NewPin())
 	assert.Check(t, is.ErrorContains(err, "ingest"))
-	_, err = s.Ingests(t.Context())
+	_, err = s.unfinished()
 	assert.Check(t, is.ErrorContains(err, "list ingests"))
 }
 
@@ -197,7 +199,7 @@ func TestWriterThatCannotBeginLeavesNothingHalfMade(t *testing.T) {
 	s := open(t, nil)
 	blob := Blob{Digest: digest.FromString("content"), Size: 7}
 	ref := fetchRef(blob.Digest, "a")
-	// As when the disk got full: a name that can't be written down.
+	// A ref that can't be written, as on a full disk.
 	half := filepath.Join(s.dir, "ingest", ingestDir(ref))
 	assert.NilError(t, os.MkdirAll(filepath.Join(half, "ref", "x"), 0o755))
 	_, err := s.Incoming(t.Context(), s.NewPin(), blob, "a")

@@ -1,11 +1,11 @@
-// Package blobs keeps content-addressed bytes, manifests, configs and layers,
-// in containerd's local content store, in the directory and form that docker
-// keeps them.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package blobs stores content-addressed blobs: manifests, configs and layers. It
+// uses containerd's local content store, with docker's directory and format.
 //
-// A blob stays as long as a record refers to it or a [Pin] holds it, which is
-// for [Store.Sweep] to find out. An operation pins every blob before it relies
-// on it, and releases its pin after what it made refers to them, or after it
-// gave up.
+// A blob is kept while a record refers to it or a [Pin] holds it; [Store.Sweep]
+// deletes all others. An operation pins every blob before it relies on it. It
+// releases the pin after its record refers to the blobs, or after it gave up.
 package blobs
 
 import (
@@ -16,32 +16,32 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Store is a content store. All methods may be called concurrently.
+// Store is a content store. It is safe for concurrent use.
 type Store struct {
 	content content.Store
 	dir     string
 	fs      *durable.FS
 	pins    pins
-	refs    refs
+	writing bounded.Claims[string, struct{}] // by directory of an ingest
 
-	sweeping sync.Mutex // held by the one sweep that runs
-	removing sync.Mutex // held while a blob's file is deleted; inside of pins.mu
+	sweeping sync.Mutex // held by the running sweep
+	removing sync.Mutex // held while a blob's file is deleted; acquired after pins.mu
 }
 
-// Blob is the name and the size of some content.
+// Blob is the digest and the size of some content.
 type Blob struct {
 	Digest digest.Digest
 	Size   int64
 }
 
-// Open opens the store in dir, and makes it where it is missing.
+// Open opens the store in dir, which it creates if necessary.
 func Open(dir string, files *durable.FS) (*Store, error) {
 	for _, sub := range []string{filepath.Join("blobs", digest.SHA256.String()), "ingest"} {
 		if err := files.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
@@ -58,7 +58,8 @@ func Open(dir string, files *durable.FS) (*Store, error) {
 	return &Store{content: store, dir: dir, fs: files}, nil
 }
 
-// checkMovable refuses a store that no blob can be committed to.
+// checkMovable returns an error if blobs can't be committed, because a rename
+// from ingest to blobs is impossible.
 func checkMovable(dir string, files *durable.FS) error {
 	ingest, blobs := filepath.Join(dir, "ingest"), filepath.Join(dir, "blobs", digest.SHA256.String())
 	movable, err := files.CanMove(ingest, blobs)
@@ -68,29 +69,20 @@ func checkMovable(dir string, files *durable.FS) error {
 	return err
 }
 
-// path returns where the bytes of a valid digest are.
+// path returns the path of the blob with a valid digest.
 func (s *Store) path(dgst digest.Digest) string {
 	return filepath.Join(s.dir, "blobs", dgst.Algorithm().String(), dgst.Encoded())
 }
 
-// Size returns how large a blob is. The error is of class NotFound when it is
-// not here.
+// Size returns the size of a blob. The error is of class NotFound if the store
+// does not have it.
 func (s *Store) Size(ctx context.Context, dgst digest.Digest) (int64, error) {
 	info, err := s.content.Info(ctx, dgst)
 	return info.Size, err
 }
 
-// Has reports whether a blob is here. Pin it first, or it may be gone when the
-// answer arrives.
-func (s *Store) Has(ctx context.Context, dgst digest.Digest) (bool, error) {
-	_, err := s.Size(ctx, dgst)
-	if errdefs.IsNotFound(err) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// Put stores data, held by pin.
+// Put stores data as a blob that pin holds. The blob is durable when Put returns
+// nil.
 func (s *Store) Put(ctx context.Context, pin *Pin, data []byte) (digest.Digest, error) {
 	dgst := digest.FromBytes(data)
 	pin.Add(dgst)
@@ -108,12 +100,12 @@ func (s *Store) Put(ctx context.Context, pin *Pin, data []byte) (digest.Digest, 
 	return dgst, nil
 }
 
-// sync makes the name of a committed blob durable; its bytes are already.
+// sync makes the name of a committed blob durable. Its bytes already are.
 func (s *Store) sync(dgst digest.Digest) error {
 	return s.fs.SyncDir(filepath.Dir(s.path(dgst)))
 }
 
-// TooLargeError refuses a blob above a limit. Class InvalidParameter.
+// TooLargeError reports a blob above a limit. Class InvalidParameter.
 type TooLargeError struct {
 	Digest      digest.Digest
 	Size, Limit int64
@@ -126,12 +118,12 @@ func (e *TooLargeError) Error() string {
 // InvalidParameter marks the error's class.
 func (e *TooLargeError) InvalidParameter() {}
 
-// CorruptError reports a blob whose bytes are not what its name says. Class
+// CorruptError reports that the content of a blob does not match its digest. Class
 // DataLoss.
 type CorruptError struct{ Digest digest.Digest }
 
 func (e *CorruptError) Error() string {
-	return plaintext.Sprintf("blob %s does not have the bytes that its digest says", e.Digest)
+	return plaintext.Sprintf("blob %s is corrupt: its content does not match the digest", e.Digest)
 }
 
 // DataLoss marks the error's class.

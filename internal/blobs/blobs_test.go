@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -17,6 +19,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 func open(t *testing.T, files *durable.FS) *Store {
@@ -68,12 +71,12 @@ func TestPutAndRead(t *testing.T) {
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
 	_, err = s.Reader(t.Context(), "sha256:../../../etc/passwd")
 	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
-	for dgst, want := range map[digest.Digest]bool{dgst: true, absent: false} {
-		has, err := s.Has(t.Context(), dgst)
-		assert.NilError(t, err)
-		assert.Equal(t, has, want)
-	}
-	_, err = s.Has(t.Context(), "no digest")
+	size, err := s.Size(t.Context(), dgst)
+	assert.NilError(t, err)
+	assert.Equal(t, size, int64(7))
+	_, err = s.Size(t.Context(), absent)
+	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
+	_, err = s.Size(t.Context(), "no digest")
 	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }
 
@@ -100,7 +103,7 @@ func TestCorruptBlobIsNotRead(t *testing.T) {
 	assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
 }
 
-// A reader that is open goes on while its blob is swept.
+// An open reader can read its blob to the end after a sweep.
 func TestReadWhileSwept(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
@@ -163,16 +166,16 @@ func TestSweep(t *testing.T) {
 		return map[digest.Digest]struct{}{marked: {}}, nil
 	})
 	assert.NilError(t, err)
-	assert.Equal(t, swept, Swept{Blobs: 1, Bytes: 7})
+	assert.Equal(t, swept, Tally{Count: 1, Bytes: 7})
 	assert.Check(t, s.has(marked) && s.has(pinned) && !s.has(garbage))
 	holder.Release()
-	holder.Add(pinned) // too late: it holds nothing any more
+	holder.Add(pinned) // has no effect after Release
 	_, err = s.Sweep(t.Context(), nothing)
 	assert.NilError(t, err)
 	assert.Check(t, !s.has(pinned) && !s.has(marked))
 }
 
-// Only what is named by a digest is ours.
+// Files that are not named by a digest are ignored.
 func TestSweepLeavesForeignFiles(t *testing.T) {
 	s := open(t, nil)
 	foreign := []string{"blobs/note", "blobs/sha256/note", "blobs/sha256/" + digest.FromString("dir").Encoded() + "/file", "blobs/md5/x", "note"}
@@ -183,14 +186,14 @@ func TestSweepLeavesForeignFiles(t *testing.T) {
 	}
 	swept, err := s.Sweep(t.Context(), nothing)
 	assert.NilError(t, err)
-	assert.Equal(t, swept, Swept{})
+	assert.Equal(t, swept, Tally{})
 	for _, name := range foreign {
 		_, err := os.Stat(filepath.Join(s.dir, name))
 		assert.Check(t, err)
 	}
 }
 
-// A blob that can't be deleted keeps none of the others.
+// A sweep deletes the other blobs if one can't be deleted.
 func TestSweepGoesOn(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
@@ -205,7 +208,7 @@ func TestSweepGoesOn(t *testing.T) {
 	}}
 	swept, err := s.Sweep(t.Context(), nothing)
 	assert.Check(t, is.ErrorIs(err, broken))
-	assert.Equal(t, swept, Swept{Blobs: 1, Bytes: 7})
+	assert.Equal(t, swept, Tally{Count: 1, Bytes: 7})
 	assert.Check(t, s.has(stuck) && !s.has(garbage))
 }
 
@@ -228,8 +231,8 @@ func TestSweepThatCannotMarkDeletesNothing(t *testing.T) {
 	assert.Check(t, s.has(dgst))
 }
 
-// TestPinDuringSweep is the race that an order of steps has to win: what was
-// held at any time of a sweep may have been published after mark looked.
+// A blob that was pinned at any time of a sweep survives it: its reference may
+// have been published after mark was called.
 func TestPinDuringSweep(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
@@ -247,11 +250,10 @@ func TestPinDuringSweep(t *testing.T) {
 	assert.Check(t, s.has(digest.FromString("new")))
 }
 
-// TestSweepAgainstModel runs operations that pin, store, publish and release
-// beside sweeps, and wants exactly the published blobs at the end.
+// Operations that pin, store, publish and release run concurrently with sweeps.
+// At the end exactly the published blobs exist.
 func TestSweepAgainstModel(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	s := open(t, nil)
 	var mu sync.Mutex
 	published := map[digest.Digest]int{}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -12,15 +14,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Content returns the store as containerd's packages know it, for one
-// operation: pin holds each blob that is asked for or written.
+// Content returns the store as a containerd content store for one operation. Pin
+// holds each blob that the operation asks for or writes.
 //
-// A Writer waits, no longer than its ctx, while another one has the same ref,
-// so that of operations that need the same blob one fetches it. A Writer that
-// was closed before its Commit leaves its bytes, and the next one with its ref
-// resumes there. A Commit that returned nil or an error of class AlreadyExists
-// survives a power cut; after any other error, too, the Writer is to be closed.
-// Blobs are not deleted this way: see [Store.Sweep].
+// Writer waits, until ctx ends, while another writer has the same ref, so that
+// operations that need the same blob fetch it once. A writer that is closed
+// before Commit leaves its bytes, and the next writer of the ref resumes there. A
+// blob is durable when Commit returns nil or an error of class AlreadyExists. The
+// caller closes the writer also after any other error. Delete always fails: see
+// [Store.Sweep].
 func (s *Store) Content(pin *Pin) content.Store {
 	return &pinnedContent{Store: s.content, store: s, pin: pin}
 }
@@ -59,17 +61,30 @@ func (c *pinnedContent) Writer(ctx context.Context, opts ...content.WriterOpt) (
 	if options.Desc.Digest != "" {
 		c.pin.Add(options.Desc.Digest)
 	}
-	if err := c.store.refs.claim(ctx, options.Ref); err != nil {
+	if err := c.store.claim(ctx, options.Ref); err != nil {
 		return nil, err
 	}
 	writer, err := c.begin(ctx, options.Ref, opts)
 	if err != nil {
 		err = errors.Join(err, c.store.discardHalfMade(options.Ref))
-		c.store.refs.release(options.Ref)
+		c.store.writing.Release(ingestDir(options.Ref))
 		return nil, err
 	}
-	free := sync.OnceFunc(func() { c.store.refs.release(options.Ref) })
+	free := sync.OnceFunc(func() { c.store.writing.Release(ingestDir(options.Ref)) })
 	return &pinnedWriter{Writer: writer, store: c.store, pin: c.pin, free: free}, nil
+}
+
+// claim waits until no other operation writes the ingest of ref, and claims it.
+func (s *Store) claim(ctx context.Context, ref string) error {
+	for {
+		other, ok := s.writing.Try(ingestDir(ref), struct{}{})
+		if ok {
+			return nil
+		}
+		if err := other.Await(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 func (c *pinnedContent) begin(ctx context.Context, ref string, opts []content.WriterOpt) (writer content.Writer, err error) {
@@ -83,8 +98,9 @@ func (c *pinnedContent) begin(ctx context.Context, ref string, opts []content.Wr
 	return writer, err
 }
 
-// pinnedWriter holds what it commits, and makes it durable. It writes nothing
-// once the root has another owner, who may write the same content.
+// pinnedWriter pins the blobs that it commits, and makes them durable. It refuses
+// to write once another manager owns the root, because that manager can write the
+// same content.
 type pinnedWriter struct {
 	content.Writer
 	store *Store
@@ -109,7 +125,8 @@ func (w *pinnedWriter) Commit(ctx context.Context, size int64, expected digest.D
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return err
 	}
-	// Who finds the bytes here does not know how far who brought them has got.
+	// Sync also after AlreadyExists: another operation may have committed this
+	// blob without having synced its name yet.
 	if err := w.store.sync(dgst); err != nil {
 		return err
 	}

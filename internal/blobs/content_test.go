@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -6,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,7 +35,7 @@ func writer(t *testing.T, store content.Store, ref, text string) content.Writer 
 	return w
 }
 
-// What came in before a cut is there for the next writer of the same ref.
+// The next writer of a ref resumes after the bytes of an interrupted one.
 func TestContentResumes(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
@@ -57,12 +60,12 @@ func TestContentResumes(t *testing.T) {
 
 	_, err = store.Writer(t.Context(), content.WithRef("layer"), content.WithDescriptor(want))
 	assert.Check(t, errdefs.IsAlreadyExists(err), "%v", err)
-	ingests, err := s.Ingests(t.Context())
+	ingests, err := s.unfinished()
 	assert.NilError(t, err)
 	assert.Equal(t, len(ingests), 0)
 }
 
-// Whatever is asked for through it is pinned, in the order that a fetch asks.
+// Each method of Content pins the blobs that it is asked for.
 func TestContentPins(t *testing.T) {
 	s := open(t, nil)
 	first := s.NewPin()
@@ -87,8 +90,8 @@ func TestContentPins(t *testing.T) {
 	assert.Check(t, !s.has(a) && !s.has(b) && !s.has(c))
 }
 
-// A sweep between a writer's beginning and its end takes nothing away, nor
-// does one right after the end.
+// A sweep while a blob is written, or right after its commit, deletes nothing of
+// it.
 func TestContentBesideSweep(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
@@ -114,7 +117,7 @@ func TestContentIsNotDeleted(t *testing.T) {
 	assert.Check(t, s.has(dgst))
 }
 
-// Of two that need the same blob the second waits, and finds it there.
+// The second of two writers of the same blob waits, and finds the blob committed.
 func TestContentWaitsForRef(t *testing.T) {
 	s := open(t, nil)
 	synctest.Test(t, func(t *testing.T) {
@@ -161,13 +164,16 @@ func TestContentThatIsNotWhatWasPromised(t *testing.T) {
 	assert.Check(t, w.Commit(t.Context(), want.Size, want.Digest) != nil)
 	assert.NilError(t, w.Close())
 	assert.NilError(t, store.Abort(t.Context(), "layer"))
-	usage, err := s.Usage(t.Context())
+	ingests, err := s.unfinished()
 	assert.NilError(t, err)
-	assert.Equal(t, usage, Usage{})
+	assert.Equal(t, len(ingests), 0)
+	usage, err := s.Usage()
+	assert.NilError(t, err)
+	assert.Equal(t, usage, Tally{})
 }
 
-// A commit whose sync failed is not taken for a durable one, neither by who
-// did it nor by who finds the blob there.
+// A commit with a failed sync does not count as durable, neither for its writer
+// nor for a writer that finds the blob.
 func TestContentSyncs(t *testing.T) {
 	s := open(t, nil)
 	broken := errors.New("no power")
@@ -198,25 +204,21 @@ func TestUnfinished(t *testing.T) {
 	w := writer(t, store, "layer", "content")
 	_, err := io.WriteString(w, "cont")
 	assert.NilError(t, err)
-	list := func() []Unfinished {
-		ingests, err := s.Ingests(t.Context())
+	list := func() []unfinished {
+		ingests, err := s.unfinished()
 		assert.NilError(t, err)
-		for i := range ingests {
-			assert.Check(t, time.Since(ingests[i].Updated) < time.Hour)
-			ingests[i].Updated = time.Time{}
-		}
 		return ingests
 	}
-	assert.DeepEqual(t, list(), []Unfinished{{Ref: "layer", Size: 4, InUse: true}})
+	assert.Check(t, slices.Equal(list(), []unfinished{{dir: ingestDir("layer"), ref: "layer", size: 4, inUse: true}}))
 	err = s.Abort("layer")
 	assert.Check(t, errdefs.IsConflict(err), "%v", err)
 	assert.Check(t, is.ErrorContains(err, `"layer" is in use`))
 
 	assert.NilError(t, w.Close())
-	assert.DeepEqual(t, list(), []Unfinished{{Ref: "layer", Size: 4}})
-	usage, err := s.Usage(t.Context())
+	assert.Check(t, slices.Equal(list(), []unfinished{{dir: ingestDir("layer"), ref: "layer", size: 4}}))
+	usage, err := s.Usage()
 	assert.NilError(t, err)
-	assert.Equal(t, usage, Usage{Ingests: 1, IngestBytes: 4})
+	assert.Equal(t, usage, Tally{}, "an unfinished blob was counted")
 	assert.NilError(t, s.Abort("layer"))
 	assert.NilError(t, s.Abort("layer"))
 	assert.Equal(t, len(list()), 0)
@@ -226,13 +228,13 @@ func TestUnfinished(t *testing.T) {
 
 	put(t, s, s.NewPin(), "some")
 	put(t, s, s.NewPin(), "more bytes")
-	usage, err = s.Usage(t.Context())
+	usage, err = s.Usage()
 	assert.NilError(t, err)
-	assert.Equal(t, usage, Usage{Blobs: 2, BlobBytes: 14})
+	assert.Equal(t, usage, Tally{Count: 2, Bytes: 14})
 }
 
-// Many fetch the same few blobs, give up half-way and resume, beside sweeps
-// and a cleaner of what is unfinished; all get what they asked for.
+// Many goroutines fetch the same few blobs, give up half-way and resume, while
+// blobs and abandoned uploads are swept. Each gets the blobs it asked for.
 func TestContentUnderLoad(t *testing.T) {
 	s := open(t, nil)
 	texts := []string{"zero", "first", "second blob", "the third"}
@@ -268,7 +270,7 @@ func TestContentUnderLoad(t *testing.T) {
 	workers.Wait()
 }
 
-// fetch writes text to the ref of the same name, or gives up in its middle.
+// fetch writes text to the ref of the same name, or gives up half-way.
 func fetch(s *Store, pin *Pin, text string, giveUp bool) error {
 	ctx := context.Background()
 	want := describe(text)
@@ -299,8 +301,8 @@ func fetch(s *Store, pin *Pin, text string, giveUp bool) error {
 	return err
 }
 
-// A store whose root has another owner takes nothing any more: the other one may
-// be writing the same content.
+// A store refuses writes once another manager owns the root, because that manager
+// can write the same content.
 func TestContentOfForeignRoot(t *testing.T) {
 	files := &durable.FS{}
 	s := open(t, files)
@@ -327,11 +329,11 @@ func TestContentOfForeignRoot(t *testing.T) {
 	blobs, err := s.list()
 	assert.NilError(t, err)
 	assert.DeepEqual(t, blobs, []Blob{{Digest: kept, Size: 4}})
-	ingests, err := s.Ingests(t.Context())
+	ingests, err := s.unfinished()
 	assert.NilError(t, err)
 	assert.Equal(t, len(ingests), 2, "%v", ingests)
 	for _, ingest := range ingests {
-		assert.Check(t, !ingest.InUse)
+		assert.Check(t, !ingest.inUse)
 	}
 
 	files.Guard = nil

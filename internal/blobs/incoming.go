@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -19,11 +21,12 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Incoming is a blob of known digest on its way in. It can be read while it
-// comes. One goroutine writes it; Commit or Fail ends it.
+// Incoming is an upload of a blob with a known digest. It can be read while it is
+// written. One goroutine writes it and ends it by Commit or Fail. Other
+// goroutines can call Arrived and Reader.
 type Incoming struct {
-	// Resumed is how many bytes were here already, from an operation that was
-	// cut off. They are verified by Commit, not before.
+	// Resumed is how many bytes an interrupted operation had left. Only Commit
+	// verifies them.
 	Resumed int64
 
 	blob   Blob
@@ -34,15 +37,16 @@ type Incoming struct {
 	mu      sync.Mutex
 	arrived int64
 	ended   bool
-	err     error         // why it ended, nil after Commit
-	changed chan struct{} // closed at the next change, and replaced
+	err     error         // why it ended; nil after a successful Commit
+	changed chan struct{} // closed and replaced at each change
 }
 
-// Incoming begins or resumes a blob from a source, held by pin. It waits, no
-// longer than ctx, while another operation brings the same blob from the same
-// source: one fetch is enough for both. It waits for no other source, which may
-// be slow on purpose. The error is of class AlreadyExists when the blob is here,
-// and a [DescriptorError] when it is here with another size.
+// Incoming begins or resumes the upload of a blob from a source. Pin holds the
+// blob. Incoming waits, until ctx ends, while another operation fetches the same
+// blob from the same source, because one fetch serves both. It does not wait for
+// other sources, which can be slow on purpose. The error is of class
+// AlreadyExists if the store has the blob, and a [DescriptorError] if it has the
+// blob with another size.
 func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob, source string) (*Incoming, error) {
 	pin.Add(blob.Digest)
 	if err := s.checkDescribed(ctx, blob); err != nil {
@@ -69,20 +73,20 @@ func (s *Store) Incoming(ctx context.Context, pin *Pin, blob Blob, source string
 	}, nil
 }
 
-// fetchRef is what a blob of known digest is written under.
+// fetchRef returns the ref of an upload from a source.
 func fetchRef(dgst digest.Digest, source string) string {
 	return "fetch " + dgst.String() + " " + source
 }
 
-// digestOf returns the digest in a ref of fetchRef.
+// digestOf returns the digest in a ref made by fetchRef.
 func digestOf(ref string) digest.Digest {
 	_, rest, _ := strings.Cut(ref, " ")
 	dgst, _, _ := strings.Cut(rest, " ")
 	return digest.Digest(dgst)
 }
 
-// Forget throws away what came of a blob from a source, unless another operation
-// is bringing it.
+// Forget deletes the partial download of a blob from a source, unless another
+// operation is writing it.
 func (s *Store) Forget(dgst digest.Digest, source string) error {
 	err := s.Abort(fetchRef(dgst, source))
 	if errdefs.IsConflict(err) {
@@ -91,23 +95,23 @@ func (s *Store) Forget(dgst digest.Digest, source string) error {
 	return err
 }
 
-// Write adds bytes; readers see them at once. The error is a [WriteError].
+// Write appends bytes. Readers see them at once. The error is a [WriteError].
 func (i *Incoming) Write(data []byte) (int, error) {
 	n, err := write(i.writer, data)
 	i.change(func() { i.arrived += int64(n) })
 	return n, err
 }
 
-// Arrived returns how many bytes are here, those resumed included.
+// Arrived returns how many bytes the store has, including the resumed ones.
 func (i *Incoming) Arrived() int64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.arrived
 }
 
-// Commit verifies what came, makes it a blob that survives a power cut, and
-// lets readers end. What is not the promised blob is thrown away: the error is
-// a [WrongContentError], for readers too.
+// Commit verifies the content and makes it a durable blob; readers then end with
+// io.EOF. If the content does not match the descriptor, Commit deletes it and
+// returns a [WrongContentError], which readers also get.
 func (i *Incoming) Commit(ctx context.Context) error {
 	got := Blob{Digest: i.writer.Digest(), Size: i.Arrived()}
 	err := i.writer.Commit(ctx, i.blob.Size, i.blob.Digest)
@@ -127,12 +131,11 @@ func (i *Incoming) Commit(ctx context.Context) error {
 	return errors.Join(err, i.writer.Close(), i.store.Abort(i.ref))
 }
 
-// Fail gives up for now: readers end with err, and what came stays for the
-// next operation to resume.
+// Fail ends the upload: readers get err. The bytes are kept, so that the next
+// operation can resume.
 func (i *Incoming) Fail(err error) {
 	i.end(err)
-	// The bytes are not needed; whether they are all here is found out by who
-	// resumes them.
+	// The operation that resumes checks how many bytes were written.
 	_ = i.writer.Close()
 }
 
@@ -148,10 +151,10 @@ func (i *Incoming) change(change func()) {
 	i.changed = make(chan struct{})
 }
 
-// Reader reads the blob from its beginning and waits, no longer than ctx, for
-// bytes that are yet to come. It ends with io.EOF after Commit succeeded, so
-// that who has read everything has read what was promised, and with the error
-// of Commit or Fail otherwise. The caller closes it.
+// Reader returns a reader of the blob from its beginning. Read waits, until ctx
+// ends, for bytes that were not written yet. It returns io.EOF only after Commit
+// succeeded, so that a caller that has read everything has read verified content.
+// Otherwise it returns the error of Commit or Fail. The caller closes the reader.
 func (i *Incoming) Reader(ctx context.Context) (io.ReadCloser, error) {
 	file, err := os.Open(filepath.Join(i.store.ingestPath(i.ref), "data"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,7 +183,8 @@ func (r *incomingReader) Read(data []byte) (int, error) {
 	return n, err
 }
 
-// wait returns how many bytes are here beyond those read, at least one.
+// wait waits for bytes beyond the first read ones, and returns how many there
+// are. It returns io.EOF after Commit, and the error of Fail or ctx.
 func (i *Incoming) wait(ctx context.Context, read int64) (available int64, err error) {
 	for {
 		i.mu.Lock()
@@ -202,7 +206,7 @@ func (i *Incoming) wait(ctx context.Context, read int64) (available int64, err e
 	}
 }
 
-// WrongContentError refuses content that is not what was promised. Class
+// WrongContentError reports content that does not match its descriptor. Class
 // DataLoss.
 type WrongContentError struct {
 	Want, Got Blob

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -14,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func blobOf(text string) Blob {
@@ -33,7 +37,8 @@ func send(t *testing.T, in *Incoming, text string) {
 	assert.NilError(t, err)
 }
 
-// readers are opened before, while and after a blob comes; each reads all.
+// Readers that are opened before, during and after the upload of a blob read all
+// of it.
 func TestIncomingIsReadWhileItComes(t *testing.T) {
 	s := open(t, nil)
 	text := strings.Repeat("some content ", 20000)
@@ -94,7 +99,7 @@ func TestIncomingIsResumed(t *testing.T) {
 	assert.Equal(t, string(data), "one two")
 }
 
-// What is forgotten begins anew, unless somebody is bringing it.
+// After Forget an upload begins anew, unless an operation is writing it.
 func TestIncomingIsForgotten(t *testing.T) {
 	s := open(t, nil)
 	blob := blobOf("one two")
@@ -114,7 +119,7 @@ func TestIncomingIsForgotten(t *testing.T) {
 	assert.NilError(t, err)
 }
 
-// What is not the promised blob is refused, and nothing of it stays.
+// Content that does not match its descriptor is refused and deleted.
 func TestIncomingWrongContent(t *testing.T) {
 	tests := []struct{ name, sent, want string }{
 		{"other bytes", "other", "got content of digest sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"},
@@ -135,9 +140,9 @@ func TestIncomingWrongContent(t *testing.T) {
 			assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
 			_, err = io.ReadAll(r)
 			assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
-			usage, err := s.Usage(t.Context())
+			usage, err := s.Usage()
 			assert.NilError(t, err)
-			assert.Equal(t, usage, Usage{})
+			assert.Equal(t, usage, Tally{})
 			assert.Equal(t, incoming(t, s, "right").Resumed, int64(0))
 		})
 	}
@@ -159,8 +164,9 @@ func TestIncomingReaderStopsWaiting(t *testing.T) {
 	})
 }
 
-// A blob that a power cut left short does not stay in the way.
+// A blob that a power cut truncated is deleted and fetched again.
 func TestIncomingReplacesTruncated(t *testing.T) {
+	testenv.NeedsRoot(t, "changing a read-only blob")
 	s := open(t, nil)
 	dgst := put(t, s, s.NewPin(), "content")
 	assert.NilError(t, os.Truncate(s.path(dgst), 0))
@@ -172,8 +178,8 @@ func TestIncomingReplacesTruncated(t *testing.T) {
 	assert.Equal(t, string(data), "content")
 }
 
-// An operation that brings a blob delays those that want it from the same source,
-// and no others. The first commit is enough for all of them.
+// An upload delays only operations that fetch the same blob from the same source.
+// The first commit serves them all.
 func TestIncomingFromSeveralSources(t *testing.T) {
 	s := open(t, nil)
 	synctest.Test(t, func(t *testing.T) {
@@ -191,10 +197,10 @@ func TestIncomingFromSeveralSources(t *testing.T) {
 			same <- err
 		}()
 		synctest.Wait()
-		assert.Equal(t, len(same), 0, "one source sends the same blob twice")
+		assert.Equal(t, len(same), 0, "the same blob was fetched twice from one source")
 
 		in := begin("good")
-		assert.Equal(t, in.Resumed, int64(0), "what a hostile source sent was taken for its beginning")
+		assert.Equal(t, in.Resumed, int64(0), "the bytes of a hostile source were resumed")
 		send(t, in, "content")
 		assert.NilError(t, in.Commit(t.Context()))
 		_, err := s.Incoming(t.Context(), s.NewPin(), blob, "third")
@@ -203,13 +209,13 @@ func TestIncomingFromSeveralSources(t *testing.T) {
 		send(t, slow, "ontent")
 		assert.NilError(t, slow.Commit(t.Context()))
 		assert.Check(t, errdefs.IsAlreadyExists(<-same))
-		usage, err := s.Usage(t.Context())
+		usage, err := s.Usage()
 		assert.NilError(t, err)
-		assert.Equal(t, usage, Usage{Blobs: 1, BlobBytes: 7})
+		assert.Equal(t, usage, Tally{Count: 1, Bytes: 7})
 	})
 }
 
-// What one source sent is neither resumed nor forgotten for another.
+// The bytes of one source are neither resumed nor deleted on behalf of another.
 func TestIncomingIsForgottenBySource(t *testing.T) {
 	s := open(t, nil)
 	blob := blobOf("content")
@@ -229,9 +235,9 @@ func TestIncomingIsForgottenBySource(t *testing.T) {
 	}
 	abandoned, err := s.Abandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, abandoned, Swept{}, "it will be resumed")
+	assert.Equal(t, abandoned, Tally{}, "an upload that will be resumed was counted")
 	pin.Release()
 	abandoned, err = s.Abandoned()
 	assert.NilError(t, err)
-	assert.Equal(t, abandoned, Swept{Blobs: 2, Bytes: 3})
+	assert.Equal(t, abandoned, Tally{Count: 2, Bytes: 3})
 }

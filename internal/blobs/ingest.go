@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -12,26 +14,26 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Ingest is content on its way in, of which the digest is known at its end.
-// It belongs to one goroutine. Commit or Abort ends it.
+// Ingest is an upload with a digest that is known only when it completes. It is not
+// safe for concurrent use. The caller ends it by Commit or Abort.
 type Ingest struct {
 	store  *Store
 	ref    string
 	writer content.Writer // nil once ended
 }
 
-// Ingest begins to take in content that pin will hold.
+// Ingest begins an upload. Pin holds the blob from Commit on.
 func (s *Store) Ingest(ctx context.Context, pin *Pin) (*Ingest, error) {
 	ref := unnamed + rand.Text()
 	writer, err := s.Content(pin).Writer(ctx, content.WithRef(ref))
 	if err != nil {
-		// What could be made before the disk was full is of no use.
+		// Remove a part that was made before the disk was full.
 		return nil, errors.Join(err, s.Abort(ref))
 	}
 	return &Ingest{store: s, ref: ref, writer: writer}, nil
 }
 
-// Write adds bytes. The error is a [WriteError].
+// Write appends bytes. The error is a [WriteError].
 func (i *Ingest) Write(data []byte) (int, error) { return write(i.writer, data) }
 
 func write(to io.Writer, data []byte) (int, error) {
@@ -42,9 +44,8 @@ func write(to io.Writer, data []byte) (int, error) {
 	return n, nil
 }
 
-// Commit makes the bytes a blob, which survives a power cut when Commit
-// returns nil. Bytes that are here already are not kept twice; those that are
-// here damaged are replaced.
+// Commit makes the bytes a blob. The blob is durable when Commit returns nil. A
+// blob that the store already has is kept, or replaced if it is corrupt.
 func (i *Ingest) Commit(ctx context.Context) (Blob, error) {
 	status, err := i.writer.Status()
 	if err != nil {
@@ -62,19 +63,19 @@ func (i *Ingest) Commit(ctx context.Context) (Blob, error) {
 	return blob, nil
 }
 
-// Abort forgets the bytes, unless they were committed.
+// Abort deletes the bytes. It does nothing after Commit.
 func (i *Ingest) Abort() {
 	if i.writer == nil {
 		return
 	}
 	_ = i.writer.Close()
 	i.writer = nil
-	// Bytes that can't be removed now stay listed as unfinished.
+	// Bytes that can't be removed remain unfinished, for a later sweep.
 	_ = i.store.Abort(i.ref)
 }
 
-// WriteError reports that the host could not take bytes, as when the disk is
-// full. Class System.
+// WriteError reports that the host could not write bytes, for example because the
+// disk is full. Class System.
 type WriteError struct{ Err error }
 
 func (e *WriteError) Error() string { return plaintext.Sprintf("write blob: %v", e.Err) }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -10,7 +12,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// full takes half of what it is given.
+// full is a writer that writes half of its data and fails.
 type full struct{ strings.Builder }
 
 var errFull = errors.New("no space left")
@@ -33,8 +35,8 @@ func TestWriteThatFailsHasAClass(t *testing.T) {
 	assert.Equal(t, n, 10)
 }
 
-// Content that is here damaged is no reason to throw sound content away, which
-// may have no other copy.
+// Commit keeps valid content although the store has a corrupt blob of the same
+// digest: the valid content may be the only copy.
 func TestIngestReplacesDamage(t *testing.T) {
 	for _, damaged := range []string{"CONTENT", "", "content and more"} {
 		s := open(t, nil)

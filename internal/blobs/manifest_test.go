@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -15,11 +17,13 @@ func TestManifest(t *testing.T) {
 		content string
 		want    []digest.Digest
 	}{
-		"manifest":           {`{"config":{"digest":"` + a.String() + `"},"layers":[{"digest":"` + b.String() + `"},{"digest":"` + c.String() + `"}]}`, []digest.Digest{a, b, c}},
-		"index":              {`{"manifests":[{"digest":"` + c.String() + `"}]}`, []digest.Digest{c}},
-		"digests of no form": {`{"config":{"digest":"../x"},"layers":[{"digest":""},{"digest":"md5:0"},{"digest":"` + b.String() + `"}]}`, []digest.Digest{b}},
-		"no manifest":        {"an archive", []digest.Digest{}},
-		"null":               {"null", []digest.Digest{}},
+		"manifest":          {`{"config":{"digest":"` + a.String() + `"},"layers":[{"digest":"` + b.String() + `"},{"digest":"` + c.String() + `"}]}`, []digest.Digest{a, b, c}},
+		"index":             {`{"manifests":[{"digest":"` + c.String() + `"}]}`, []digest.Digest{c}},
+		"malformed digests": {`{"config":{"digest":"../x"},"layers":[{"digest":""},{"digest":"md5:0"},{"digest":"` + b.String() + `"}]}`, []digest.Digest{b}},
+		"no manifest":       {"an archive", []digest.Digest{}},
+		"null":              {"null", []digest.Digest{}},
+		"list":              {"[]", []digest.Digest{}},
+		"no references":     {`{"layers":null,"other":5}`, []digest.Digest{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, nil)
@@ -31,7 +35,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// A manifest that can't be read is not taken for one that names nothing.
+// An unreadable manifest is an error, and not a manifest without references.
 func TestManifestThatCannotBeRead(t *testing.T) {
 	s := open(t, nil)
 	_, err := s.Manifest(t.Context(), digest.FromString("missing"))
@@ -40,6 +44,16 @@ func TestManifestThatCannotBeRead(t *testing.T) {
 	overwrite(t, s, dgst, "[]")
 	_, err = s.Manifest(t.Context(), dgst)
 	assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
-	_, err = s.Manifest(t.Context(), put(t, s, s.NewPin(), strings.Repeat(" ", mostManifestBytes+1)))
+	a := digest.FromString("a").String()
+	for _, odd := range []string{
+		`{"config":{"digest":"` + a + `"},"manifests":5}`,
+		`{"layers":[{"digest":"` + a + `"}],"manifests":"none"}`,
+		`{"config":{"digest":"` + a + `"},"layers":{}}`,
+		`{"config":[],"layers":[{"digest":"` + a + `"}]}`,
+	} {
+		_, err = s.Manifest(t.Context(), put(t, s, s.NewPin(), odd))
+		assert.ErrorContains(t, err, "read references of manifest", odd)
+	}
+	_, err = s.Manifest(t.Context(), put(t, s, s.NewPin(), strings.Repeat(" ", maxManifestBytes+1)))
 	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }

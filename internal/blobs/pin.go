@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -6,19 +8,20 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Pin holds blobs for one operation. It is safe for concurrent use.
+// Pin keeps sweeps from deleting the blobs of one operation. It is safe for
+// concurrent use.
 type Pin struct {
 	pins *pins
 	held map[digest.Digest]struct{} // nil once released; guarded by pins.mu
 }
 
-// NewPin returns a pin that holds nothing yet. Release must follow.
+// NewPin returns a pin that holds no blob. The caller releases it.
 func (s *Store) NewPin() *Pin {
 	return &Pin{pins: &s.pins, held: make(map[digest.Digest]struct{})}
 }
 
-// Add holds blobs, whether they are here already or not. From its return on
-// no sweep deletes them. A pin that was released holds nothing any more.
+// Add makes the pin hold blobs, whether the store has them yet or not. Once Add
+// has returned, no sweep deletes them. Add does nothing after Release.
 func (p *Pin) Add(digests ...digest.Digest) {
 	p.pins.mu.Lock()
 	defer p.pins.mu.Unlock()
@@ -33,7 +36,7 @@ func (p *Pin) Add(digests ...digest.Digest) {
 	}
 }
 
-// Release lets go of everything. It may be called again.
+// Release releases all blobs of the pin. Further calls do nothing.
 func (p *Pin) Release() {
 	p.pins.mu.Lock()
 	defer p.pins.mu.Unlock()
@@ -43,13 +46,13 @@ func (p *Pin) Release() {
 	p.held = nil
 }
 
-// pins counts who holds what. The zero value is ready.
+// pins counts the pins of each blob. The zero value is ready to use.
 type pins struct {
 	mu     sync.Mutex
 	counts map[digest.Digest]int
-	// during, while a sweep runs, is what was held at any time of it: an
-	// operation that ended meanwhile may have published what it held after
-	// the sweep asked what is referenced.
+	// during, while a sweep runs, contains the blobs that were pinned at any time
+	// since its beginning. An operation that ended since may have published its
+	// references after the sweep called mark.
 	during map[digest.Digest]struct{}
 }
 
@@ -85,8 +88,8 @@ func (p *pins) endSweep() {
 	p.during = nil
 }
 
-// unlessHeld calls remove if nobody held dgst since the sweep began, and lets
-// nobody begin to meanwhile.
+// unlessHeld calls remove unless dgst was pinned since the sweep began. Nothing
+// can be pinned while remove runs.
 func (p *pins) unlessHeld(dgst digest.Digest, remove func() error) (removed bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -10,9 +12,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Reader reads a blob and verifies it: instead of io.EOF, Read ends with a
-// [CorruptError] when the bytes are not what the digest says. A sweep does not
-// disturb it. It is not safe for concurrent use.
+// Reader reads and verifies a blob. At the end Read returns a [CorruptError]
+// instead of io.EOF if the content does not match the digest. A blob that is
+// swept stays readable. A Reader is not safe for concurrent use.
 type Reader struct {
 	Size int64
 
@@ -22,8 +24,8 @@ type Reader struct {
 	digester digest.Digester
 }
 
-// Reader opens a blob; the caller closes it. The error is of class NotFound
-// when it is not here.
+// Reader opens a blob. The caller closes the reader. The error is of class
+// NotFound if the store does not have the blob.
 func (s *Store) Reader(ctx context.Context, dgst digest.Digest) (*Reader, error) {
 	blob, err := s.content.ReaderAt(ctx, ocispec.Descriptor{Digest: dgst})
 	if err != nil {
@@ -50,9 +52,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 // Close releases the blob.
 func (r *Reader) Close() error { return r.blob.Close() }
 
-// ReadAll returns the bytes of a blob of at most limit bytes, verified. The
-// error is of class NotFound when it is not here, InvalidParameter when it is
-// larger, and DataLoss when it is damaged.
+// ReadAll returns the verified content of a blob of at most limit bytes. The
+// error is of class NotFound if the store does not have the blob,
+// InvalidParameter if it is larger than limit, and DataLoss if it is corrupt.
 func (s *Store) ReadAll(ctx context.Context, dgst digest.Digest, limit int64) ([]byte, error) {
 	r, err := s.Reader(ctx, dgst)
 	if err != nil {

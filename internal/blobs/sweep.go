@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -8,42 +10,41 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Swept is what a sweep deleted.
-type Swept struct {
-	Blobs int
+// Tally is a number of blobs and their size in bytes.
+type Tally struct {
+	Count int
 	Bytes int64
 }
 
-// Mark returns the digests of all blobs that are needed. One that is missing
-// from the result is deleted, so an error is right when anything is unknown.
+// Mark returns the digests of all referenced blobs. A sweep deletes all others,
+// so Mark must return an error if it can't determine every reference.
 type Mark func(ctx context.Context) (map[digest.Digest]struct{}, error)
 
-// Sweep deletes the blobs that mark does not return and no pin holds. One
-// sweep runs at a time; nobody else waits for it longer than it takes to
-// delete one blob.
+// Sweep deletes the blobs that mark does not return and no pin holds. It waits for
+// a sweep in progress. Other methods wait at most for the deletion of one blob.
 //
-// The order is what makes it right: pins are noted from before the blobs are
-// listed until the end, and mark is called after that. Who held a blob before
-// has published by then what refers to it, which mark sees; who held it since
-// is noted.
-func (s *Store) Sweep(ctx context.Context, mark Mark) (Swept, error) {
+// Sweep is correct because of its order: it first starts to record pins, then
+// lists the blobs, and then calls mark. A pin released before the sweep has
+// already published its references, which mark sees. Later pins are recorded in
+// pins.during.
+func (s *Store) Sweep(ctx context.Context, mark Mark) (Tally, error) {
 	s.sweeping.Lock()
 	defer s.sweeping.Unlock()
 	s.pins.beginSweep()
 	defer s.pins.endSweep()
 	candidates, err := s.list()
 	if err != nil {
-		return Swept{}, err
+		return Tally{}, err
 	}
 	marked, err := mark(ctx)
 	if err != nil {
-		return Swept{}, fmt.Errorf("find references to blobs: %w", err)
+		return Tally{}, fmt.Errorf("find references to blobs: %w", err)
 	}
 	return s.delete(ctx, candidates, marked)
 }
 
-func (s *Store) delete(ctx context.Context, candidates []Blob, marked map[digest.Digest]struct{}) (Swept, error) {
-	var swept Swept
+func (s *Store) delete(ctx context.Context, candidates []Blob, marked map[digest.Digest]struct{}) (Tally, error) {
+	var swept Tally
 	var problems []error
 	for _, candidate := range candidates {
 		if err := ctx.Err(); err != nil {
@@ -59,7 +60,7 @@ func (s *Store) delete(ctx context.Context, candidates []Blob, marked map[digest
 		})
 		problems = append(problems, err)
 		if removed {
-			swept.Blobs++
+			swept.Count++
 			swept.Bytes += candidate.Size
 		}
 	}

@@ -1,49 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Unfinished is content that began to come in and was not committed: by an
-// operation that still runs, or by one that was cut off. What was fetched is
-// resumed by the next writer that uses the same ref.
-type Unfinished struct {
-	Ref     string
-	Size    int64
-	Updated time.Time
-	InUse   bool
-}
-
-// unfinished is an Unfinished and the name of its directory.
+// unfinished is an upload that was not committed. Its operation is in progress or
+// was interrupted. The next writer of the same ref resumes it.
 type unfinished struct {
-	Unfinished
-	dir string
+	dir   string // the name of its directory
+	ref   string // empty if a crash prevented it from being written
+	size  int64
+	inUse bool
 }
 
-// Ingests lists what is unfinished. The Ref is empty where a crash came before
-// it reached the disk.
-func (s *Store) Ingests(ctx context.Context) ([]Unfinished, error) {
-	all, err := s.unfinished()
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Unfinished, len(all))
-	for i, u := range all {
-		list[i] = u.Unfinished
-	}
-	return list, ctx.Err()
-}
-
-// unfinished does what containerd's store does in ListStatuses, which fails
-// when a crash left an ingest of which only half was made.
+// unfinished lists unfinished uploads, like ListStatuses of containerd's store,
+// which however fails if a crash left a half-made ingest.
 func (s *Store) unfinished() ([]unfinished, error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "ingest"))
 	if err != nil {
@@ -53,32 +32,33 @@ func (s *Store) unfinished() ([]unfinished, error) {
 	for i, entry := range entries {
 		dir := filepath.Join(s.dir, "ingest", entry.Name())
 		all[i].dir = entry.Name()
-		// What can't be read comes or goes at this moment, or is half made;
-		// after a power cut it may hold anything.
+		// An unreadable ingest is being made or removed, or is half made. After
+		// a power cut the file can contain anything.
 		if ref, err := os.ReadFile(filepath.Join(dir, "ref")); err == nil && ingestDir(string(ref)) == entry.Name() {
-			all[i].Ref = string(ref)
-			all[i].InUse = s.refs.inUse(string(ref))
+			all[i].ref = string(ref)
+			_, all[i].inUse = s.writing.Find(entry.Name())
 		}
 		if info, err := os.Stat(filepath.Join(dir, "data")); err == nil {
-			all[i].Size, all[i].Updated = info.Size(), info.ModTime()
+			all[i].size = info.Size()
 		}
 	}
 	return all, nil
 }
 
-// ingestPath is where what comes under a ref is kept.
+// ingestPath returns the directory of an ingest.
 func (s *Store) ingestPath(ref string) string { return filepath.Join(s.dir, "ingest", ingestDir(ref)) }
 
-// ingestDir is the directory of a ref.
+// ingestDir returns the name of the directory of an ingest, as containerd's store
+// derives it from the ref.
 func ingestDir(ref string) string { return digest.FromString(ref).Encoded() }
 
-// Abort throws away what is unfinished under ref. The error is of class
-// Conflict while an operation writes it; an unknown ref is not an error.
+// Abort deletes the unfinished upload of a ref. It returns an [InUseError] while
+// an operation writes it. An unknown ref is not an error.
 func (s *Store) Abort(ref string) error {
-	if _, ok := s.refs.tryClaim(ref); !ok {
+	if _, ok := s.writing.Try(ingestDir(ref), struct{}{}); !ok {
 		return &InUseError{Ref: ref}
 	}
-	defer s.refs.release(ref)
+	defer s.writing.Release(ingestDir(ref))
 	path := s.ingestPath(ref)
 	if err := s.fs.RemoveAll(path); err != nil {
 		return fmt.Errorf("abort ingest %q: %w", ref, err)
@@ -86,7 +66,7 @@ func (s *Store) Abort(ref string) error {
 	return nil
 }
 
-// InUseError refuses to throw away what an operation is writing. Class
+// InUseError reports an upload that is being written and can't be deleted. Class
 // Conflict.
 type InUseError struct{ Ref string }
 

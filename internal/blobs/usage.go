@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,35 +12,21 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Usage is what a store takes of the disk.
-type Usage struct {
-	Blobs       int
-	BlobBytes   int64
-	Ingests     int // unfinished blobs
-	IngestBytes int64
-}
-
-// Usage adds up what is here. What comes and goes meanwhile may be missed.
-func (s *Store) Usage(ctx context.Context) (Usage, error) {
+// Usage returns the number and the size of all blobs, without unfinished ones. It
+// can miss blobs that come or go concurrently.
+func (s *Store) Usage() (Tally, error) {
 	blobs, err := s.list()
 	if err != nil {
-		return Usage{}, err
+		return Tally{}, err
 	}
-	ingests, err := s.Ingests(ctx)
-	if err != nil {
-		return Usage{}, err
-	}
-	usage := Usage{Blobs: len(blobs), Ingests: len(ingests)}
+	usage := Tally{Count: len(blobs)}
 	for _, blob := range blobs {
-		usage.BlobBytes += blob.Size
-	}
-	for _, ingest := range ingests {
-		usage.IngestBytes += ingest.Size
+		usage.Bytes += blob.Size
 	}
 	return usage, nil
 }
 
-// list returns all blobs. Files that are not named by a digest are not ours.
+// list returns all blobs. It ignores files that are not named by a digest.
 func (s *Store) list() ([]Blob, error) {
 	root := filepath.Join(s.dir, "blobs")
 	algorithms, err := os.ReadDir(root)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -14,9 +16,21 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// DiscardCorrupt deletes a blob, pinned or not, if its bytes are not what its
-// digest says, so that it can be fetched again. Sound content stays, whoever
-// reports it. A blob that is not here is no error.
+// Verify reads a blob and returns a [CorruptError] if its content does not match the
+// digest. The error is of class NotFound if the store does not have the blob.
+func (s *Store) Verify(ctx context.Context, dgst digest.Digest) error {
+	r, err := s.Reader(ctx, dgst)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, &contextReader{ctx: ctx, from: r})
+	return err
+}
+
+// DiscardCorrupt deletes a blob, pinned or not, if its content does not match the
+// digest, so that it can be fetched again. It keeps a valid blob. A missing blob
+// is not an error.
 func (s *Store) DiscardCorrupt(ctx context.Context, dgst digest.Digest) error {
 	if err := dgst.Validate(); err != nil {
 		return fmt.Errorf("discard blob: %w: %w", err, errdefs.ErrInvalidArgument)
@@ -39,9 +53,9 @@ func (s *Store) DiscardCorrupt(ctx context.Context, dgst digest.Digest) error {
 	return s.unlinkSame(dgst, file)
 }
 
-// unlinkSame deletes a blob if its file is still the one that was verified: an
-// operation may have replaced it by sound content meanwhile. A blob comes into
-// being only where there is none, so nothing replaces it under removing.
+// unlinkSame deletes a blob unless an operation has replaced the verified file by
+// a valid one since. A commit never replaces an existing blob, so the file can't
+// change while removing is held.
 func (s *Store) unlinkSame(dgst digest.Digest, verified *os.File) error {
 	before, err := verified.Stat()
 	if err != nil {
@@ -59,9 +73,9 @@ func (s *Store) unlinkSame(dgst digest.Digest, verified *os.File) error {
 	return s.fs.Unlink(s.path(dgst))
 }
 
-// checkDescribed compares a descriptor with the content that is here under its
-// digest. The content decides: a descriptor of another size is refused with a
-// [DescriptorError], unless the content is unsound, which is deleted.
+// checkDescribed compares a descriptor with the stored blob of its digest. If the
+// sizes differ, it deletes a corrupt blob; if the blob is valid, the descriptor is
+// wrong and it returns a [DescriptorError].
 func (s *Store) checkDescribed(ctx context.Context, described Blob) error {
 	size, err := s.Size(ctx, described.Digest)
 	if errdefs.IsNotFound(err) || err == nil && size == described.Size {
@@ -83,21 +97,21 @@ func (s *Store) checkDescribed(ctx context.Context, described Blob) error {
 	return err
 }
 
-// DescriptorError refuses a descriptor whose size is not that of the content
-// with its digest. Class InvalidParameter.
+// DescriptorError reports a descriptor with another size than the content of its
+// digest. Class InvalidParameter.
 type DescriptorError struct {
 	Described Blob
 	Size      int64 // of the content
 }
 
 func (e *DescriptorError) Error() string {
-	return plaintext.Sprintf("blob %s is described with %d bytes, its content has %d", e.Described.Digest, e.Described.Size, e.Size)
+	return plaintext.Sprintf("blob %s: descriptor has size %d, content has size %d", e.Described.Digest, e.Described.Size, e.Size)
 }
 
 // InvalidParameter marks the error's class.
 func (e *DescriptorError) InvalidParameter() {}
 
-// contextReader ends a long read with its context.
+// contextReader is a reader that fails after the end of its context.
 type contextReader struct {
 	ctx  context.Context
 	from io.Reader

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package blobs
 
 import (
@@ -14,8 +16,8 @@ import (
 	"github.com/dovetailhq/plugin/internal/durable"
 )
 
-// Sound content stays, whatever a descriptor says of its size; the descriptor
-// is refused.
+// Valid content is kept when a descriptor has another size. The descriptor is
+// refused.
 func TestDescriptorDoesNotDeleteContent(t *testing.T) {
 	s := open(t, nil)
 	dgst := put(t, s, s.NewPin(), "content")
@@ -36,20 +38,20 @@ func TestDiscardCorrupt(t *testing.T) {
 	dgst := put(t, s, s.NewPin(), "content")
 	discard := func() error { return s.DiscardCorrupt(t.Context(), dgst) }
 	assert.NilError(t, discard())
-	assert.Check(t, s.has(dgst), "sound content was deleted")
+	assert.Check(t, s.has(dgst), "valid content was deleted")
 
 	overwrite(t, s, dgst, "CONTENT")
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	assert.Check(t, is.ErrorIs(s.DiscardCorrupt(cancelled, dgst), context.Canceled))
-	assert.Check(t, s.has(dgst), "it is not known to be unsound")
+	assert.Check(t, s.has(dgst), "a blob that was not verified was deleted")
 	assert.NilError(t, discard())
 	assert.Check(t, !s.has(dgst))
-	assert.NilError(t, discard(), "it is gone already")
+	assert.NilError(t, discard(), "a missing blob is not an error")
 	assert.Check(t, errdefs.IsInvalidArgument(s.DiscardCorrupt(t.Context(), "../x")))
 }
 
-// A blob that was replaced by sound content since it was verified stays.
+// A blob that was replaced by valid content after its verification is kept.
 func TestDiscardCorruptSparesReplacement(t *testing.T) {
 	s := open(t, nil)
 	dgst := put(t, s, s.NewPin(), "content")
@@ -57,8 +59,9 @@ func TestDiscardCorruptSparesReplacement(t *testing.T) {
 	unsound, err := os.Open(s.path(dgst))
 	assert.NilError(t, err)
 	defer unsound.Close()
-	assert.NilError(t, s.DiscardCorrupt(t.Context(), dgst)) // by another operation,
-	put(t, s, s.NewPin(), "content")                        // which fetched it again
+	// Another operation deletes the blob and fetches it again.
+	assert.NilError(t, s.DiscardCorrupt(t.Context(), dgst))
+	put(t, s, s.NewPin(), "content")
 	assert.NilError(t, s.unlinkSame(dgst, unsound))
 	assert.Check(t, s.has(dgst))
 }
@@ -75,7 +78,7 @@ func TestDiscardCorruptThatFails(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, broken))
 }
 
-// overwrite damages a blob as a disk does.
+// overwrite corrupts a blob in place, like a faulty disk.
 func overwrite(t *testing.T, s *Store, dgst digest.Digest, content string) {
 	t.Helper()
 	assert.NilError(t, os.Chmod(s.path(dgst), 0o600))
