@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -10,18 +12,20 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/pkg/archive"
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/pgzip"
 	moby "github.com/moby/go-archive"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/members"
 )
 
-// workloads are what the figures in ARCHITECTURE.md are about.
+// workloads are the archives behind the figures in ARCHITECTURE.md.
 func workloads(b *testing.B) []workload {
 	prose := text(newRandom(1), 8<<20)
 	return []workload{
@@ -43,7 +47,7 @@ func files(prose string, count, size int) []entry {
 			entries = append(entries, folder(fmt.Sprintf("dir%03d", i/100)))
 		}
 		from := random.IntN(len(prose) - size)
-		// Most archives have whole seconds, and so no extended headers.
+		// Most archives have whole seconds and therefore no extended headers.
 		entries = append(entries, file(fmt.Sprintf("dir%03d/file%05d", i/100, i), prose[from:from+size]).
 			with(func(h *tar.Header) { h.ModTime = then.Truncate(time.Second) }))
 	}
@@ -62,7 +66,7 @@ func BenchmarkUnpack(b *testing.B) {
 				return err
 			}
 			defer u.Close()
-			_, err = u.Apply(ctx, archive)
+			_, err = u.applyPlain(ctx, archive)
 			return err
 		}},
 		{"containerd", func(ctx context.Context, dir string, archive io.Reader) error {
@@ -91,7 +95,7 @@ func BenchmarkUnpack(b *testing.B) {
 					assert.NilError(b, u.unpack(b.Context(), dir, bytes.NewReader(packed)))
 					spent += processorTime(b) - before
 				}
-				// On a machine that does other things, too, this says more.
+				// CPU time is more meaningful than time on a busy machine.
 				b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cpu-ns/op")
 			})
 		}
@@ -99,7 +103,7 @@ func BenchmarkUnpack(b *testing.B) {
 }
 
 // BenchmarkLayers compares layers that are inflated ahead with layers that are
-// unpacked one after the other, and with the tools that everybody has.
+// unpacked one after the other, and with gzip and tar.
 func BenchmarkLayers(b *testing.B) {
 	prose := text(newRandom(1), 8<<20)
 	parent := b.TempDir()
@@ -132,7 +136,7 @@ func BenchmarkLayers(b *testing.B) {
 		for _, layer := range packed {
 			d, err := Decompress(b.Context(), bytes.NewReader(layer), Limits{})
 			assert.NilError(b, err)
-			if _, err := u.Apply(b.Context(), d); err != nil {
+			if _, err := u.applyPlain(b.Context(), d); err != nil {
 				return err
 			}
 		}
@@ -160,8 +164,8 @@ func BenchmarkLayers(b *testing.B) {
 	})
 }
 
-// BenchmarkSplit compares one pass over a build context with the plain way:
-// the layer made with the standard library's gzip, then unpacked.
+// BenchmarkSplit compares Split, one pass over a build context, with two passes:
+// make the layer with the standard library's gzip, then unpack it.
 func BenchmarkSplit(b *testing.B) {
 	parent := b.TempDir()
 	for _, w := range workloads(b) {
@@ -206,9 +210,7 @@ func BenchmarkCompress(b *testing.B) {
 		{"stdlib", func(w io.Writer) (io.WriteCloser, error) { return stdgzip.NewWriter(w), nil }},
 		{"klauspost-5", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, 5) }},
 		{"klauspost-6", func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriterLevel(w, 6) }},
-		{"pgzip-5", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 5) }},
-		{"pgzip-6", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 6) }},
-		{"pgzip-7", func(w io.Writer) (io.WriteCloser, error) { return pgzip.NewWriterLevel(w, 7) }},
+		{"members", func(w io.Writer) (io.WriteCloser, error) { return members.NewWriter(w, runtime.GOMAXPROCS(0)), nil }},
 	}
 	for _, c := range compressors {
 		b.Run(c.name, func(b *testing.B) {
@@ -227,9 +229,9 @@ func BenchmarkCompress(b *testing.B) {
 	}
 }
 
-// scratch makes a directory while the disk has nothing else to do. It is
-// removed only after all benchmarks: ext4 is slow to make files for some
-// seconds after many were removed, which would be charged to the next one.
+// scratch makes a directory while the disk is idle. It is removed only after all
+// benchmarks, because ext4 makes files slowly for some seconds after many were
+// removed, and the next benchmark would pay for it.
 func scratch(b *testing.B, parent string) string {
 	b.Helper()
 	b.StopTimer()
@@ -240,7 +242,7 @@ func scratch(b *testing.B, parent string) string {
 	return dir
 }
 
-// processorTime is what this process and its children took until now.
+// processorTime returns the CPU time of this process and its children.
 func processorTime(b *testing.B) time.Duration {
 	b.Helper()
 	var sum time.Duration

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -9,18 +11,22 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// winding is a link's target of nearly 4095 bytes that leads nowhere else.
+// winding returns a link target of nearly 4095 bytes that resolves to its own
+// directory.
 func winding(dir string) string { return strings.Repeat(dir+"/../", 4090/(len(dir)+4)) }
 
-// What headers cost in memory and what names cost in time is counted.
+// Limits bound the memory that headers take and the time that names take.
 func TestCostsOfHeadersAndNames(t *testing.T) {
 	comment := strings.Repeat("c", 100<<10)
 	var attributed, scattered, nested []entry
@@ -49,7 +55,7 @@ func TestCostsOfHeadersAndNames(t *testing.T) {
 		name   string
 		limits Limits
 		layer  []entry
-		limit  string // empty if it is no more than the limits allow
+		limit  string // the exceeded limit; empty if there is none
 	}{
 		{"large headers", Limits{HeaderBytes: 1 << 20}, attributed, "HeaderBytes"},
 		{"large headers, allowed", Limits{}, attributed, ""},
@@ -80,7 +86,7 @@ func TestCostsOfHeadersAndNames(t *testing.T) {
 	}
 }
 
-// What is remembered of directories is freed with their layer.
+// The memory kept for directories is freed at the end of their layer.
 func TestDirectoriesAreRememberedForOneLayer(t *testing.T) {
 	var layer []entry
 	for i := range 100 {
@@ -101,11 +107,11 @@ func TestWindingName(t *testing.T) {
 	err := p.apply(t, Limits{}, archive(t, chain...))
 	var refused *EntryError
 	assert.Assert(t, errors.As(err, &refused), "%v", err)
-	assert.Check(t, is.ErrorContains(err, `"l0/f": its path leads through too many parts`))
+	assert.Check(t, is.ErrorContains(err, `"l0/f": path resolves through too many`))
 }
 
-// A name of many parts takes few descriptors, whether they are there, missing,
-// or behind a link.
+// A name of many components takes few descriptors, whether the components exist,
+// are missing, or lie behind a link.
 func TestNamesOfManyParts(t *testing.T) {
 	p := newPlayground(t)
 	deep := strings.Repeat("d/", 1500)
@@ -122,7 +128,7 @@ func TestNamesOfManyParts(t *testing.T) {
 	assert.Equal(t, len(entries), 1)
 }
 
-// last cancels before it returns the end of what it reads.
+// last is a reader that calls cancel before it returns io.EOF.
 type last struct {
 	io.Reader
 	left   int
@@ -137,8 +143,8 @@ func (l *last) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Unpacking ends with its context also when all of the archive was read: it
-// would take long to work off.
+// Unpacking stops at the end of its context also after the whole archive was
+// read, when much work can be left.
 func TestUnpackingEndsWithItsContext(t *testing.T) {
 	cause := errors.New("user gave up")
 	var many, folders []entry
@@ -167,14 +173,13 @@ func TestUnpackingEndsWithItsContext(t *testing.T) {
 			defer u.Close()
 			ctx, cancel := context.WithCancelCause(t.Context())
 			packed := archive(t, test.layer...)
-			_, err = u.Apply(ctx, &last{bytes.NewReader(packed), len(packed), func() { cancel(cause) }})
+			_, err = u.applyPlain(ctx, &last{bytes.NewReader(packed), len(packed), func() { cancel(cause) }})
 			assert.Check(t, is.ErrorIs(err, cause))
 		})
 	}
 }
 
-// The zeros of a sparse file are holes, and are counted among what the bytes of
-// an archive become.
+// The zeros of a sparse file become holes, and count for the compression ratio.
 func TestSparseFiles(t *testing.T) {
 	p := newPlayground(t)
 	assert.NilError(t, p.apply(t, Limits{}, sparseArchive(t, "hole", 100<<20)))
@@ -198,8 +203,8 @@ func TestSparseFiles(t *testing.T) {
 	assert.Equal(t, limit.Limit, "CompressionRatio")
 }
 
-// A fragment of a sparse file takes no more of the disk than the blocks that it
-// lies in, and the file counts as a whole, whatever of it is data.
+// A fragment of a sparse file takes no more disk space than the blocks that it
+// touches, and the whole file counts for the compression ratio.
 func TestFragmentsOfSparseFiles(t *testing.T) {
 	const fragments, apart = 800, 128 << 10
 	layer := fragmentedArchive(t, "f", fragments, apart)
@@ -229,7 +234,8 @@ func TestFragmentsOfSparseFiles(t *testing.T) {
 	}
 }
 
-// Blocks of zeros that begin and end anywhere are told from data.
+// leadingHoles and leadingData distinguish blocks of zeros from data at any
+// alignment.
 func TestHolesOfParts(t *testing.T) {
 	zeros := func(n int) []byte { return make([]byte, n) }
 	data := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
@@ -261,7 +267,7 @@ func TestErrorsAreShort(t *testing.T) {
 	for name, e := range map[string]entry{
 		"entry":  file(long, ""),
 		"target": hardlink("x", long),
-		"type":   entry{tar.Header{Typeflag: '7', Name: long}, ""},
+		"type":   {tar.Header{Typeflag: '7', Name: long}, ""},
 	} {
 		err := p.apply(t, Limits{}, archive(t, e))
 		assert.Check(t, err != nil, name)
@@ -269,4 +275,126 @@ func TestErrorsAreShort(t *testing.T) {
 	}
 	err := p.apply(t, Limits{Entries: 1}, archive(t, file("a", ""), file(long, "")))
 	assert.Check(t, len(fmt.Sprint(err)) < 2000)
+}
+
+// Entries that compress to almost nothing are refused, whatever recurs in them.
+// The same entries are accepted if they are few, or stored without compression.
+func TestRatioOfEntries(t *testing.T) {
+	const count = 1500
+	again := func(period ...entry) []byte { return archive(t, slices.Repeat(period, count/len(period))...) }
+	full := make([]entry, 0, 100)
+	for i := range cap(full) - 1 {
+		full = append(full, file(fmt.Sprint("d/", i), ""))
+	}
+	tests := []struct {
+		name  string
+		layer []byte
+	}{
+		{"file", again(file("f", ""))},
+		{"symbolic link", again(symlink("l", "f"))},
+		{"hard link", archive(t, append([]entry{file("f", "")}, slices.Repeat([]entry{hardlink("l", "f")}, count)...)...)},
+		{"device", again(device(tar.TypeFifo, "p", 0, 0))},
+		{"directory", again(folder("d"))},
+		{"file and directory", again(file("d", ""), folder("d"))},
+		{"file and whiteout", again(file("f", ""), file(".wh.f", ""))},
+		{"full directory and whiteout", again(append(full, file(".wh.d", ""))...)},
+	}
+	tight := Limits{Entries: 4 << 10}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			packed := zstandard(t, test.layer)
+			err := newPlayground(t).applyAll(t, tight, []Source{stored(packed)}, nothing)
+			var limit *LimitError
+			assert.Assert(t, errors.As(err, &limit), "%v", err)
+			assert.Equal(t, limit.Limit, "EntryRatio")
+			assert.Check(t, limit.Entry != "")
+			checkInvalid(t, err)
+			for name, allowed := range map[string]struct {
+				limits Limits
+				layer  []byte
+			}{
+				"few":   {Limits{}, packed},
+				"ratio": {Limits{Entries: tight.Entries, EntryRatio: 64 << 10}, packed},
+				"plain": {tight, test.layer},
+			} {
+				assert.NilError(t, newPlayground(t).applyAll(t, allowed.limits, []Source{stored(allowed.layer)}, nothing), name)
+			}
+		})
+	}
+}
+
+// The ratio of entries is that of all layers and directories together, because a
+// manifest can name one layer a thousand times.
+func TestRatioOfEntriesOfManyLayers(t *testing.T) {
+	layer := slices.Repeat([]entry{file("f", "")}, 100)
+	sources := slices.Repeat([]Source{stored(zstandard(t, archive(t, layer...)))}, 20)
+	var limit *LimitError
+	err := newPlayground(t).applyAll(t, Limits{Entries: 4 << 10}, sources, nothing)
+	assert.Assert(t, errors.As(err, &limit), "%v", err)
+	assert.Equal(t, limit.Limit, "EntryRatio")
+}
+
+// A layer that recurs adds entries, and its compressed bytes only once.
+func TestRatioOfEntriesOfALayerThatRecurs(t *testing.T) {
+	random := newRandom(1)
+	padded := func() Source {
+		padding := file("padding", text(random, 2<<10))
+		return stored(zstandard(t, archive(t, append(slices.Repeat([]entry{file("f", "")}, 99), padding)...)))
+	}
+	again, others := slices.Repeat([]Source{padded()}, 20), make([]Source, 20)
+	for i := range others {
+		others[i] = padded()
+	}
+	var limit *LimitError
+	err := newPlayground(t).applyAll(t, Limits{Entries: 4 << 10}, again, nothing)
+	assert.Assert(t, errors.As(err, &limit), "%v", err)
+	assert.Equal(t, limit.Limit, "EntryRatio")
+	assert.NilError(t, newPlayground(t).applyAll(t, Limits{Entries: 4 << 10}, others, nothing))
+}
+
+// The compression ratio holds for all layers together, a layer that recurs included.
+// Layers before a layer that compresses well count.
+func TestRatioOfManyLayers(t *testing.T) {
+	const floor = 1 << 20
+	limits := Limits{UnpackedBytes: ratioFloorShare * floor}
+	zeros := stored(zstandard(t, archive(t, file("zeros", string(make([]byte, floor/2))))))
+	noise := stored(gzipped(t, archive(t, file("noise", text(newRandom(1), 3*floor)))))
+	apply := func(layers ...Source) error { return newPlayground(t).applyAll(t, limits, layers, nothing) }
+	var limit *LimitError
+	err := apply(zeros, zeros, zeros)
+	assert.Assert(t, errors.As(err, &limit), "%v", err)
+	assert.Equal(t, limit.Limit, "CompressionRatio")
+	assert.NilError(t, apply(zeros))
+	assert.NilError(t, apply(noise, zeros, zeros, zeros, noise))
+	assert.NilError(t, apply(zeros, noise, zeros))
+}
+
+// A closed decompressor keeps no memory: those of a plugin's layers can stay
+// referenced until the last layer is unpacked.
+func TestClosedDecompressor(t *testing.T) {
+	plain := archive(t, file("f", "content"))
+	for _, packed := range [][]byte{plain, gzipped(t, plain), zstandard(t, plain)} {
+		d, err := Decompress(t.Context(), bytes.NewReader(packed), Limits{})
+		assert.NilError(t, err)
+		d.Close()
+		d.Close() // once more does no harm
+		_, err = d.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, os.ErrClosed)
+	}
+}
+
+func nothing(int, Layer) error { return nil }
+
+// Files with ordinary metadata are far from the ratio, however small they are.
+func TestRatioOfSmallFiles(t *testing.T) {
+	random := newRandom(1)
+	var layer []entry
+	for i := range 1000 {
+		layer = append(layer, file(fmt.Sprintf("d/%04d", i), text(random, 8)).with(func(h *tar.Header) {
+			h.ModTime = time.Unix(1_700_000_000+random.Int64N(1<<24), 0)
+		}))
+	}
+	packed := zstandard(t, archive(t, layer...), zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+	t.Logf("%d bytes an entry", len(packed)/len(layer))
+	assert.NilError(t, newPlayground(t).applyAll(t, Limits{Entries: 1200}, []Source{stored(packed)}, nothing))
 }

@@ -1,45 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
 	"context"
+	"sync"
 
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/semaphore"
 )
 
-// Budget bounds the memory that all archives which share it take together,
-// however many are unpacked at the same time: a manager has one. Beyond it each
-// archive has what it needs to get on, some 3 MiB and what Limits.HeaderBytes
-// allows. It is safe for concurrent use.
+// Budget bounds the memory shared by all archives that are unpacked at the same
+// time; a manager has one. In addition each archive takes the memory it needs
+// to make progress: about 3 MiB, an ordinary window and what Limits.HeaderBytes
+// allows. No archive that waits for its sender holds what another archive waits
+// for, except that build contexts with large windows wait for each other. A Budget
+// is safe for concurrent use.
 type Budget struct {
-	blocks  chan block          // that layers are inflated into ahead of their turn
-	ahead   *semaphore.Weighted // bytes that decoders ahead of their turn look back on
-	windows *semaphore.Weighted // bytes that decoders look back on whose turn it is
-	cores   *semaphore.Weighted // that compress
+	memory  *semaphore.Weighted // bytes of entries that are read ahead of their turn
+	ahead   *semaphore.Weighted // window bytes of decoders ahead of their turn
+	cores   *semaphore.Weighted // cores that compress
+	members *semaphore.Weighted // members of gzip streams that are inflated on several cores
+
+	// largeLayers and largeContexts are decoders with large windows, of layers that
+	// have arrived and of build contexts.
+	largeLayers, largeContexts *semaphore.Weighted
+
+	// decoders and largeDecoders are unused, the former with ordinary windows. A
+	// plugin can have 1000 layers, and the collector runs only once memory has
+	// doubled.
+	decoders, largeDecoders sync.Pool
 }
 
 const (
-	// aheadBlocks are 32 MiB: with fewer the cores that inflate ahead wait for
-	// the layer before them, with more pulls take too much memory. The layer
-	// being unpacked has others besides, so that it never waits for those ahead.
-	aheadBlocks = 256
-	// aheadWindowBytes are enough for four decoders of ordinary zstd.
+	// aheadMemoryBytes are some 10,000 entries, or fewer with small files.
+	aheadMemoryBytes = 8 << 20
+	// maxMembers of 1.1 MiB are in flight.
+	maxMembers = 12
+	// minMembers use two cores: one waits to be read, one is inflated, one arrives.
+	minMembers = 3
+	// aheadWindowBytes suffice for four zstd decoders with an ordinary window.
 	aheadWindowBytes = 4 * ordinaryWindowBytes
 )
 
-// NewBudget returns a budget that nothing is taken of yet.
+// NewBudget returns an unused budget.
 func NewBudget() *Budget {
 	return &Budget{
-		blocks:  blocks(aheadBlocks),
+		memory:  semaphore.NewWeighted(aheadMemoryBytes),
 		ahead:   semaphore.NewWeighted(aheadWindowBytes),
-		windows: semaphore.NewWeighted(maxZstdWindowBytes),
 		cores:   semaphore.NewWeighted(maxLayerBlocks),
+		members: semaphore.NewWeighted(maxMembers),
+
+		largeLayers:   semaphore.NewWeighted(1),
+		largeContexts: semaphore.NewWeighted(1),
 	}
 }
 
-// window waits until a decoder may look back so many bytes, or for ctx. Before
-// its turn has come a layer takes what is left, or waits for its turn: what it
-// held could be what a layer before it waits for.
+// window reserves the window of a layer's decoder. A layer ahead of its turn takes
+// free bytes of a separate pool, or waits for its turn: otherwise it could hold bytes
+// that an earlier layer waits for. At its turn an ordinary window is free, and a large
+// one waits until no other layer has one. Without a turn the window is that of a build
+// context. The wait ends when ctx ends.
 func (b *Budget) window(ctx context.Context, bytes int64, turn <-chan struct{}) (release func(), err error) {
+	if turn == nil {
+		return b.windowAtTurn(ctx, bytes, b.largeContexts)
+	}
 	select {
 	case <-turn:
 	default:
@@ -49,17 +74,41 @@ func (b *Budget) window(ctx context.Context, bytes int64, turn <-chan struct{}) 
 	}
 	select {
 	case <-turn:
+		return b.windowAtTurn(ctx, bytes, b.largeLayers)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if b.windows.Acquire(ctx, bytes) != nil {
-		return nil, context.Cause(ctx)
-	}
-	return func() { b.windows.Release(bytes) }, nil
 }
 
-// compressors returns how many cores may compress, at most as many as wanted and
-// at least one.
+func (b *Budget) windowAtTurn(ctx context.Context, bytes int64, large *semaphore.Weighted) (release func(), err error) {
+	if bytes <= ordinaryWindowBytes {
+		return func() {}, nil
+	}
+	if large.Acquire(ctx, 1) != nil {
+		return nil, context.Cause(ctx)
+	}
+	return func() { large.Release(1) }, nil
+}
+
+// decoder returns a decoder for archives with at most the window. The caller
+// calls recycle when the decoder is no longer in use.
+func (b *Budget) decoder(window int64) (decoder *zstd.Decoder, recycle func()) {
+	unused, most := &b.decoders, int64(ordinaryWindowBytes)
+	if window > ordinaryWindowBytes {
+		unused, most = &b.largeDecoders, maxZstdWindowBytes
+	}
+	decoder, ok := unused.Get().(*zstd.Decoder)
+	if !ok {
+		decoder = newZstdDecoder(most)
+	}
+	return decoder, func() {
+		_ = decoder.Reset(nil) // fails only for closed decoders
+		unused.Put(decoder)
+	}
+}
+
+// compressors returns how many cores may compress: at least one, and at most
+// wanted.
 func (b *Budget) compressors(wanted int) (cores int, release func()) {
 	for cores = wanted; cores > 1; cores-- {
 		if b.cores.TryAcquire(int64(cores)) {
@@ -69,9 +118,13 @@ func (b *Budget) compressors(wanted int) (cores int, release func()) {
 	return 1, func() {}
 }
 
-// itsTurn is the turn of what is not unpacked after anything else.
-var itsTurn = func() <-chan struct{} {
-	turn := make(chan struct{})
-	close(turn)
-	return turn
-}()
+// membersInFlight returns how many members of a stream may be in flight: at most
+// wanted, and zero if fewer than minMembers are left.
+func (b *Budget) membersInFlight(wanted int) (inFlight int, release func()) {
+	for n := wanted; n >= minMembers; n-- {
+		if b.members.TryAcquire(int64(n)) {
+			return n, func() { b.members.Release(int64(n)) }
+		}
+	}
+	return 0, func() {}
+}

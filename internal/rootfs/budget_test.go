@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -9,50 +11,52 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// Decoders that look back far wait for each other, and those that are ahead of
-// their turn keep none from getting on.
+// Decoders with large windows wait for each other, those of layers not for those of
+// build contexts. Ordinary windows wait only ahead of their turn.
 func TestWindowsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget()
 		now := make(chan struct{})
 		close(now)
 		later := make(chan struct{})
-		var ahead []func()
-		for range aheadWindowBytes / ordinaryWindowBytes {
-			release, err := b.window(t.Context(), ordinaryWindowBytes, later)
+		var held []func()
+		take := func(bytes int64, turn <-chan struct{}) {
+			release, err := b.window(t.Context(), bytes, turn)
 			assert.NilError(t, err)
-			ahead = append(ahead, release)
+			held = append(held, release)
 		}
-		large, err := b.window(t.Context(), maxZstdWindowBytes, now)
-		assert.NilError(t, err)
-
-		got := make(chan func(), 2)
-		take := func(ctx context.Context, turn <-chan struct{}) {
-			if release, err := b.window(ctx, ordinaryWindowBytes, turn); err == nil {
-				got <- release
-			}
+		for range aheadWindowBytes / ordinaryWindowBytes {
+			take(ordinaryWindowBytes, later)
 		}
-		go take(t.Context(), now)
-		go take(t.Context(), later)
-		synctest.Wait()
-		assert.Equal(t, len(got), 0, "more is taken than there is")
-		large()
-		synctest.Wait()
-		assert.Equal(t, len(got), 1, "what is free is not taken")
-		close(later)
-		synctest.Wait()
-		assert.Equal(t, len(got), 2, "its turn has come")
+		take(maxZstdWindowBytes, now)
+		take(maxZstdWindowBytes, nil)
+		for range 100 {
+			take(ordinaryWindowBytes, now)
+			take(ordinaryWindowBytes, nil)
+		}
 
 		ended, cancel := context.WithCancel(t.Context())
+		for _, waits := range []struct {
+			bytes int64
+			turn  <-chan struct{}
+		}{{ordinaryWindowBytes, later}, {maxZstdWindowBytes, now}, {maxZstdWindowBytes, nil}} {
+			got := make(chan error, 1)
+			go func() {
+				_, err := b.window(ended, waits.bytes, waits.turn)
+				got <- err
+			}()
+			synctest.Wait()
+			assert.Equal(t, len(got), 0, "a window was granted although the budget is used up")
+			defer func() { assert.Check(t, is.ErrorIs(<-got, context.Canceled)) }()
+		}
 		cancel()
-		_, err = b.window(ended, maxZstdWindowBytes, now)
-		assert.Check(t, is.ErrorIs(err, context.Canceled))
-		for _, release := range append(ahead, <-got, <-got) {
+		synctest.Wait()
+		for _, release := range held {
 			release()
 		}
-		large, err = b.window(t.Context(), maxZstdWindowBytes, now)
-		assert.NilError(t, err)
-		large()
+		close(later)
+		take(maxZstdWindowBytes, later)
+		take(maxZstdWindowBytes, nil)
 	})
 }
 

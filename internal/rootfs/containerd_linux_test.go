@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -20,7 +22,7 @@ import (
 
 var seed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random layers")
 
-// Random layers come out as containerd's apply leaves them.
+// Random layers unpack to the same tree as with containerd's apply.
 func TestSameAsContainerd(t *testing.T) {
 	for round := range 150 {
 		t.Logf("go test -run %s -seed %d", t.Name(), *seed+uint64(round))
@@ -32,7 +34,7 @@ func TestSameAsContainerd(t *testing.T) {
 		for range 1 + g.random.IntN(4) {
 			layer := archive(t, g.layer()...)
 			_, referenceErr := containerd.Apply(t.Context(), reference.root, bytes.NewReader(layer))
-			_, err := u.Apply(t.Context(), bytes.NewReader(layer))
+			_, err := u.applyPlain(t.Context(), bytes.NewReader(layer))
 			assert.Equal(t, err == nil, referenceErr == nil, "own: %v, containerd: %v", err, referenceErr)
 			if err != nil {
 				break
@@ -42,19 +44,19 @@ func TestSameAsContainerd(t *testing.T) {
 	}
 }
 
-// generator makes layers that say much about few names, so that they meet.
+// generator makes layers with many entries of few names, so that names collide.
 type generator struct {
 	random *rand.Rand
-	known  []string // names that some layer had
+	known  []string // names used by a layer so far
 }
 
 func newGenerator(seed uint64) *generator {
 	return &generator{random: newRandom(seed)}
 }
 
-// layer is either as the writers of layers make them: each name once, after the
-// directories it lies in. Or it has no directories of its own, and what it has
-// comes to lie wherever symbolic links lead.
+// layer returns one of two kinds of layers. The first is like those that tools
+// write: each name occurs once, after its parent directories. The second has no
+// directories, so that its entries end up wherever symbolic links lead.
 func (g *generator) layer() []entry {
 	var entries []entry
 	taken := map[string]byte{}
@@ -82,8 +84,8 @@ func (g *generator) layer() []entry {
 	return entries
 }
 
-// folders are the directories that a name lies in and its layer lacks, unless
-// one can't be a directory.
+// folders returns the parent directories of a name that its layer lacks. It
+// returns false if a parent can't be a directory.
 func (g *generator) folders(name string, taken map[string]byte) ([]entry, bool) {
 	var missing []entry
 	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
@@ -155,8 +157,8 @@ func (g *generator) metadata(e entry) entry {
 	return e
 }
 
-// What containerd would make of a mark is made even where we go further: see
-// the package's documentation for the two differences.
+// The two differences from containerd that the package's documentation lists
+// still exist.
 func TestDifferencesFromContainerd(t *testing.T) {
 	lower := archive(t, file("d/e/old", ""))
 	upper := archive(t, file("d/e/new", ""), file("d/.wh..wh..opq", ""))
@@ -169,5 +171,5 @@ func TestDifferencesFromContainerd(t *testing.T) {
 	_, err := os.Stat(filepath.Join(own.root, "d/e/new"))
 	assert.NilError(t, err)
 	_, err = os.Stat(filepath.Join(reference.root, "d/e/new"))
-	assert.Check(t, os.IsNotExist(err), "containerd has changed: let this difference go")
+	assert.Check(t, os.IsNotExist(err), "containerd has changed: remove this difference")
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -6,17 +8,17 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-// Compression is how a layer's archive is packed.
+// Compression is how a layer's archive is compressed.
 type Compression string
 
-// Compressions a layer may have.
+// The compressions of layers.
 const (
 	Uncompressed Compression = "none"
 	Gzip         Compression = "gzip"
@@ -24,90 +26,118 @@ const (
 )
 
 const (
-	// maxZstdWindowBytes is how far a zstd archive may look back, and with it the
-	// memory that reading one takes.
+	// maxZstdWindowBytes is the largest window that a zstd archive may have. It
+	// bounds the memory of a decoder.
 	maxZstdWindowBytes = 128 << 20
-	// ordinaryWindowBytes is how far an archive looks back unless it was asked
-	// to look farther. RFC 8878, section 3.1.1.1.2, recommends that decoders
-	// support it.
+	// ordinaryWindowBytes is the largest window of zstd's ordinary levels. All
+	// decoders should support it:
+	// https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1.2
 	ordinaryWindowBytes = 8 << 20
 )
 
-// Decompressor reads what a layer's archive holds. Its Read works on the
-// caller's goroutine alone.
+// readBuffers holds the buffers of compressed archives for reuse.
+var readBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, pumpBlockBytes) }}
+
+// Decompressor reads the uncompressed bytes of a layer's archive. Read of what
+// [Decompress] returns does all its work on the caller's goroutine.
 type Decompressor struct {
-	// Compression is what the first bytes told.
+	// Compression was detected from the first bytes.
 	Compression Compression
 
 	compressed *countingReader
 	plain      io.Reader
 	close      func()
 	limits     Limits
-	read       int64 // of what became of the archive
+	read       int64 // uncompressed bytes
 }
 
-// Decompress finds out by its first bytes how source is compressed. An archive
-// that is damaged, or expands beyond limits.CompressionRatio, makes Read fail with a typed
-// error; an error of source comes out as it is. The caller closes the
-// decompressor, and the source.
+// Decompress detects from its first bytes how source is compressed. Read fails
+// with a [FormatError] if the archive is damaged, and with a [LimitError] if it
+// expands beyond limits.CompressionRatio; it returns errors of source unchanged.
+// The caller closes the decompressor and the source.
 //
-// It waits for memory, no longer than ctx, while other archives look back so far
-// that limits.Budget is used up.
+// Decompress is for build contexts: a zstd archive with a window of more than 8 MiB
+// waits while another one of limits.Budget is read. It stops waiting when ctx ends.
 func Decompress(ctx context.Context, source io.Reader, limits Limits) (*Decompressor, error) {
-	return decompress(ctx, source, limits, itsTurn)
+	return decompress(ctx, source, limits, nil, 1)
 }
 
-// decompress is Decompress of a layer, whose turn to be unpacked comes.
-func decompress(ctx context.Context, source io.Reader, limits Limits, turn <-chan struct{}) (*Decompressor, error) {
-	counted := &countingReader{source: source}
-	buffered := bufio.NewReaderSize(counted, pumpBlockBytes)
-	d := &Decompressor{compressed: counted, close: func() {}, limits: limits.withDefaults()}
-	start, err := buffered.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, err
+// decompress is Decompress of a layer that may be ahead of its turn, on several cores
+// where the layer allows it. With more than one core, source is read on another
+// goroutine, and Close waits until a read of source returns. A layer without a turn is
+// a build context.
+func decompress(ctx context.Context, source io.Reader, limits Limits, turn <-chan struct{}, cores int) (*Decompressor, error) {
+	buffered := readBuffers.Get().(*bufio.Reader)
+	d := &Decompressor{
+		compressed: &countingReader{source: source},
+		close:      func() { readBuffers.Put(buffered) },
+		limits:     limits.withDefaults(),
 	}
-	switch d.Compression = detect(start); d.Compression {
-	case Gzip:
-		plain, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, d.explain(err)
-		}
-		d.plain = plain
-	case Zstd:
-		if err := d.openZstd(ctx, buffered, turn); err != nil {
-			return nil, err
-		}
-	default:
-		d.plain = buffered
+	buffered.Reset(d.compressed)
+	if err := d.open(ctx, buffered, turn, cores); err != nil {
+		d.Close()
+		return nil, err
 	}
 	return d, nil
 }
 
-// openZstd reads with one goroutine, the caller's: the layers of a plugin are
-// inflated next to each other instead.
+func (d *Decompressor) open(ctx context.Context, buffered *bufio.Reader, turn <-chan struct{}, cores int) error {
+	start, err := buffered.Peek(4)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	switch d.Compression = detect(start); d.Compression {
+	case Gzip:
+		return d.openGzip(buffered, cores)
+	case Zstd:
+		return d.openZstd(ctx, buffered, turn)
+	default:
+		d.plain = buffered
+	}
+	return nil
+}
+
+func (d *Decompressor) openGzip(buffered *bufio.Reader, cores int) error {
+	plain, recycle, err := newGzipReader(buffered, d.limits.Budget, cores)
+	d.onClose(recycle)
+	if err != nil {
+		return d.explain(err)
+	}
+	d.plain = plain
+	return nil
+}
+
+// openZstd decodes on the caller's goroutine alone: the concurrency comes from
+// inflating several layers at once.
 func (d *Decompressor) openZstd(ctx context.Context, buffered *bufio.Reader, turn <-chan struct{}) error {
-	window := zstdWindow(buffered)
+	start, _ := buffered.Peek(zstd.HeaderMaxSize) // a read returns the error
+	window := zstdWindow(start)
 	release, err := d.limits.Budget.window(ctx, window, turn)
 	if err != nil {
 		return err
 	}
-	plain, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
-	if err != nil {
-		release()
+	plain, recycle := d.limits.Budget.decoder(window)
+	d.onClose(release)
+	d.onClose(recycle)
+	if err := plain.Reset(buffered); err != nil {
 		return d.explain(err)
 	}
 	d.plain = plain
-	d.close = sync.OnceFunc(func() {
-		plain.Close()
-		release()
-	})
 	return nil
 }
 
-// zstdWindow is how far an archive may look back that begins as its first frame
-// says: each of the frames may say so for itself, but has no reason to.
-func zstdWindow(buffered *bufio.Reader) int64 {
-	start, _ := buffered.Peek(zstd.HeaderMaxSize)
+func newZstdDecoder(window int64) *zstd.Decoder {
+	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return decoder
+}
+
+// zstdWindow returns the window to reserve for an archive. The first frame's
+// header decides: later frames can declare a larger window, but writers have no
+// reason to.
+func zstdWindow(start []byte) int64 {
 	var first zstd.Header
 	if err := first.Decode(start); err != nil || first.Skippable {
 		return maxZstdWindowBytes
@@ -135,7 +165,7 @@ func (d *Decompressor) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// expands tells an archive that becomes more than its bytes account for.
+// expands reports whether the archive exceeds limits.CompressionRatio.
 func (d *Decompressor) expands() bool {
 	return d.read > d.limits.UnpackedBytes/ratioFloorShare && d.read/d.limits.CompressionRatio > d.stored()
 }
@@ -143,12 +173,27 @@ func (d *Decompressor) expands() bool {
 // stored returns how many compressed bytes were read.
 func (d *Decompressor) stored() int64 { return d.compressed.read.Load() }
 
-// Close releases the decoder's memory.
+// Close releases the decoder's memory, also that of a Decompressor that stays
+// referenced. Read fails after it.
 func (d *Decompressor) Close() {
 	d.close()
+	d.close, d.plain = func() {}, closedReader{}
 }
 
-// explain tells the source's errors from the decoder's.
+// onClose runs release before what Close does already.
+func (d *Decompressor) onClose(release func()) {
+	rest := d.close
+	d.close = func() {
+		release()
+		rest()
+	}
+}
+
+type closedReader struct{}
+
+func (closedReader) Read([]byte) (int, error) { return 0, os.ErrClosed }
+
+// explain returns the source's error, if there is one, instead of the decoder's.
 func (d *Decompressor) explain(err error) error {
 	if d.compressed.err != nil {
 		return d.compressed.err
@@ -159,6 +204,16 @@ func (d *Decompressor) explain(err error) error {
 	return formatError(err)
 }
 
+// DetectCompression reads the first bytes of a layer.
+func DetectCompression(layer io.Reader) (Compression, error) {
+	start := make([]byte, 4)
+	n, err := io.ReadFull(layer, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return "", err
+	}
+	return detect(start[:n]), nil
+}
+
 func detect(start []byte) Compression {
 	switch {
 	case bytes.HasPrefix(start, []byte{0x1f, 0x8b, 0x08}):
@@ -166,14 +221,15 @@ func detect(start []byte) Compression {
 	case bytes.HasPrefix(start, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return Zstd
 	case len(start) == 4 && start[0]&0xf0 == 0x50 && bytes.Equal(start[1:], []byte{0x2a, 0x4d, 0x18}):
-		// A skippable frame, RFC 8878 section 3.1.2; an archive can't begin
-		// so, for its first bytes are a name.
+		// A skippable frame. An uncompressed archive does not begin like this,
+		// because it begins with a name.
+		// https://www.rfc-editor.org/rfc/rfc8878#section-3.1.2
 		return Zstd
 	}
 	return Uncompressed
 }
 
-// countingReader remembers what it read and how that ended.
+// countingReader counts the bytes it reads and keeps the source's error.
 type countingReader struct {
 	source io.Reader
 	read   atomic.Int64

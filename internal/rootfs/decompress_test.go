@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -99,7 +101,7 @@ func decompressAll(t testing.TB, source io.Reader, limits Limits) error {
 	return err
 }
 
-// Errors of the source stay what they are, whatever a decoder says of them.
+// Read returns errors of the source unchanged, whatever the decoder returns.
 func TestDecompressSourceError(t *testing.T) {
 	cut := errors.New("connection cut")
 	plain := archive(t, file("a", text(newRandom(1), 1<<20)))
@@ -113,7 +115,8 @@ func TestDecompressSourceError(t *testing.T) {
 	}
 }
 
-// Small archives may expand as they like; only zstd can be too good at it.
+// The compression ratio of small archives is not limited. Only zstd can exceed
+// the default ratio.
 func TestDecompressRatio(t *testing.T) {
 	const floor = 8 << 20
 	limits := Limits{UnpackedBytes: ratioFloorShare * floor}
@@ -137,8 +140,7 @@ func TestDecompressRatio(t *testing.T) {
 	assert.Check(t, errdefs.IsInvalidParameter(decompressAll(t, bytes.NewReader(zeros), limits)))
 }
 
-// A frame that wants to look back further than memory allows is refused before
-// the memory is taken.
+// A frame with too large a window is refused before memory is allocated for it.
 func TestDecompressWindow(t *testing.T) {
 	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 20 << 3, 0x01, 0x00, 0x00}
 	err := decompressAll(t, bytes.NewReader(frame), Limits{})

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -13,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// write makes an entry, in place of what has its name. Only a directory over a
-// directory is merged into it.
+// write makes an entry and replaces what has its name. Only a directory is
+// merged into an existing directory.
 func (l *layer) write(d *directory, base, name string, header *tar.Header, content io.Reader) error {
 	if err := checkOwner(header); err != nil {
 		return err
@@ -44,11 +46,11 @@ func (l *layer) write(d *directory, base, name string, header *tar.Header, conte
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		return l.makeNode(d, base, header)
 	}
-	return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("its type %q is not known", header.Typeflag)}
+	return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("unknown entry type %q", header.Typeflag)}
 }
 
-// replace makes what has no name yet; when the name is taken, what has it is
-// removed first. The name is free as a rule, so that is tried first.
+// replace calls create, and if the name is taken, removes what has it and calls
+// create again. Most names are free, so it does not look first.
 func (l *layer) replace(d *directory, base string, create func() error) error {
 	err := create()
 	if !errors.Is(err, unix.EEXIST) {
@@ -77,6 +79,13 @@ func (l *layer) writeFile(d *directory, base string, header *tar.Header, content
 	if err := l.meter.file(header.Name, header.Size); err != nil {
 		return err
 	}
+	if made, ok := content.(*pooledFile); ok {
+		return l.place(d, base, header, made)
+	}
+	return l.makeFile(d, base, header, content)
+}
+
+func (l *layer) makeFile(d *directory, base string, header *tar.Header, content io.Reader) error {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd := -1
 	err := l.replace(d, base, func() (err error) {
@@ -95,7 +104,7 @@ func (l *layer) writeFile(d *directory, base string, header *tar.Header, content
 	return err
 }
 
-// close closes a file that is complete.
+// close closes a completed file, by closeFile if that is set.
 func (l *layer) close(fd int) error {
 	if l.closeFile == nil {
 		return unix.Close(fd)
@@ -104,8 +113,9 @@ func (l *layer) close(fd int) error {
 	return nil
 }
 
-// flushBytes of a file are sent to the disk while the rest is unpacked, so that
-// the sync at the end of an install finds little to wait for.
+// flushBytes is how much of a file is written before the kernel is asked to
+// start writing it to disk. The sync at the end of an install then has little
+// to wait for.
 const flushBytes = 1 << 20
 
 func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
@@ -117,7 +127,8 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 			return writeErr
 		}
 		if written += int64(n); written-flushed >= flushBytes {
-			// It only begins to write. That sync reports what can't be written.
+			// This only starts the writing; the sync at the end reports errors.
+			// https://man7.org/linux/man-pages/man2/sync_file_range.2.html
 			_ = unix.SyncFileRange(fd, flushed, written-flushed, unix.SYNC_FILE_RANGE_WRITE)
 			flushed = written
 			if l.ctx.Err() != nil {
@@ -136,12 +147,12 @@ func (l *layer) copy(fd int, header *tar.Header, content io.Reader) error {
 	}
 }
 
-// holeBytes is what file systems have holes of: whole blocks, of a page as a rule.
+// holeBytes is the granularity of holes: a block of most file systems.
 const holeBytes = 4 << 10
 
-// writeBlock writes a part of a file that begins at an offset. The zeros of a
-// sparse file become holes. The whole of such a file counts as what the archive
-// expands to: a fragment of one byte takes a block of the disk.
+// writeBlock writes a part of a file at an offset. Zeros of a sparse file become
+// holes, but the whole file counts as output of the archive, because a fragment
+// of one byte takes a block of the disk.
 func (l *layer) writeBlock(fd int, header *tar.Header, block []byte, offset int64, sparse bool) error {
 	if !sparse {
 		return writeAll(fd, header, block, offset)
@@ -163,8 +174,8 @@ func (l *layer) writeBlock(fd int, header *tar.Header, block []byte, offset int6
 	return nil
 }
 
-// leadingHoles is how much of a part, which begins at an offset, is zeros up to
-// the end of a block.
+// leadingHoles returns how many bytes at the beginning of part are blocks of
+// zeros. Part lies at offset in its file.
 func leadingHoles(part []byte, offset int64) (length int) {
 	for length < len(part) {
 		next := endOfBlock(part, offset, length)
@@ -176,7 +187,8 @@ func leadingHoles(part []byte, offset int64) (length int) {
 	return length
 }
 
-// leadingData is how much of it is blocks that are not zero.
+// leadingData returns how many bytes at the beginning of part are blocks with
+// data. Part lies at offset in its file.
 func leadingData(part []byte, offset int64) (length int) {
 	for length < len(part) {
 		next := endOfBlock(part, offset, length)
@@ -188,29 +200,19 @@ func leadingData(part []byte, offset int64) (length int) {
 	return length
 }
 
-// endOfBlock is where, in a part that begins at an offset, the block around a
-// position ends.
+// endOfBlock returns the index in part at which the block around position ends.
+// Part lies at offset in its file.
 func endOfBlock(part []byte, offset int64, position int) int {
 	rest := holeBytes - int((offset+int64(position))%holeBytes)
 	return min(len(part), position+rest)
 }
 
-// extend makes a hole at the end of a file part of it.
+// extend sets the size of a sparse file, which can end with a hole.
 func (l *layer) extend(fd int, header *tar.Header, size int64) error {
 	if err := unix.Ftruncate(fd, size); err != nil {
 		return nameError("truncate", header, err)
 	}
 	return nil
-}
-
-// isSparse reports whether an archive holds only parts of a file. Its zeros take
-// no room on the disk either.
-func isSparse(header *tar.Header) bool {
-	if header.Typeflag == tar.TypeGNUSparse {
-		return true
-	}
-	_, mapped := header.PAXRecords["GNU.sparse.map"] // of the versions 0.0 and 0.1
-	return mapped || header.PAXRecords["GNU.sparse.major"] != ""
 }
 
 func isZero(p []byte) bool {
@@ -229,14 +231,14 @@ func writeAll(fd int, header *tar.Header, p []byte, offset int64) error {
 	return nil
 }
 
-// makeLink makes a hard link to what another entry made. What has its name is
-// removed first, and is no target. The target's path is resolved inside the
-// root, and its last part is not followed: a link to a symbolic link is a
-// second name of the symbolic link.
+// makeLink makes a hard link to a file of the tree. It first removes what has
+// the link's name, so that a link to itself fails. The target's path is resolved
+// inside the root. Its last component is not followed: a hard link to a symbolic
+// link is a second name of the symbolic link.
 func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	target := rootedName(header.Linkname)
 	if target == "" {
-		return &EntryError{Entry: header.Name, Reason: "it is a hard link to the root"}
+		return &EntryError{Entry: header.Name, Reason: "hard link to the root directory"}
 	}
 	if err := l.tree.remove(l.ctx, d, base); err != nil {
 		return err
@@ -250,7 +252,7 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 		return linkError(header, err)
 	}
 	if kind == unix.S_IFDIR {
-		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, a directory", shorten(header.Linkname))}
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("hard link to %q: target is a directory", shorten(header.Linkname))}
 	}
 	if err := unix.Linkat(from.fd, name, d.fd, base, 0); err != nil {
 		return linkError(header, err)
@@ -261,8 +263,8 @@ func (l *layer) makeLink(d *directory, base string, header *tar.Header) error {
 	return l.closeLinked(d, base, kind, header)
 }
 
-// closeLinked closes the file of a hard link again: the link's own entry changed
-// what the file is besides its content.
+// closeLinked passes the file of a hard link to closeFile again, because the
+// link's own entry changed the file's metadata.
 func (l *layer) closeLinked(d *directory, base string, kind uint32, header *tar.Header) error {
 	if l.closeFile == nil || kind != unix.S_IFREG {
 		return nil
@@ -277,7 +279,7 @@ func (l *layer) closeLinked(d *directory, base string, kind uint32, header *tar.
 
 func linkError(header *tar.Header, err error) error {
 	if isGone(err) {
-		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("it is a hard link to %q, which does not exist", shorten(header.Linkname))}
+		return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("hard link to %q: target does not exist", shorten(header.Linkname))}
 	}
 	return nameError("make hard link", header, err)
 }
@@ -289,14 +291,14 @@ func (l *layer) makeNode(d *directory, base string, header *tar.Header) error {
 		tar.TypeFifo:  unix.S_IFIFO,
 	}[header.Typeflag]
 	if kind != unix.S_IFIFO && userns.RunningInUserNS() {
-		// The kernel lets nobody make devices there; containerd leaves them
-		// out, too.
+		// The kernel forbids making devices in a user namespace. containerd
+		// also skips them.
 		return nil
 	}
 	device := 0
 	if kind != unix.S_IFIFO {
 		if header.Devmajor < 0 || header.Devmajor > math.MaxUint32 || header.Devminor < 0 || header.Devminor > math.MaxUint32 {
-			return &EntryError{Entry: header.Name, Reason: "its device number is out of range"}
+			return &EntryError{Entry: header.Name, Reason: "device number is out of range"}
 		}
 		device = int(unix.Mkdev(uint32(header.Devmajor), uint32(header.Devminor)))
 	}

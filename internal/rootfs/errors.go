@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -6,9 +8,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// EntryError refuses an archive because of one of its entries.
+// EntryError reports an entry that makes an archive invalid.
 type EntryError struct {
-	Entry  string // as the archive names it
+	Entry  string // its name in the archive
 	Reason string
 }
 
@@ -19,11 +21,11 @@ func (e *EntryError) Error() string {
 // InvalidParameter marks the error's class.
 func (*EntryError) InvalidParameter() {}
 
-// LimitError refuses an archive that costs more than [Limits] allow.
+// LimitError reports an archive that exceeds one of its [Limits].
 type LimitError struct {
 	Limit string // the field of Limits
 	Max   int64
-	Entry string // where it was exceeded; empty between entries
+	Entry string // the entry that exceeded it; empty between entries
 }
 
 func (e *LimitError) Error() string {
@@ -36,7 +38,7 @@ func (e *LimitError) Error() string {
 // InvalidParameter marks the error's class.
 func (*LimitError) InvalidParameter() {}
 
-// FormatError refuses bytes that are not an archive, or only part of one.
+// FormatError reports bytes that are not an archive, or only part of one.
 type FormatError struct {
 	Err error
 }
@@ -48,7 +50,7 @@ func (e *FormatError) Unwrap() error { return e.Err }
 // InvalidParameter marks the error's class.
 func (*FormatError) InvalidParameter() {}
 
-// ContextError refuses a build context that is a sound archive but not a
+// ContextError reports a build context that is a valid archive but not a
 // plugin.
 type ContextError struct {
 	Reason string
@@ -59,8 +61,8 @@ func (e *ContextError) Error() string { return plaintext.Quote("build context: "
 // InvalidParameter marks the error's class.
 func (*ContextError) InvalidParameter() {}
 
-// SystemError is the host's refusal to write an entry, for example because the
-// disk is full.
+// SystemError reports that the host could not write an entry, for example
+// because the disk is full.
 type SystemError struct {
 	Op    string
 	Entry string
@@ -76,7 +78,8 @@ func (e *SystemError) Unwrap() error { return e.Err }
 // System marks the error's class.
 func (*SystemError) System() {}
 
-// maxQuotedBytes of a name are shown: it may be a mebibyte.
+// maxQuotedBytes bounds the part of a name that errors show: a name can be a
+// mebibyte.
 const maxQuotedBytes = 256
 
 func shorten(name string) string {
@@ -86,7 +89,12 @@ func shorten(name string) string {
 	return name[:maxQuotedBytes] + "..."
 }
 
-// formatError wraps what a decoder made of the bytes. Limits show through.
+func isFormatError(err error) bool {
+	var format *FormatError
+	return errors.As(err, &format)
+}
+
+// formatError makes a decoder's error a FormatError, unless it is a LimitError.
 func formatError(err error) error {
 	var limit *LimitError
 	if errors.As(err, &limit) {

@@ -1,4 +1,4 @@
-//go:build linux
+// SPDX-License-Identifier: Apache-2.0
 
 package rootfs
 

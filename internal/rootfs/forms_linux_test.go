@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -17,15 +19,15 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// form is an odd or hostile form of archive, that a layer or a build context
-// may have alike.
+// form is an unusual or hostile archive, used both as a layer and as a build
+// context.
 type form struct {
 	name    string
 	entries []entry
-	// raw, if set, makes the archive from the prefix of its names.
+	// raw, if set, makes the archive; its names begin with the given prefix.
 	raw func(t *testing.T, prefix string) []byte
-	// refused is part of the error, whose type is wants; or lists is what is
-	// unpacked.
+	// refused is a part of the expected error, and wants checks its type. If
+	// refused is empty, lists is the listing of the unpacked tree.
 	refused string
 	wants   any
 	lists   string
@@ -42,7 +44,7 @@ func (f form) archive(t *testing.T, prefix string) []byte {
 	return archive(t, below(prefix, f.entries)...)
 }
 
-// context is the form as a build context.
+// context returns the form as a build context.
 func (f form) context(t *testing.T) []byte {
 	t.Helper()
 	const endMark = 1024
@@ -88,7 +90,7 @@ func forms() []form {
 		{name: "symbolic link's target too long", entries: []entry{symlink("l", strings.Repeat("x", 5000))}, refused: "too long", wants: entryError},
 		{name: "path too long", entries: []entry{file(strings.Repeat("dd/", 2000)+"x", "")}, refused: "too long", wants: entryError},
 		{name: "name of control characters", entries: []entry{file("a\nb\x1b[2J", "x")}, lists: "a\nb\x1b[2J=x"},
-		{name: "name that is no UTF-8", raw: func(t *testing.T, prefix string) []byte {
+		{name: "name that is not UTF-8", raw: func(t *testing.T, prefix string) []byte {
 			return summed(bytes.ReplaceAll(bare(t, file(prefix+"xyz", "x")), []byte("xyz"), []byte("x\xffz")))
 		}, lists: "x\xffz=x"},
 		{name: "NUL in a name", raw: func(t *testing.T, prefix string) []byte {
@@ -102,47 +104,47 @@ func forms() []form {
 		{name: "directory twice", entries: []entry{folder("a"), file("a/b", "x"), folder("a")}, lists: "a/ a/b=x"},
 		{name: "hard link twice", entries: []entry{file("a", "x"), hardlink("b", "a"), hardlink("b", "a")}, lists: "a=x b=x"},
 		{name: "target replaced between links", entries: []entry{file("a", "x"), hardlink("b", "a"), file("a", "y"), hardlink("c", "a")}, lists: "a=y b=x c=y"},
-		{name: "same in other words", entries: []entry{file("d/a", "x"), file("d//./a", "y")}, lists: "d/ d/a=y"},
+		{name: "same path spelled differently", entries: []entry{file("d/a", "x"), file("d//./a", "y")}, lists: "d/ d/a=y"},
 
-		{name: "extended header of much", raw: func(*testing.T, string) []byte { return header('x', "PaxHeaders.0/x", 2<<20) }, refused: "malformed", wants: formatError},
-		{name: "extended header of many", entries: []entry{file("x", "y").with(func(h *tar.Header) { h.PAXRecords = numbered("VENDOR.", 20000) })}, lists: "x=y"},
-		{name: "long name of the old form", raw: func(*testing.T, string) []byte { return header('L', "././@LongLink", 2<<20) }, refused: "malformed", wants: formatError},
+		{name: "large extended header", raw: func(*testing.T, string) []byte { return header('x', "PaxHeaders.0/x", 2<<20) }, refused: "malformed", wants: formatError},
+		{name: "extended header of many records", entries: []entry{file("x", "y").with(func(h *tar.Header) { h.PAXRecords = numbered("VENDOR.", 20000) })}, lists: "x=y"},
+		{name: "long name in the old GNU format", raw: func(*testing.T, string) []byte { return header('L', "././@LongLink", 2<<20) }, refused: "malformed", wants: formatError},
 
 		{name: "negative size", raw: sized("-0000000001\x00"), refused: "malformed", wants: formatError},
 		{name: "negative binary size", raw: sized(strings.Repeat("\xff", 12)), refused: "malformed", wants: formatError},
-		{name: "size that is not there", raw: sized("77777777777\x00"), refused: "unexpected EOF", wants: formatError},
+		{name: "size beyond the end of the archive", raw: sized("77777777777\x00"), refused: "unexpected EOF", wants: formatError},
 		{name: "size beyond any disk", raw: sized(binarySize(1 << 62)), refused: "FileBytes", wants: limitError},
 		{name: "sparse file beyond any disk", raw: func(t *testing.T, prefix string) []byte { return sparseArchive(t, prefix+"hole", 1<<62) }, refused: "FileBytes", wants: limitError},
 		{name: "sparse file of negative size", raw: func(t *testing.T, prefix string) []byte { return sparseArchive(t, prefix+"hole", -1) }, refused: "malformed", wants: formatError},
 
 		{name: "time before 1970", raw: modified(timed, "-1"), lists: "x="},
-		{name: "time of the end of time", raw: modified(timed, "9999999999999999"), lists: "x="},
+		{name: "time in the far future", raw: modified(timed, "9999999999999999"), lists: "x="},
 		{name: "time of too many digits", raw: modified(timed, strings.Repeat("9", 40)), refused: "malformed", wants: formatError},
-		{name: "time that is none", raw: modified(timed, "yesterday"), refused: "malformed", wants: formatError},
+		{name: "time that is not a number", raw: modified(timed, "yesterday"), refused: "malformed", wants: formatError},
 
-		{name: "attributes that a kind of file can't have", entries: []entry{symlink("l", "x").xattr("user.a", "b"), device(tar.TypeFifo, "p", 0, 0).xattr("user.a", "b")}, lists: "l->x p|"},
-		{name: "attributes of no known kind", entries: []entry{file("x", "").xattr("nonsense", "v"), file("y", "").xattr("nonsense.a", "v")}, lists: "x= y="},
-		{name: "attributes of the host's own", entries: []entry{file("x", "").xattr("trusted.overlay.opaque", "y")}, lists: "x="},
+		{name: "user attributes of a symbolic link and a fifo", entries: []entry{symlink("l", "x").xattr("user.a", "b"), device(tar.TypeFifo, "p", 0, 0).xattr("user.a", "b")}, lists: "l->x p|"},
+		{name: "attributes of an unknown namespace", entries: []entry{file("x", "").xattr("nonsense", "v"), file("y", "").xattr("nonsense.a", "v")}, lists: "x= y="},
+		{name: "attributes of the namespace trusted", entries: []entry{file("x", "").xattr("trusted.overlay.opaque", "y")}, lists: "x="},
 		{name: "attribute without a name", entries: []entry{file("x", "").xattr("user.", "v")}, refused: `x"`, wants: entryError},
 		{name: "attribute too large", entries: []entry{file("x", "").xattr("user.a", strings.Repeat("v", 1<<17))}, refused: "too large", wants: entryError},
 
-		{name: "device of no number", raw: func(_ *testing.T, prefix string) []byte {
+		{name: "device with a malformed number", raw: func(_ *testing.T, prefix string) []byte {
 			packed := append(header(tar.TypeChar, prefix+"d", 0), make([]byte, 1024)...)
 			copy(packed[329:], "\xff\xff\xff\xff\xff\xff\xff\xff")
 			return summed(packed)
 		}, refused: `d"`, wants: entryError},
 		{name: "device over a directory", entries: []entry{file("d/x", ""), device(tar.TypeFifo, "d", 0, 0)}, lists: "d|"},
-		{name: "unknown type", entries: []entry{{tar.Header{Typeflag: 'Z', Name: "x"}, ""}}, refused: "not known", wants: entryError},
+		{name: "unknown type", entries: []entry{{tar.Header{Typeflag: 'Z', Name: "x"}, ""}}, refused: "unknown entry type", wants: entryError},
 	}
 }
 
-// bare packs in the oldest format, which has no extended headers.
+// bare packs an entry in the oldest format, which has no extended headers.
 func bare(t *testing.T, e entry) []byte {
 	t.Helper()
 	return append(header(tar.TypeReg, e.Name, len(e.content)), append([]byte(e.content), make([]byte, 512-len(e.content)+1024)...)...)
 }
 
-// header is one of ustar.
+// header returns a ustar header.
 func header(kind byte, name string, size int) []byte {
 	h := make([]byte, 512)
 	copy(h, name)
@@ -164,7 +166,7 @@ func summed(packed []byte) []byte {
 	return packed
 }
 
-// sized is a file whose header claims a size.
+// sized returns a form that packs a file with the given size field.
 func sized(field string) func(*testing.T, string) []byte {
 	return func(t *testing.T, prefix string) []byte {
 		packed := bare(t, file(prefix+"x", "content"))
@@ -173,7 +175,7 @@ func sized(field string) func(*testing.T, string) []byte {
 	}
 }
 
-// binarySize is a size as GNU tar writes large ones.
+// binarySize encodes a size as GNU tar does for large files.
 func binarySize(size uint64) string {
 	field := make([]byte, 12)
 	field[0] = 0x80
@@ -181,13 +183,14 @@ func binarySize(size uint64) string {
 	return string(field)
 }
 
-// modified is a file with a time that the writer would not write.
+// modified returns a form that packs a file with a time that archive/tar refuses
+// to write.
 func modified(timed func(string) entry, record string) func(*testing.T, string) []byte {
 	return func(t *testing.T, prefix string) []byte {
 		e := timed(record)
 		e.Name = prefix + e.Name
 		e.ModTime = then.Truncate(1e9)
-		// Records of the same length are exchanged.
+		// Replace the record by one of the same length.
 		digits, negative := strings.CutPrefix(record, "-")
 		padded := strings.Repeat("0", len("VENDOR.")) + digits
 		if negative {
@@ -205,8 +208,8 @@ func numbered(prefix string, n int) map[string]string {
 	return records
 }
 
-// What a file system has no room for in an entry's attributes is the archive's
-// fault, and not that of a full disk.
+// Attributes that exceed the file system's limit are reported as the archive's
+// fault, and not as a full disk.
 func TestAttributesBeyondTheFileSystem(t *testing.T) {
 	p := newPlayground(t)
 	records := map[string]string{}
@@ -215,7 +218,7 @@ func TestAttributesBeyondTheFileSystem(t *testing.T) {
 	}
 	err := p.apply(t, Limits{}, archive(t, file("x", "").with(func(h *tar.Header) { h.PAXRecords = records })))
 	p.checkUntouched(t)
-	if err != nil { // ext4 has room for one block, xfs for all
+	if err != nil { // ext4 has one block for attributes, xfs has no such limit
 		var refused *EntryError
 		assert.Assert(t, errors.As(err, &refused), "%v", err)
 		assert.Equal(t, refused.Entry, "x")
@@ -228,11 +231,11 @@ func TestAttributesBeyondTheFileSystem(t *testing.T) {
 	assert.NilError(t, err)
 	defer u.Close()
 	many := []entry{file("a", ""), file("b", ""), file("c", ""), file("d", "").xattr("user.a", "b"), file("e", "")}
-	_, err = u.Apply(t.Context(), bytes.NewReader(archive(t, many...)))
+	_, err = u.applyPlain(t.Context(), bytes.NewReader(archive(t, many...)))
 	assert.Check(t, errdefs.IsSystem(err), "%v", err)
 }
 
-// Devices, fifos and the bits of root are unpacked as the archive has them, as
+// Devices, fifos and set-id bits are unpacked as the archive has them, like
 // docker does.
 func TestPrivilegedEntriesAreKept(t *testing.T) {
 	entries := []entry{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -8,12 +10,12 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// Small enough that no input takes long.
+// Limits small enough to process every input quickly.
 var fuzzLimits = Limits{UnpackedBytes: 1 << 20, FileBytes: 1 << 18, Entries: 500}
 
-// FuzzSplit: any context is split, such that its layer unpacks to the same
-// tree, or refused with a typed error; nothing outside the root changes.
-// Further seeds are in testdata/fuzz.
+// FuzzSplit checks that Split either returns a typed error, or a layer that
+// unpacks to the same tree. Nothing outside the root changes. More seeds are in
+// testdata/fuzz.
 func FuzzSplit(f *testing.F) {
 	f.Add(buildContext(f, file("a", "x"), hardlink("b", "a"), symlink("c", "/"), file("c/d", "y")))
 	f.Add(sparseArchive(f, "rootfs/hole", 1<<17))
@@ -26,12 +28,12 @@ func FuzzSplit(f *testing.F) {
 			return
 		}
 		pulled := newPlayground(t)
-		assert.NilError(t, pulled.apply(t, Limits{}, inflate(t, layer)))
+		assert.NilError(t, pulled.apply(t, Limits{}, decompressed(t, layer)))
 		assert.DeepEqual(t, snapshot(t, pulled.root), snapshot(t, p.root))
 	})
 }
 
-// FuzzApply: any two layers are unpacked or refused with a typed error.
+// FuzzApply checks that any two layers unpack or are refused with a typed error.
 func FuzzApply(f *testing.F) {
 	f.Add(archive(f, symlink("a", "/sentinel"), folder("d"), file("d/e", "x")), archive(f, file("a/victim", "payload"), file("d/.wh..wh..opq", "")))
 	f.Add(archive(f, device(tar.TypeChar, "a", 1, 3), hardlink("b", "a")), archive(f, file(".wh.a", ""), folder("b")))
@@ -45,8 +47,8 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// checkTyped accepts the host's refusals, too: some attributes are not for
-// anybody to set.
+// checkTyped also accepts errors of class System, because the host refuses some
+// attributes.
 func checkTyped(t *testing.T, err error) {
 	t.Helper()
 	assert.Check(t, errdefs.IsInvalidParameter(err) || errdefs.IsSystem(err), "%v", err)

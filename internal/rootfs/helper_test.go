@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -8,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/errdefs"
+	"github.com/containerd/errdefs"
+	dockererrdefs "github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 )
 
@@ -42,7 +44,7 @@ func device(kind byte, name string, major, minor int64) entry {
 	return entry{tar.Header{Typeflag: kind, Name: name, Mode: 0o600, Devmajor: major, Devminor: minor, ModTime: then}, ""}
 }
 
-// with changes a copy of an entry's header.
+// with returns a copy of the entry with a changed header.
 func (e entry) with(change func(*tar.Header)) entry {
 	change(&e.Header)
 	return e
@@ -125,11 +127,11 @@ func newRandom(seed uint64) *rand.Rand {
 // checkInvalid checks the class as docker's and containerd's errdefs see it.
 func checkInvalid(t testing.TB, err error) {
 	t.Helper()
-	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, dockererrdefs.IsInvalidParameter(err), "%v", err)
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }
 
-// failing is a source that breaks.
+// failing is a reader that returns err.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -19,8 +21,8 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// Hostile layers are refused, naming the entry, or are unpacked where they
-// can't hurt; nothing outside the root changes either way.
+// Hostile layers are refused with an error that names the entry, or unpacked
+// inside the root. Nothing outside the root changes.
 func TestHostileLayers(t *testing.T) {
 	long := strings.Repeat("n", 256)
 	deep := strings.Repeat("d/", 2000)
@@ -28,7 +30,7 @@ func TestHostileLayers(t *testing.T) {
 		name    string
 		entries func(sentinel string) []entry
 		refused string // part of the error
-		lands   string // or the file that holds "payload" below the root
+		lands   string // if not refused, the file below the root with the content "payload"
 	}{
 		{"dot-dot name", fixed(file("../victim", "payload")), "", "victim"},
 		{"many dot-dots", fixed(file("a/../../../../victim", "payload")), "", "victim"},
@@ -57,29 +59,29 @@ func TestHostileLayers(t *testing.T) {
 		{"whiteout of a symlink", func(s string) []entry {
 			return []entry{symlink("out", s), file(".wh.out", ""), file("in", "payload")}
 		}, "", "in"},
-		{"symlink loop as parent", fixed(symlink("a", "b"), symlink("b", "a"), file("a/x", "")), `"a/x": its path has too many symbolic links`, ""},
-		{"file as parent", fixed(file("a", ""), file("a/b", "")), `"a/b": part of its path is not a directory`, ""},
-		{"device as parent", fixed(device(tar.TypeChar, "a", 1, 3), file("a/b", "")), `"a/b": part of its path is not a directory`, ""},
-		{"hard link out", func(s string) []entry { return []entry{hardlink("x", s+"/victim")} }, "which does not exist", ""},
-		{"hard link out by dot-dot", fixed(hardlink("x", "../sentinel/victim")), `"x": it is a hard link to "../sentinel/victim", which does not exist`, ""},
+		{"symlink loop as parent", fixed(symlink("a", "b"), symlink("b", "a"), file("a/x", "")), `"a/x": path has too many symbolic links`, ""},
+		{"file as parent", fixed(file("a", ""), file("a/b", "")), `"a/b": a path component is not a directory`, ""},
+		{"device as parent", fixed(device(tar.TypeChar, "a", 1, 3), file("a/b", "")), `"a/b": a path component is not a directory`, ""},
+		{"hard link out", func(s string) []entry { return []entry{hardlink("x", s+"/victim")} }, "target does not exist", ""},
+		{"hard link out by dot-dot", fixed(hardlink("x", "../sentinel/victim")), `"x": hard link to "../sentinel/victim": target does not exist`, ""},
 		{"hard link out through symlink", func(s string) []entry {
 			return []entry{symlink("out", s), hardlink("x", "out/victim")}
-		}, `"x": it is a hard link`, ""},
-		{"hard link to a directory", fixed(folder("d"), hardlink("x", "d")), `"x": it is a hard link to "d", a directory`, ""},
-		{"hard link to the root", fixed(hardlink("x", "..")), `"x": it is a hard link to the root`, ""},
-		{"hard link to itself", fixed(file("x", "payload"), hardlink("x", "x")), `"x": it is a hard link to "x", which does not exist`, ""},
-		{"hard link to nothing", fixed(hardlink("x", "y/z")), `"x": it is a hard link to "y/z", which does not exist`, ""},
-		{"whiteout of nothing", fixed(file("a/.wh.", "")), `"a/.wh.": it hides nothing`, ""},
-		{"whiteout of the directory", fixed(file("a/.wh..", "")), `"a/.wh..": it hides nothing`, ""},
-		{"whiteout of the parent", fixed(file("a/.wh...", "")), `"a/.wh...": it hides nothing`, ""},
+		}, `"x": hard link`, ""},
+		{"hard link to a directory", fixed(folder("d"), hardlink("x", "d")), `"x": hard link to "d": target is a directory`, ""},
+		{"hard link to the root", fixed(hardlink("x", "..")), `"x": hard link to the root directory`, ""},
+		{"hard link to itself", fixed(file("x", "payload"), hardlink("x", "x")), `"x": hard link to "x": target does not exist`, ""},
+		{"hard link to nothing", fixed(hardlink("x", "y/z")), `"x": hard link to "y/z": target does not exist`, ""},
+		{"whiteout of nothing", fixed(file("a/.wh.", "")), `"a/.wh.": whiteout does not name an entry`, ""},
+		{"whiteout of the directory", fixed(file("a/.wh..", "")), `"a/.wh..": whiteout does not name an entry`, ""},
+		{"whiteout of the parent", fixed(file("a/.wh...", "")), `"a/.wh...": whiteout does not name an entry`, ""},
 		{"long name", fixed(file(long, "")), "too long", ""},
 		{"long path", fixed(file(strings.Repeat("dd/", 2000)+"x", "")), "too long", ""},
 		{"directories nested beyond any path", fixed(folder(deep), symlink("l", deep), file("l/"+deep+"x", "")), "too long", ""},
-		{"unknown type", fixed(entry{tar.Header{Typeflag: '7', Name: "x"}, ""}), `"x": its type '7' is not known`, ""},
-		{"negative owner", fixed(file("x", "").with(func(h *tar.Header) { h.Uid = -1 })), `"x": its owner -1:0 is out of range`, ""},
+		{"unknown type", fixed(entry{tar.Header{Typeflag: '7', Name: "x"}, ""}), `"x": unknown entry type '7'`, ""},
+		{"negative owner", fixed(file("x", "").with(func(h *tar.Header) { h.Uid = -1 })), `"x": owner -1:0 is out of range`, ""},
 		{"owner beyond 32 bits", fixed(file("x", "").with(func(h *tar.Header) { h.Gid = 1<<32 - 1 })), "is out of range", ""},
-		{"xattr name too long", fixed(file("x", "").xattr("user."+long, "v")), `"x": an extended attribute`, ""},
-		{"malformed capability", fixed(file("x", "").xattr("security.capability", "v")), `"x": it has a value`, ""},
+		{"xattr name too long", fixed(file("x", "").xattr("user."+long, "v")), `"x": name or value of an extended attribute`, ""},
+		{"malformed capability", fixed(file("x", "").xattr("security.capability", "v")), `"x": file system refuses a value`, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -106,7 +108,7 @@ func fixed(entries ...entry) func(string) []entry {
 	return func(string) []entry { return entries }
 }
 
-// A symbolic link of one layer is no way out for the next.
+// A symbolic link of one layer does not lead the next layer out of the root.
 func TestHostileSecondLayer(t *testing.T) {
 	p := newPlayground(t)
 	err := p.apply(t, Limits{},
@@ -157,7 +159,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// What a manifest says of its layers may be enough to refuse them.
+// CheckStored refuses layers by their number and sizes in the manifest.
 func TestCheckStored(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -188,14 +190,14 @@ func TestCheckStored(t *testing.T) {
 	}
 }
 
-// sparseArchive packs a file of size zeros in the PAX form of GNU tar, which
-// takes a few bytes.
+// sparseArchive packs a file of size zeros in GNU tar's PAX format, which takes
+// a few bytes.
 func sparseArchive(t testing.TB, name string, size int64) []byte {
 	t.Helper()
 	return gnuSparseArchive(t, name, size, "0\n", "")
 }
 
-// fragmentedArchive holds a file of single bytes that lie so far apart.
+// fragmentedArchive packs a sparse file of single bytes at equal distances.
 func fragmentedArchive(t testing.TB, name string, fragments, apart int) []byte {
 	t.Helper()
 	var list strings.Builder
@@ -206,12 +208,13 @@ func fragmentedArchive(t testing.TB, name string, fragments, apart int) []byte {
 	return gnuSparseArchive(t, name, int64((fragments-1)*apart+1), list.String(), strings.Repeat("x", fragments))
 }
 
-// gnuSparseArchive holds a file of a size: a list of fragments, and these.
+// gnuSparseArchive packs a sparse file of the given size from a list of
+// fragments and their data.
 func gnuSparseArchive(t testing.TB, name string, size int64, list, data string) []byte {
 	t.Helper()
 	list += strings.Repeat("\x00", (512-len(list)%512)%512)
 	packed := archive(t, file("GNUSparseFile.0/"+name, list+data).with(func(h *tar.Header) {
-		// The same length as the keys that the writer wouldn't write.
+		// As long as the real keys, which archive/tar refuses to write.
 		h.PAXRecords = map[string]string{
 			"GNU_sparse.major":    "1",
 			"GNU_sparse.minor":    "0",
@@ -222,7 +225,7 @@ func gnuSparseArchive(t testing.TB, name string, size int64, list, data string) 
 	return bytes.ReplaceAll(packed, []byte("GNU_sparse"), []byte("GNU.sparse"))
 }
 
-// endlessHeaders is one extended header after another, and never an entry.
+// endlessHeaders returns an archive of extended headers without any entry.
 func endlessHeaders(size int) []byte {
 	record := "20 comment=xxxxxxxx\n"
 	header := make([]byte, 512)
@@ -262,8 +265,8 @@ func TestMalformedArchives(t *testing.T) {
 	}
 }
 
-// A mount point below the root is a border, too: what is mounted there is
-// neither written nor deleted.
+// Unpacking stops at a mount point below the root: it neither writes nor deletes
+// anything on the mounted file system.
 func TestMountPointIsBorder(t *testing.T) {
 	p := newPlayground(t)
 	mounted := filepath.Join(p.root, "mounted")
@@ -278,7 +281,7 @@ func TestMountPointIsBorder(t *testing.T) {
 	}
 }
 
-// The host's faults are not the archive's.
+// Failures of the host are errors of class System, not of the archive.
 func TestSystemErrors(t *testing.T) {
 	full := t.TempDir()
 	assert.NilError(t, unix.Mount("tmpfs", full, "tmpfs", 0, "size=64k"))
@@ -286,7 +289,7 @@ func TestSystemErrors(t *testing.T) {
 	u, err := NewUnpacker(full, Limits{})
 	assert.NilError(t, err)
 	defer u.Close()
-	_, err = u.Apply(t.Context(), bytes.NewReader(archive(t, file("x", strings.Repeat("x", 1<<20)))))
+	_, err = u.applyPlain(t.Context(), bytes.NewReader(archive(t, file("x", strings.Repeat("x", 1<<20)))))
 	assert.Check(t, is.ErrorIs(err, unix.ENOSPC))
 	assert.Check(t, errdefs.IsSystem(err), "%v", err)
 	assert.Check(t, !errdefs.IsInvalidParameter(err), "%v", err)
@@ -295,7 +298,7 @@ func TestSystemErrors(t *testing.T) {
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
 
 	broken := errors.New("connection cut")
-	_, err = u.Apply(t.Context(), io.MultiReader(bytes.NewReader(archive(t, file("y", ""))[:600]), failing{broken}))
+	_, err = u.applyPlain(t.Context(), io.MultiReader(bytes.NewReader(archive(t, file("y", ""))[:600]), failing{broken}))
 	assert.Check(t, is.ErrorIs(err, broken))
 	assert.Check(t, !errdefs.IsInvalidParameter(err), "%v", err)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -14,28 +16,28 @@ import (
 const (
 	adminXattrs  = "trusted."
 	userXattrs   = "user."
-	accessList   = "system.posix_acl_access" // an attribute that changes the mode
+	accessList   = "system.posix_acl_access" // setting it changes the mode
 	modeBits     = 0o7777
-	maxOwner     = math.MaxUint32 - 1 // the id above means "leave it"
+	maxOwner     = math.MaxUint32 - 1 // chown(2) takes the next ID, -1, as "no change"
 	openedByProc = "/proc/self/fd/%d/%s"
 
-	// modestAttributeBytes fit into half a block of ext4, with what it needs
-	// beside them.
+	// modestAttributeBytes of attributes, with ext4's own overhead, fit into half
+	// a block.
 	modestAttributeBytes = 2000
 )
 
 func checkOwner(header *tar.Header) error {
 	for _, id := range []int{header.Uid, header.Gid} {
 		if id < 0 || int64(id) > maxOwner {
-			return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("its owner %d:%d is out of range", header.Uid, header.Gid)}
+			return &EntryError{Entry: header.Name, Reason: fmt.Sprintf("owner %d:%d is out of range", header.Uid, header.Gid)}
 		}
 	}
 	return nil
 }
 
-// setMetadata gives an entry its owner, extended attributes, mode and times, in
-// this order: a change of owner clears set-id bits and capabilities. Owner and
-// mode mostly are what a new file has anyway, and asking is cheaper than
+// setMetadata sets an entry's owner, extended attributes, mode and times, in
+// this order, because a change of owner clears set-id bits and capabilities. A
+// new file mostly has the right owner and mode already, and stat is cheaper than
 // setting them.
 func setMetadata(d *directory, base string, header *tar.Header) error {
 	var have unix.Stat_t
@@ -60,8 +62,9 @@ func setMetadata(d *directory, base string, header *tar.Header) error {
 	return nil
 }
 
-// setMode leaves symbolic links, which have none, alone. The mode it had may
-// not be it any more when its owner or its access list was changed.
+// setMode sets the mode of an entry, unless it is a symbolic link, which has
+// none. It trusts the mode that stat returned only if neither the owner nor the
+// access list was changed since.
 func setMode(d *directory, base string, header *tar.Header, have uint32, sameOwner bool) error {
 	mode := uint32(header.Mode) & modeBits
 	_, listed := header.PAXRecords[xattrRecord+accessList]
@@ -71,11 +74,12 @@ func setMode(d *directory, base string, header *tar.Header, have uint32, sameOwn
 	return unix.Fchmodat(d.fd, base, mode, 0)
 }
 
-// setXattrs leaves out, like containerd, what is not an archive's to say
-// (trusted attributes) and what the file system can't hold.
+// setXattrs sets an entry's extended attributes. Like containerd it skips
+// trusted attributes, which belong to the host, and attributes that the file
+// system does not support.
 func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error {
-	// There is no setxattrat before Linux 6.13. The last part of the path is not
-	// followed.
+	// Linux before 6.13 has no setxattrat(2). Lsetxattr does not follow the last
+	// component of the path.
 	path := fmt.Sprintf(openedByProc, d.fd, base)
 	for record, value := range header.PAXRecords {
 		name, ok := strings.CutPrefix(record, xattrRecord)
@@ -83,11 +87,11 @@ func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error
 			continue
 		}
 		err := unix.Lsetxattr(path, name, []byte(value), 0)
-		if errors.Is(err, unix.ENOTSUP) || ownedByOthers(err, name, mode) {
+		if errors.Is(err, unix.ENOTSUP) || userXattrForbidden(err, name, mode) {
 			continue
 		}
 		if errors.Is(err, unix.ENOSPC) && attributeBytes(header) > modestAttributeBytes {
-			return &EntryError{Entry: header.Name, Reason: "its extended attributes are more than the file system has room for"}
+			return &EntryError{Entry: header.Name, Reason: "extended attributes are larger than the file system supports"}
 		}
 		if err != nil {
 			return err
@@ -96,8 +100,8 @@ func setXattrs(d *directory, base string, header *tar.Header, mode uint32) error
 	return nil
 }
 
-// attributeBytes is how much an entry wants kept beside its content. ext4 has
-// one block for it, and says that the disk is full when that is.
+// attributeBytes returns the size of an entry's extended attributes. ext4 has
+// one block for them, and returns ENOSPC when the block is full.
 func attributeBytes(header *tar.Header) (total int) {
 	for record, value := range header.PAXRecords {
 		if name, ok := strings.CutPrefix(record, xattrRecord); ok {
@@ -107,28 +111,28 @@ func attributeBytes(header *tar.Header) (total int) {
 	return total
 }
 
-// ownedByOthers tells the refusal of a user attribute where there can't be
-// any; see xattr(7).
-func ownedByOthers(err error, name string, mode uint32) bool {
+// userXattrForbidden reports whether err is the refusal of a user attribute on a
+// file that is neither regular nor a directory:
+// https://man7.org/linux/man-pages/man7/xattr.7.html
+func userXattrForbidden(err error, name string, mode uint32) bool {
 	return errors.Is(err, unix.EPERM) && strings.HasPrefix(name, userXattrs) &&
 		!isKind(mode, unix.S_IFREG) && !isKind(mode, unix.S_IFDIR)
 }
 
-// finish gives directories their times, now that nothing is put in them any
-// more.
+// finish sets the times of directories, after their content is complete.
 func (l *layer) finish() error {
 	defer func() { l.meter.kept -= l.keptBytes }()
 	return l.directories.all(func(name string, times entryTimes) error {
 		if l.ctx.Err() != nil {
 			return context.Cause(l.ctx)
 		}
-		l.tree.next()
+		l.tree.closeStale()
 		d, base, err := l.tree.find(name)
 		if isGone(err) {
 			return nil
 		}
 		if err != nil {
-			return entryError("open directory of", name, err)
+			return entryError("open parent directory of", name, err)
 		}
 		kind, err := kindOf(d.fd, base)
 		if isGone(err) || kind != unix.S_IFDIR {
@@ -141,14 +145,15 @@ func (l *layer) finish() error {
 	})
 }
 
-// keepTimes keeps a directory's times for the end.
+// keepTimes stores a directory's times for finish.
 func (l *layer) keepTimes(name string, header *tar.Header) error {
 	bytes := l.directories.add(name, timesOf(header))
 	l.keptBytes += bytes
 	return l.meter.keep(bytes)
 }
 
-// isGone tells that the layer itself removed a directory, or replaced it.
+// isGone reports whether a path no longer exists, because the layer itself
+// removed or replaced a part of it.
 func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -5,22 +7,23 @@ import (
 	"strings"
 )
 
-// rootedName is where an entry of a layer lies below the root: as if the root
-// were the file system's, so that neither an absolute name nor any number of
-// ".." leaves it. It is empty for the root itself.
+// rootedName returns the path of a layer's entry below the root. It treats the
+// root as the root of the file system, so that neither an absolute name nor any
+// number of ".." leaves it. It returns "" for the root itself.
 func rootedName(name string) string {
 	return strings.TrimPrefix(path.Clean("/"+name), "/")
 }
 
-// contextName is where an entry of a build context lies. What layers clamp is
-// refused here: no tool that packs a directory writes such names.
+// contextName returns the path of a build context's entry. It refuses absolute
+// names and "..", which [rootedName] clamps: no tool that packs a directory
+// writes them.
 func contextName(name string) (string, error) {
 	if strings.HasPrefix(name, "/") {
-		return "", &EntryError{Entry: name, Reason: "its name is absolute"}
+		return "", &EntryError{Entry: name, Reason: "name is absolute"}
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == ".." {
-			return "", &EntryError{Entry: name, Reason: `its name contains ".."`}
+			return "", &EntryError{Entry: name, Reason: `name contains ".."`}
 		}
 	}
 	return rootedName(name), nil

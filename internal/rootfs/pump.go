@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -11,23 +13,25 @@ import (
 const (
 	pumpBlocks     = 16
 	pumpBlockBytes = 128 << 10
+	// splitBlocks are fewer, because a build's blocks are not taken from the Budget.
+	splitBlocks = 4
 )
 
-// pump reads source on the caller's goroutine while consume, on a goroutine of
-// its own, takes what was read; at most 2 MiB lie between them. Hash, unless it
-// is nil, gets all that consume gets, and before it. Pump returns once consume
-// has: with consume's error, or the source's, or ctx's, whichever came first.
-// Only source.Read can keep it waiting after ctx has ended.
+// pump reads source on the caller's goroutine while consume runs on a second
+// one and reads at most 512 KiB behind. If hash is not nil, it receives all bytes
+// before consume does. pump returns after consume has returned, with the error
+// of consume, of source or of ctx, whichever came first. After the end of ctx,
+// only source.Read can delay it.
 func pump(ctx context.Context, source io.Reader, hash hash.Hash, consume func(io.Reader) error) error {
-	p := newPipe(nil, hash)
-	p.own <- blocks(pumpBlocks)
+	p := newPipe(hash)
+	p.empty = blocks(splitBlocks)
 	consumed := make(chan error, 1)
 	go func() {
 		err := consume(p)
 		close(p.stopped)
 		consumed <- err
 	}()
-	readErr := p.carry(func() error { return p.fill(ctx, source) })
+	readErr := p.run(func() error { return p.fill(ctx, source) })
 	err := <-consumed
 	if readErr != nil {
 		return fmt.Errorf("read archive: %w", readErr)
@@ -35,43 +39,45 @@ func pump(ctx context.Context, source io.Reader, hash hash.Hash, consume func(io
 	return err
 }
 
-// pipe hands blocks from one goroutine to another and back. In between they are
-// hashed on a third, for neither who inflates nor who writes small files has
-// time for that.
+// pipe passes blocks from a producer to a consumer and back:
+//
+//	empty → fill → filled → hashAll → full → Read → empty
+//
+// Hashing has its own goroutine, because it would slow down both the producer,
+// which inflates, and the consumer, which writes files. Without a hash, filled
+// and full are the same channel.
 type pipe struct {
-	hash    hash.Hash       // nil when nobody wants one
-	filled  chan block      // not yet hashed
-	full    chan block      // hashed, not yet consumed
-	shared  chan block      // empty ones that any of several pipes may fill; may be nil
-	own     chan chan block // gets empty ones for this pipe alone
-	empty   chan block      // what own got; nil until then
-	stopped chan struct{}   // closed when nothing more will be consumed
-	err     error           // why filled was closed; io.EOF at the source's end
+	hash    hash.Hash     // may be nil
+	filled  chan block    // not yet hashed
+	full    chan block    // hashed, not yet consumed
+	empty   chan block    // set before run, at most pumpBlocks
+	stopped chan struct{} // closed when the consumer has stopped
+	err     error         // why filled was closed; io.EOF at the source's end
 
-	block  block  // being consumed
-	unread []byte // what is left of it
-	failed error  // that the consumer was told of, other than io.EOF
+	block  block  // the block being consumed
+	unread []byte // the unread part of block
+	failed error  // the error that Read returned, unless it was io.EOF
 }
 
-// block is a buffer, and the channel that it goes back to.
+// block is a buffer and the channel to which it returns when it is empty.
 type block struct {
-	memory *[pumpBlockBytes]byte // nil while it is empty
-	bytes  []byte                // what is in it
+	memory *[pumpBlockBytes]byte // nil while the block is empty
+	bytes  []byte                // the content
 	home   chan block
 }
 
-// blockMemory keeps what empty blocks had for those that are filled next.
+// blockMemory holds the memory of empty blocks for reuse.
 var blockMemory = sync.Pool{New: func() any { return new([pumpBlockBytes]byte) }}
 
-// empty gives a block back.
-func (b block) empty() {
+// release returns a block to its channel.
+func (b block) release() {
 	if b.home != nil {
 		blockMemory.Put(b.memory)
 		b.home <- block{home: b.home}
 	}
 }
 
-// blocks returns empty blocks, whose memory is taken as they are filled.
+// blocks returns n empty blocks. Their memory is allocated when they are filled.
 func blocks(n int) chan block {
 	all := make(chan block, n)
 	for range n {
@@ -80,30 +86,24 @@ func blocks(n int) chan block {
 	return all
 }
 
-func newPipe(shared chan block, hash hash.Hash) *pipe {
-	p := &pipe{
-		hash:    hash,
-		full:    make(chan block, pumpBlocks+cap(shared)),
-		shared:  shared,
-		own:     make(chan chan block, 1),
-		stopped: make(chan struct{}),
-	}
+func newPipe(hash hash.Hash) *pipe {
+	p := &pipe{hash: hash, full: make(chan block, pumpBlocks), stopped: make(chan struct{})}
 	p.filled = p.full
 	if hash != nil {
-		p.filled = make(chan block, cap(p.full))
+		p.filled = make(chan block, pumpBlocks)
 	}
 	return p
 }
 
-// carry runs fill, beside what comes after it, tells the consumer how it ended,
-// and returns that.
-func (p *pipe) carry(fill func() error) error {
+// run runs fill, and hashes concurrently. It passes the error of fill to the
+// consumer and returns it.
+func (p *pipe) run(fill func() error) error {
 	var hashing sync.WaitGroup
 	if p.hash != nil {
 		hashing.Go(p.hashAll)
 	}
 	err := fill()
-	p.end(err)
+	p.closeFilled(err)
 	hashing.Wait()
 	return err
 }
@@ -120,7 +120,7 @@ func (p *pipe) hashAll() {
 // consumer stopped.
 func (p *pipe) fill(ctx context.Context, source io.Reader) error {
 	for {
-		b, ok := p.take(ctx)
+		b, ok := p.emptyBlock(ctx)
 		if !ok {
 			return context.Cause(ctx)
 		}
@@ -137,7 +137,8 @@ func (p *pipe) fill(ctx context.Context, source io.Reader) error {
 	}
 }
 
-// readBlock reads until the block is full, for decoders give little at a time.
+// readBlock reads until the block is full, because decoders return few bytes at
+// a time.
 func readBlock(ctx context.Context, source io.Reader, block []byte) (n int, err error) {
 	for n < len(block) && err == nil && ctx.Err() == nil {
 		var more int
@@ -147,39 +148,35 @@ func readBlock(ctx context.Context, source io.Reader, block []byte) (n int, err 
 	return n, err
 }
 
-// take waits for an empty block. It fails when ctx ends or the consumer stops.
-func (p *pipe) take(ctx context.Context) (block, bool) {
+// emptyBlock waits for an empty block. It returns false when ctx ends or the
+// consumer stops.
+func (p *pipe) emptyBlock(ctx context.Context) (block, bool) {
 	if ctx.Err() != nil {
 		return block{}, false
 	}
-	for {
-		select {
-		case p.empty = <-p.own:
-		case b := <-p.empty:
-			return b, true
-		case b := <-p.shared:
-			return b, true
-		case <-p.stopped:
-			return block{}, false
-		case <-ctx.Done():
-			return block{}, false
-		}
+	select {
+	case b := <-p.empty:
+		return b, true
+	case <-p.stopped:
+		return block{}, false
+	case <-ctx.Done():
+		return block{}, false
 	}
 }
 
-// end tells the consumer that the source ended, for a reason if err is not
-// nil.
-func (p *pipe) end(err error) {
+// closeFilled ends the stream. Read returns err after the last block, or io.EOF
+// if err is nil.
+func (p *pipe) closeFilled(err error) {
 	if p.err = err; err == nil {
 		p.err = io.EOF
 	}
 	close(p.filled)
 }
 
-// Read is the consumer's side.
+// Read reads the bytes that the producer filled in. Only the consumer calls it.
 func (p *pipe) Read(data []byte) (int, error) {
 	for len(p.unread) == 0 {
-		p.giveBack()
+		p.releaseBlock()
 		b, ok := <-p.full
 		if !ok {
 			if p.err != io.EOF {
@@ -194,16 +191,16 @@ func (p *pipe) Read(data []byte) (int, error) {
 	return n, nil
 }
 
-func (p *pipe) giveBack() {
-	p.block.empty()
+func (p *pipe) releaseBlock() {
+	p.block.release()
 	p.block, p.unread = block{}, nil
 }
 
-// discard gives back what was not consumed. It is for when fill has ended, and
-// the consumer.
+// discard releases the blocks that were not consumed. The caller calls it after
+// both the producer and the consumer have ended.
 func (p *pipe) discard() {
-	p.giveBack()
+	p.releaseBlock()
 	for b := range p.full {
-		b.empty()
+		b.release()
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -30,7 +32,7 @@ func TestPumpHandsOnEverything(t *testing.T) {
 	}
 }
 
-// A consumer that stops early stops the source, which is endless here.
+// pump stops reading its source, here an endless one, when the consumer stops.
 func TestPumpStopsWithConsumer(t *testing.T) {
 	for _, want := range []error{nil, errors.New("enough")} {
 		synctest.Test(t, func(t *testing.T) {
@@ -54,7 +56,7 @@ func TestPumpSourceError(t *testing.T) {
 		var seen error
 		err := pump(t.Context(), io.MultiReader(bytes.NewReader([]byte("some")), failing{cut}), nil, func(r io.Reader) error {
 			_, seen = io.ReadAll(r)
-			return errors.New("the consumer's view of it")
+			return errors.New("error of the consumer")
 		})
 		assert.Check(t, is.ErrorIs(err, cut))
 		assert.Equal(t, seen, cut)
@@ -80,7 +82,7 @@ func TestPumpCancelled(t *testing.T) {
 	})
 }
 
-// Decoders give a little at a time, and blocks of little would hold little.
+// Blocks are filled although decoders return few bytes at a time.
 func TestPumpFillsBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read := 0
@@ -89,7 +91,7 @@ func TestPumpFillsBlocks(t *testing.T) {
 		release := make(chan struct{})
 		go func() {
 			synctest.Wait()
-			assert.Check(t, read >= pumpBlocks*pumpBlockBytes, "%d bytes fill the pump", read)
+			assert.Check(t, read >= splitBlocks*pumpBlockBytes, "%d bytes fill the pump", read)
 			cancel()
 			close(release)
 		}()

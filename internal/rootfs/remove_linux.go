@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -11,8 +13,8 @@ import (
 )
 
 // remove deletes an entry and, if it is a directory, everything below it. It
-// follows no symbolic link and stops at a mount point. What does not exist is
-// not an error.
+// follows no symbolic link and fails at a mount point. Removing a name that does
+// not exist is not an error.
 func (t *tree) remove(ctx context.Context, d *directory, base string) error {
 	var stat unix.Stat_t
 	err := unix.Fstatat(d.fd, base, &stat, unix.AT_SYMLINK_NOFOLLOW)
@@ -34,14 +36,14 @@ func (t *tree) remove(ctx context.Context, d *directory, base string) error {
 		return entryError("remove", path.Join(d.name, base), err)
 	}
 	if isKind(stat.Mode, unix.S_IFDIR) || isKind(stat.Mode, unix.S_IFLNK) {
-		t.forget()
+		t.dropOpen()
 	}
 	return nil
 }
 
 func isKind(mode, kind uint32) bool { return mode&unix.S_IFMT == kind }
 
-// removedAtOnce is how many names are removed before ctx is asked.
+// removedAtOnce is how many names are removed between two checks of ctx.
 const removedAtOnce = 1000
 
 func removeDirectory(ctx context.Context, parent int, base string) error {

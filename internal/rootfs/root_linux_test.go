@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -11,7 +13,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// ofRoot describes the root itself.
+// ofRoot returns the description of the root itself.
 func (p *playground) ofRoot(t *testing.T) string {
 	t.Helper()
 	var stat unix.Stat_t
@@ -19,7 +21,7 @@ func (p *playground) ofRoot(t *testing.T) string {
 	return describe(t, p.root, stat)
 }
 
-// odd is an entry of a root that is like no other.
+// odd returns an entry of the root with unusual metadata.
 func odd(name string) entry {
 	return folder(name).mode(0o7751).with(func(h *tar.Header) { h.Uid, h.Gid = 12, 34 }).xattr("user.note", "ours")
 }
@@ -65,15 +67,15 @@ func TestRootsOwnEntry(t *testing.T) {
 func TestRootsOwnEntryRefused(t *testing.T) {
 	p := newPlayground(t)
 	err := p.apply(t, Limits{}, archive(t, folder(".").with(func(h *tar.Header) { h.Gid = -1 })))
-	assert.Check(t, is.ErrorContains(err, `"./": its owner 0:-1 is out of range`))
+	assert.Check(t, is.ErrorContains(err, `"./": owner 0:-1 is out of range`))
 	checkInvalid(t, err)
 	err = p.apply(t, Limits{}, archive(t, folder(".").xattr("user."+strings.Repeat("n", 300), "x")))
-	assert.Check(t, is.ErrorContains(err, `"./": an extended attribute's name or value is too long`))
+	assert.Check(t, is.ErrorContains(err, `"./": name or value of an extended attribute is too long`))
 	checkInvalid(t, err)
 }
 
-// The root's entry is that of rootfs/ in the build context: on disk, in the
-// layer, and where the layer is unpacked.
+// Split makes the entry rootfs/ of the build context the root's entry: on disk,
+// in the layer, and where the layer is unpacked.
 func TestSplitKeepsRootsOwnEntry(t *testing.T) {
 	context := archive(t, file("config.json", "{}"), odd("rootfs"), file("rootfs/a", "x"))
 	created := newPlayground(t)
@@ -81,7 +83,7 @@ func TestSplitKeepsRootsOwnEntry(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, created.ofRoot(t), oddText)
 
-	plain := inflate(t, layer)
+	plain := decompressed(t, layer)
 	header, err := tar.NewReader(bytes.NewReader(plain)).Next()
 	assert.NilError(t, err)
 	assert.Equal(t, header.Name, "./")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -15,9 +17,9 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// snapshot describes everything below dir, a line for each path: what a
-// process could learn of it without changing it. Directories that were changed
-// during the test have no time of their own.
+// snapshot returns a line for each path below dir, with all that a process can
+// observe of it. It leaves out the times of directories that were changed during
+// the test.
 func snapshot(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	lines := map[string]string{}
@@ -89,7 +91,7 @@ func xattrs(t testing.TB, path string) string {
 	return line.String()
 }
 
-// playground is a root to unpack into, beside a tree that must not change.
+// playground is a root to unpack into, next to a tree that must not change.
 type playground struct {
 	root     string
 	sentinel string
@@ -111,13 +113,13 @@ func newPlayground(t testing.TB) *playground {
 	return p
 }
 
-// checkUntouched compares the tree outside with what it was.
+// checkUntouched checks that the tree outside the root is unchanged.
 func (p *playground) checkUntouched(t testing.TB) {
 	t.Helper()
 	assert.DeepEqual(t, snapshot(t, p.sentinel), p.before)
 	names, err := os.ReadDir(filepath.Dir(p.root))
 	assert.NilError(t, err)
-	assert.Equal(t, len(names), 2, "something was made beside the root")
+	assert.Equal(t, len(names), 2, "something was made next to the root")
 }
 
 // apply unpacks layers over each other.
@@ -127,7 +129,7 @@ func (p *playground) apply(t testing.TB, limits Limits, layers ...[]byte) error 
 	assert.NilError(t, err)
 	defer u.Close()
 	for _, layer := range layers {
-		if _, err := u.Apply(t.Context(), strings.NewReader(string(layer))); err != nil {
+		if _, err := u.applyPlain(t.Context(), strings.NewReader(string(layer))); err != nil {
 			return err
 		}
 	}

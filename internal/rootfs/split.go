@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -6,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -17,40 +18,38 @@ const (
 	rootfsName = "rootfs"
 )
 
-// SplitOptions tell where the parts of a build context go.
+// SplitOptions are the destinations and limits of [Split].
 type SplitOptions struct {
-	// Directory is where the rootfs is unpacked: it exists and is empty.
+	// Directory is where the rootfs is unpacked. It must exist and be empty.
 	Directory string
-	// Layer gets the rootfs as a gzip-compressed layer.
+	// Layer receives the rootfs as a gzip-compressed layer.
 	Layer io.Writer
 	// CloseFile closes the files of the rootfs; see [Unpacker.CloseFilesBy].
 	CloseFile func(fd int)
-	// Limits bound what is read and unpacked.
+	// Limits bound the build context and the unpacked rootfs.
 	Limits Limits
 }
 
-// Parts is what a build context was found to be made of.
+// Parts describes the parts of a build context.
 type Parts struct {
 	// Config is the content of config.json.
 	Config []byte
-	// DiffID is the digest of the uncompressed layer, and LayerBytes its size.
-	DiffID     digest.Digest
-	LayerBytes int64
+	// DiffID is the digest of the uncompressed layer.
+	DiffID digest.Digest
 }
 
-// Split reads a build context, an archive of config.json and of rootfs/, plain
-// or compressed as a layer may be, and in one pass unpacks the rootfs and
-// writes it as a layer, with an entry of the root itself if the context has one
-// of rootfs/. Other entries at the top are ignored. What [Unpacker.Apply] makes
-// of the layer is what Split unpacked, and the same context gives the same
-// layer on every host.
+// Split reads a build context, an archive of config.json and rootfs/ that is
+// plain or compressed like a layer. In one pass it unpacks the rootfs and writes
+// it as a layer. The layer has an entry of the root if the context has an entry
+// rootfs/. Other entries at the top are ignored. [Unpacker.ApplyAll] makes the same
+// tree of the layer, and the same context gives the same layer on every host.
 //
-// A context that is not a plugin, or hostile, or beyond a limit is refused with
-// an error of class InvalidParameter; a host that can't write is an error of
-// class System; an error of buildContext, of options.Layer or of ctx comes out
-// wrapped. After any, directory and layer are to be thrown away. Only a Read
-// of buildContext, which stays on the caller's goroutine, can keep Split
-// waiting after ctx has ended.
+// Split returns an error of class InvalidParameter if the context is not a
+// plugin, hostile or over a limit, and one of class System if the host can't
+// write. Errors of buildContext, options.Layer and ctx are wrapped. After an
+// error the caller discards the directory and the layer. Split reads
+// buildContext on the caller's goroutine; after the end of ctx only such a Read
+// can delay it.
 func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (Parts, error) {
 	unpacker, err := NewUnpacker(options.Directory, options.Limits)
 	if err != nil {
@@ -58,12 +57,7 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 	}
 	defer unpacker.Close()
 	unpacker.CloseFilesBy(options.CloseFile)
-	cores, release := unpacker.meter.limits.Budget.compressors(min(runtime.GOMAXPROCS(0), maxLayerBlocks))
-	defer release()
-	layer, err := newLayerWriter(options.Layer, cores)
-	if err != nil {
-		return Parts{}, fmt.Errorf("write layer: %w", err)
-	}
+	layer := newLayerWriter(options.Layer, unpacker.meter.limits.Budget)
 	defer layer.abandon()
 
 	plain, err := Decompress(ctx, buildContext, unpacker.meter.limits)
@@ -77,7 +71,7 @@ func Split(ctx context.Context, buildContext io.Reader, options SplitOptions) (P
 	if err := pump(ctx, plain, nil, func(r io.Reader) error { return s.split(ctx, r) }); err != nil {
 		return Parts{}, err
 	}
-	return Parts{Config: s.config, DiffID: layer.diffID(), LayerBytes: layer.bytes}, nil
+	return Parts{Config: s.config, DiffID: layer.diffID()}, nil
 }
 
 // splitter is one pass over a build context.
@@ -94,8 +88,8 @@ func (s *splitter) split(ctx context.Context, stream io.Reader) error {
 	if err == nil {
 		err = s.layer.finish()
 	}
-	// A layer that can't be written fails the entry that was to go into it.
-	if failed := s.layer.sink.failed(); failed != nil {
+	// If the layer can't be written, err names an entry that is not to blame.
+	if failed := s.layer.gzip.Err(); failed != nil {
 		return fmt.Errorf("write layer: %w", failed)
 	}
 	return err
@@ -107,14 +101,14 @@ func (s *splitter) entries(ctx context.Context, stream io.Reader) (err error) {
 	}
 	archive := s.unpacker.meter.open(stream)
 	for {
-		header, err := archive.next(ctx)
+		header, content, err := archive.next(ctx)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if err := s.entry(header, archive); err != nil {
+		if err := s.entry(header, content); err != nil {
 			return err
 		}
 	}
@@ -156,7 +150,7 @@ func (s *splitter) readConfig(header *tar.Header, nested bool, content io.Reader
 		return &ContextError{Reason: "config.json is not a regular file"}
 	}
 	if s.config != nil {
-		return &ContextError{Reason: "config.json is there twice"}
+		return &ContextError{Reason: "config.json occurs twice"}
 	}
 	if limit := s.unpacker.meter.limits.ConfigBytes; header.Size > limit {
 		return &LimitError{Limit: "ConfigBytes", Max: limit, Entry: header.Name}
@@ -169,7 +163,7 @@ func (s *splitter) readConfig(header *tar.Header, nested bool, content io.Reader
 	return nil
 }
 
-// file writes an entry into the layer and, at the same time, to disk.
+// file writes an entry to the layer and to disk at the same time.
 func (s *splitter) file(header *tar.Header, name string, content io.Reader) error {
 	header, err := layerHeader(header, name)
 	if err != nil {
@@ -182,15 +176,15 @@ func (s *splitter) file(header *tar.Header, name string, content io.Reader) erro
 	if err := s.rootfs.add(header, name, both); err != nil {
 		return err
 	}
-	// What is not a file has no use for its content, but the layer keeps it.
+	// add reads the content of regular files only; the layer keeps all content.
 	if _, err := io.Copy(io.Discard, both); err != nil {
 		return formatError(err)
 	}
 	return nil
 }
 
-// layerHeader is an entry's header in the layer: without rootfs/, and in the
-// one format that can say all that the others can.
+// layerHeader returns an entry's header for the layer. Names lose the prefix
+// rootfs/, and the format is PAX, which can represent all others.
 func layerHeader(header *tar.Header, name string) (*tar.Header, error) {
 	h := *header
 	h.Name = cmp.Or(name, ".")
@@ -206,11 +200,11 @@ func layerHeader(header *tar.Header, name string) (*tar.Header, error) {
 	case tar.TypeLink:
 		target, err := contextName(h.Linkname)
 		if err != nil {
-			return nil, &EntryError{Entry: header.Name, Reason: "it is a hard link out of rootfs"}
+			return nil, &EntryError{Entry: header.Name, Reason: "hard link target is outside rootfs"}
 		}
 		below, ok := strings.CutPrefix(target, rootfsName+"/")
 		if !ok {
-			return nil, &EntryError{Entry: header.Name, Reason: "it is a hard link out of rootfs"}
+			return nil, &EntryError{Entry: header.Name, Reason: "hard link target is outside rootfs"}
 		}
 		h.Linkname = below
 	}

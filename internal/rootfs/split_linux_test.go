@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -20,7 +22,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// split splits a context below p, and returns the layer, too.
+// split splits a context below p. It also returns the layer.
 func (p *playground) split(t testing.TB, buildContext []byte, limits Limits) (Parts, []byte, error) {
 	t.Helper()
 	var layer bytes.Buffer
@@ -28,11 +30,11 @@ func (p *playground) split(t testing.TB, buildContext []byte, limits Limits) (Pa
 	return parts, layer.Bytes(), err
 }
 
-func inflate(t testing.TB, layer []byte) []byte {
+func decompressed(t testing.TB, layer []byte) []byte {
 	t.Helper()
 	r, err := gzip.NewReader(bytes.NewReader(layer))
 	assert.NilError(t, err)
-	assert.Check(t, r.ModTime.IsZero() && r.Name == "", "the layer tells when or where it was made")
+	assert.Check(t, r.ModTime.IsZero() && r.Name == "", "the layer contains a time stamp or a file name")
 	plain, err := io.ReadAll(r)
 	assert.NilError(t, err)
 	return plain
@@ -52,7 +54,7 @@ func everything() []entry {
 		file("rootfs/config.json", "not the config"),
 		file(strings.Repeat("long/", 40)+strings.Repeat("n", 200), "x"),
 		file("gone", ""),
-		file(".wh.gone", "a whiteout's content is nobody's"),
+		file(".wh.gone", "content of a whiteout"),
 		file("early", "").with(func(h *tar.Header) { h.ModTime = then.AddDate(-90, 0, 0) }),
 		file("huge owner", "").with(func(h *tar.Header) { h.Uid = 1 << 31 }),
 	}
@@ -65,9 +67,8 @@ func TestSplit(t *testing.T) {
 	assert.NilError(t, err)
 	assert.Equal(t, string(parts.Config), "{}")
 
-	plain := inflate(t, layer)
+	plain := decompressed(t, layer)
 	assert.Equal(t, parts.DiffID, digest.FromBytes(plain))
-	assert.Equal(t, parts.LayerBytes, int64(len(plain)))
 
 	pulled := newPlayground(t)
 	assert.NilError(t, pulled.apply(t, Limits{}, plain))
@@ -76,14 +77,14 @@ func TestSplit(t *testing.T) {
 	assert.Equal(t, listing(t, filepath.Join(p.root, "rootfs")), "config.json=not the config")
 }
 
-// The headers of the layer are those of the context, but for what has to do
-// with rootfs/.
+// The headers of the layer are those of the context, except for the prefix
+// rootfs/.
 func TestSplitKeepsHeaders(t *testing.T) {
 	p := newPlayground(t)
 	entries := everything()
 	_, layer, err := p.split(t, buildContext(t, entries...), Limits{})
 	assert.NilError(t, err)
-	archive := tar.NewReader(bytes.NewReader(inflate(t, layer)))
+	archive := tar.NewReader(bytes.NewReader(decompressed(t, layer)))
 	for _, e := range entries {
 		header, err := archive.Next()
 		assert.NilError(t, err)
@@ -136,7 +137,7 @@ func TestSplitReadsEveryForm(t *testing.T) {
 			assert.Equal(t, string(parts.Config), "{}")
 			assert.Equal(t, listing(t, p.root), test.want)
 			pulled := newPlayground(t)
-			assert.NilError(t, pulled.apply(t, Limits{}, inflate(t, layer)))
+			assert.NilError(t, pulled.apply(t, Limits{}, decompressed(t, layer)))
 			assert.Equal(t, listing(t, pulled.root), test.want)
 		})
 	}
@@ -157,18 +158,18 @@ func TestSplitRefuses(t *testing.T) {
 		{"config a symlink", archive(t, symlink("config.json", "/etc/passwd"), root), "config.json is not a regular file"},
 		{"config a hard link", archive(t, file("rootfs/x", "{}"), hardlink("config.json", "rootfs/x")), "config.json is not a regular file"},
 		{"config a directory", archive(t, folder("config.json"), root), "config.json is not a regular file"},
-		{"config twice", archive(t, config, root, file("./config.json", "{}")), "config.json is there twice"},
+		{"config twice", archive(t, config, root, file("./config.json", "{}")), "config.json occurs twice"},
 		{"config too large", archive(t, file("config.json", strings.Repeat(" ", defaultConfigBytes+1)), root), "ConfigBytes of 1048576 at entry \"config.json\""},
-		{"absolute name", archive(t, config, file("/rootfs/x", "")), `"/rootfs/x": its name is absolute`},
-		{"dot-dot", archive(t, config, file("rootfs/../../x", "")), `"rootfs/../../x": its name contains ".."`},
-		{"dot-dot inside", archive(t, config, file("rootfs/a/../x", "")), `its name contains ".."`},
-		{"dot-dot at the top", archive(t, config, root, file("../x", "")), `"../x": its name contains ".."`},
-		{"hard link to config", archive(t, config, hardlink("rootfs/x", "config.json")), `"rootfs/x": it is a hard link out of rootfs`},
-		{"hard link to the top", archive(t, config, hardlink("rootfs/x", "../x")), `"rootfs/x": it is a hard link out of rootfs`},
-		{"hard link to absolute", archive(t, config, hardlink("rootfs/x", "/etc/passwd")), `"rootfs/x": it is a hard link out of rootfs`},
-		{"hard link to rootfs", archive(t, config, root, hardlink("rootfs/x", "rootfs")), `"rootfs/x": it is a hard link out of rootfs`},
-		{"hard link to nothing", archive(t, config, hardlink("rootfs/x", "rootfs/y")), `"x": it is a hard link to "y", which does not exist`},
-		{"unknown type", archive(t, config, entry{tar.Header{Typeflag: '7', Name: "rootfs/x"}, ""}), `its type '7' is not known`},
+		{"absolute name", archive(t, config, file("/rootfs/x", "")), `"/rootfs/x": name is absolute`},
+		{"dot-dot", archive(t, config, file("rootfs/../../x", "")), `"rootfs/../../x": name contains ".."`},
+		{"dot-dot inside", archive(t, config, file("rootfs/a/../x", "")), `name contains ".."`},
+		{"dot-dot at the top", archive(t, config, root, file("../x", "")), `"../x": name contains ".."`},
+		{"hard link to config", archive(t, config, hardlink("rootfs/x", "config.json")), `"rootfs/x": hard link target is outside rootfs`},
+		{"hard link to the top", archive(t, config, hardlink("rootfs/x", "../x")), `"rootfs/x": hard link target is outside rootfs`},
+		{"hard link to absolute", archive(t, config, hardlink("rootfs/x", "/etc/passwd")), `"rootfs/x": hard link target is outside rootfs`},
+		{"hard link to rootfs", archive(t, config, root, hardlink("rootfs/x", "rootfs")), `"rootfs/x": hard link target is outside rootfs`},
+		{"hard link to nothing", archive(t, config, hardlink("rootfs/x", "rootfs/y")), `"x": hard link to "y": target does not exist`},
+		{"unknown type", archive(t, config, entry{tar.Header{Typeflag: '7', Name: "rootfs/x"}, ""}), `unknown entry type '7'`},
 		{"negative owner", archive(t, config, file("rootfs/x", "").with(func(h *tar.Header) { h.Uid = -1 })), `owner -1:0 is out of range`},
 		{"gzip", []byte("\x1f\x8b\x08" + strings.Repeat("x", 1000)), "archive is malformed"},
 		{"cut", buildContext(t, file("a", strings.Repeat("x", 1<<20)))[:100<<10], "archive is malformed: unexpected EOF"},
@@ -214,7 +215,7 @@ func TestSplitSameBytesEverywhere(t *testing.T) {
 	}
 }
 
-// Whatever fails, Split says so and leaves no goroutine behind.
+// Split reports every failure and leaks no goroutine.
 func TestSplitFailures(t *testing.T) {
 	packed := buildContext(t, file("a", text(newRandom(1), 8<<20)))
 	cut := errors.New("connection cut")
@@ -248,7 +249,7 @@ func TestSplitFailures(t *testing.T) {
 			_, err := Split(ctx, bytes.NewReader(packed), SplitOptions{Directory: dir, Layer: io.Discard})
 			return err
 		}, context.Canceled},
-		{"cancelled meanwhile", func(t *testing.T, dir string) error {
+		{"cancelled during the split", func(t *testing.T, dir string) error {
 			ctx, cancel := context.WithCancel(t.Context())
 			source := io.MultiReader(bytes.NewReader(packed[:3<<20]), calling(cancel), bytes.NewReader(packed[3<<20:]))
 			_, err := Split(ctx, source, SplitOptions{Directory: dir, Layer: io.Discard})
@@ -271,7 +272,7 @@ func TestSplitFailures(t *testing.T) {
 	}
 }
 
-// limited takes some bytes and then fails.
+// limited is a writer that fails after some bytes.
 type limited struct {
 	room int
 	err  error
@@ -285,7 +286,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// calling is a reader that does something and is empty.
+// calling is an empty reader that calls a function.
 type calling func()
 
 func (c calling) Read([]byte) (int, error) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -7,20 +9,20 @@ import (
 	"time"
 )
 
-// directoryTimes keeps what a layer says of its directories until all is in
-// them: of each name only what differs from the one before, and the times. The
-// zero value is ready.
+// directoryTimes keeps the times of a layer's directories until their content
+// is unpacked. To save memory it stores only the part of each name that differs
+// from the previous name. The zero value is ready to use.
 type directoryTimes struct {
 	chunks [][]byte
 	last   string
 }
 
-// entryTimes are an entry's, in nanoseconds since 1970.
+// entryTimes are an entry's times in nanoseconds since 1970.
 type entryTimes struct{ accessed, modified int64 }
 
 const timesChunkBytes = 64 << 10
 
-// add keeps the times of a directory, and returns how many bytes that takes.
+// add stores the times of a directory and returns how many bytes they take.
 func (t *directoryTimes) add(name string, times entryTimes) (bytes int64) {
 	shared := 0
 	for shared < min(len(name), len(t.last)) && name[shared] == t.last[shared] {
@@ -41,7 +43,7 @@ func (t *directoryTimes) add(name string, times entryTimes) (bytes int64) {
 	return int64(len(record))
 }
 
-// all calls do for each directory, in the order in which they were added.
+// all calls do for each directory in the order of add. It stops at an error.
 func (t *directoryTimes) all(do func(name string, times entryTimes) error) error {
 	var name []byte
 	for _, rest := range t.chunks {
@@ -67,8 +69,8 @@ func (t *directoryTimes) all(do func(name string, times entryTimes) error) error
 	return nil
 }
 
-// timesOf are those that an entry gets: it was read when it was written, at the
-// earliest.
+// timesOf returns the times that an entry gets. The access time is not before
+// the modification time.
 func timesOf(header *tar.Header) entryTimes {
 	accessed := header.AccessTime
 	if accessed.Before(header.ModTime) {
@@ -77,8 +79,8 @@ func timesOf(header *tar.Header) entryTimes {
 	return entryTimes{nanoseconds(accessed), nanoseconds(header.ModTime)}
 }
 
-// nanoseconds makes a time before 1970, or beyond what 64 bits of nanoseconds
-// hold, the beginning of 1970, as containerd does.
+// nanoseconds returns zero for a time that is before 1970 or does not fit into
+// 64 bits of nanoseconds, as containerd does.
 func nanoseconds(t time.Time) int64 {
 	if t.Before(time.Unix(0, 0)) || t.After(time.Unix(0, math.MaxInt64)) {
 		return 0

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -13,30 +15,29 @@ import (
 
 const (
 	// maxOpenDirectories is how many directories stay open between entries.
-	// Archives are written directory by directory, so few are enough.
+	// Archives are written directory by directory, so a few suffice.
 	maxOpenDirectories = 32
 
 	directoryFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	// confined resolves a name without ever leaving the directory: links are
-	// followed by a walk.
+	// confined makes the kernel resolve a name inside the directory. It refuses
+	// symbolic links; [tree.walk] follows them.
 	confined = unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV
 )
 
-// tree is a directory that nothing done through it leaves: whatever is below,
-// each step is resolved by the kernel inside it. It is not safe for concurrent
-// use.
+// tree confines operations to a directory: whatever lies below, the kernel
+// resolves each step inside it. It is not safe for concurrent use.
 type tree struct {
 	root  *directory
 	open  []*directory // most recently used first
-	stale []*directory // no longer found by their names, but perhaps in use
+	stale []*directory // dropped from open, but possibly in use
 	meter *meter
 }
 
-// directory is an open directory of a tree. It stays open until [tree.next].
+// directory is an open directory of a tree. It stays open until [tree.closeStale].
 type directory struct {
 	fd    int
-	name  string // it was opened by, empty for the root
-	inode uint64 // the identity of the directory; all lie on one device
+	name  string // the path by which it was opened; empty for the root
+	inode uint64 // identifies the directory, because all lie on one device
 }
 
 func openTree(dir string, meter *meter) (*tree, error) {
@@ -61,28 +62,30 @@ func newDirectory(fd int, name string) (*directory, error) {
 }
 
 func (t *tree) close() {
-	t.forget()
-	t.next()
+	t.dropOpen()
+	t.closeStale()
 	_ = unix.Close(t.root.fd)
 }
 
-// next tells that no directory is in use any more.
-func (t *tree) next() {
+// closeStale closes the directories that were dropped. The caller no longer
+// uses any directory of the tree.
+func (t *tree) closeStale() {
 	for _, d := range t.stale {
 		_ = unix.Close(d.fd)
 	}
 	t.stale = t.stale[:0]
 }
 
-// forget makes every name be resolved anew. It is called when a directory or a
-// symbolic link is removed, for names may lead elsewhere from then on.
-func (t *tree) forget() {
+// dropOpen makes the tree resolve every name anew. It is called after a
+// directory or a symbolic link was removed, because names can lead elsewhere
+// from then on.
+func (t *tree) dropOpen() {
 	t.stale = append(t.stale, t.open...)
 	t.open = t.open[:0]
 }
 
-// parent opens the directory that a name lies in, and makes it if it is
-// missing. The name is a [rootedName] and not empty.
+// parent opens the directory that contains name, and makes it if it is missing.
+// The name comes from [rootedName] and is not empty.
 func (t *tree) parent(name string) (d *directory, base string, err error) {
 	d, base, err = t.find(name)
 	if !errors.Is(err, unix.ENOENT) {
@@ -93,12 +96,12 @@ func (t *tree) parent(name string) (d *directory, base string, err error) {
 	if err != nil {
 		return nil, "", findError(name, err)
 	}
-	d, err = t.remember(fd, dir)
+	d, err = t.keepOpen(fd, dir)
 	return d, base, findError(name, err)
 }
 
-// find is [tree.parent] of a directory that exists. The root is found in
-// itself, as ".".
+// find is like [tree.parent] but makes nothing. It returns the root itself as
+// its own entry ".".
 func (t *tree) find(name string) (d *directory, base string, err error) {
 	if name == "" {
 		return t.root, ".", nil
@@ -112,7 +115,7 @@ func findError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return entryError("open directory of", name, err)
+	return entryError("open parent directory of", name, err)
 }
 
 func (t *tree) directory(name string) (*directory, error) {
@@ -135,16 +138,16 @@ func (t *tree) directory(name string) (*directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.remember(fd, name)
+	return t.keepOpen(fd, name)
 }
 
-// remember takes fd over.
-func (t *tree) remember(fd int, name string) (*directory, error) {
+// keepOpen adds a directory to the open ones. It takes ownership of fd.
+func (t *tree) keepOpen(fd int, name string) (*directory, error) {
 	if err := reachable(fd); err != nil {
 		_ = unix.Close(fd)
 		return nil, err
 	}
-	// The name may be a small part of a long header.
+	// Clone the name, so that it does not keep a long header in memory.
 	d, err := newDirectory(fd, strings.Clone(name))
 	if err != nil {
 		return nil, err
@@ -158,9 +161,9 @@ func (t *tree) remember(fd int, name string) (*directory, error) {
 	return d, nil
 }
 
-// reachable refuses a directory whose path is longer than a path may be. By
-// way of symbolic links an archive could nest directories deeper than the
-// tools that are to read and to delete them can name.
+// reachable returns ENAMETOOLONG if a directory's path is longer than PATH_MAX.
+// Through symbolic links an archive could nest directories so deeply that other
+// tools can neither read nor delete them.
 func reachable(fd int) error {
 	_, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if errors.Is(err, unix.ENAMETOOLONG) {
@@ -169,29 +172,31 @@ func reachable(fd int) error {
 	return nil
 }
 
-// openConfined opens a directory below another one, by a name in which nothing
-// is a symbolic link, or a mount point, or leads out.
+// openConfined opens a directory below another one. It fails if name contains a
+// symbolic link or a mount point, or leads outside.
 func openConfined(dirfd int, name string) (int, error) {
 	how := unix.OpenHow{Flags: directoryFlags, Resolve: confined}
 	for {
 		fd, err := unix.Openat2(dirfd, name, &how)
-		// The kernel gives up when anything on the host is renamed meanwhile: a
-		// new attempt is an answer of its own.
+		// openat2 returns EAGAIN when a rename or mount on the host runs
+		// concurrently. The caller can retry at once:
+		// https://man7.org/linux/man-pages/man2/openat2.2.html
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
 	}
 }
 
-// entryError tells the archive's fault from the host's.
+// entryError returns an EntryError if only the archive can have caused err, and
+// a SystemError otherwise.
 func entryError(op, name string, err error) error {
 	var entry *EntryError
 	var limit *LimitError
 	if errors.As(err, &entry) || errors.As(err, &limit) {
 		return err
 	}
-	if errors.Is(err, errWinding) {
-		return &EntryError{Entry: name, Reason: "its path leads through too many parts of symbolic links"}
+	if errors.Is(err, errTooManySteps) {
+		return &EntryError{Entry: name, Reason: "path resolves through too many symbolic link components"}
 	}
 	for errno, reason := range faults {
 		if errors.Is(err, errno) {
@@ -201,18 +206,19 @@ func entryError(op, name string, err error) error {
 	return &SystemError{Op: op, Entry: name, Err: err}
 }
 
-// errWinding refuses a name that leads through more than anyone would write.
-var errWinding = errors.New("path winds too much")
+// errTooManySteps reports a name that resolves through more components than a
+// legitimate archive needs.
+var errTooManySteps = errors.New("path resolves through too many components")
 
-// faults are the kernel's answers that only an archive's content can provoke.
+// faults are the kernel errors that only an archive's content can cause.
 var faults = map[unix.Errno]string{
-	unix.ENOENT:       "what it refers to does not exist",
-	unix.ENOTDIR:      "part of its path is not a directory",
-	unix.ELOOP:        "its path has too many symbolic links",
-	unix.ENAMETOOLONG: "its path or a part of it is too long",
-	unix.EXDEV:        "its path leads through a mount point",
-	unix.EINVAL:       "it has a value that the file system can't hold",
-	unix.ERANGE:       "an extended attribute's name or value is too long",
-	unix.E2BIG:        "an extended attribute is too large",
-	unix.EMLINK:       "the file has too many links",
+	unix.ENOENT:       "path does not exist",
+	unix.ENOTDIR:      "a path component is not a directory",
+	unix.ELOOP:        "path has too many symbolic links",
+	unix.ENAMETOOLONG: "path or a path component is too long",
+	unix.EXDEV:        "path crosses a mount point",
+	unix.EINVAL:       "file system refuses a value of the entry",
+	unix.ERANGE:       "name or value of an extended attribute is too long",
+	unix.E2BIG:        "extended attribute is too large",
+	unix.EMLINK:       "file has too many hard links",
 }

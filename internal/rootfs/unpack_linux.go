@@ -1,13 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
 	"io"
 	"os"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,12 +17,14 @@ import (
 type Unpacker struct {
 	tree      *tree
 	meter     *meter
+	poolDir   string
 	closeFile func(fd int)
 }
 
-// NewUnpacker prepares to unpack into dir, which exists, is not a symbolic
-// link, and gets mode 0755 until a layer says otherwise. The caller closes the
-// unpacker.
+// NewUnpacker returns an unpacker of dir, which must exist and must not be a
+// symbolic link. It sets the mode of dir to 0755; a layer can change it. While it
+// unpacks several layers, a directory next to dir, with the suffix "-ahead", has
+// files of layers before their turn. The caller closes the unpacker.
 func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
 	m := newMeter(limits)
 	t, err := openTree(dir, m)
@@ -33,55 +35,33 @@ func NewUnpacker(dir string, limits Limits) (*Unpacker, error) {
 		t.close()
 		return nil, &SystemError{Op: "change mode", Entry: dir, Err: err}
 	}
-	return &Unpacker{tree: t, meter: m}, nil
+	return &Unpacker{tree: t, meter: m, poolDir: dir + "-ahead"}, nil
 }
 
-// CloseFilesBy makes each file that was written be closed by closeFile, which
-// takes the descriptor over. Nil means close(2).
+// CloseFilesBy makes the unpacker pass the descriptor of each written file to
+// closeFile, which takes ownership, instead of closing it. Nil means close(2).
+// closeFile must be safe for concurrent use.
 func (u *Unpacker) CloseFilesBy(closeFile func(fd int)) { u.closeFile = closeFile }
 
-// Close releases what the unpacker holds; the directory stays as it is.
+// Close closes the unpacker's descriptors. It does not change the directory.
 func (u *Unpacker) Close() {
 	u.tree.close()
 }
 
-// Apply unpacks one layer, an uncompressed archive, over what the directory
-// holds, and reads stream to its end. After an error, which is of class
-// InvalidParameter when the archive is to blame, of class System when the host
-// is, and else the stream's own or ctx's, the directory is to be thrown away. It ends with
-// ctx, whatever the layer keeps it busy with.
-//
-// The caller's goroutine reads the stream; see [Decompress].
-func (u *Unpacker) Apply(ctx context.Context, stream io.Reader) (Layer, error) {
-	hash := sha256.New()
-	read := u.meter.read
-	err := pump(ctx, stream, hash, func(r io.Reader) error {
-		return u.unpack(ctx, r)
-	})
-	if err != nil {
-		return Layer{}, err
-	}
-	return Layer{
-		DiffID: digest.NewDigest(digest.SHA256, hash),
-		Bytes:  u.meter.read - read,
-	}, nil
-}
-
-func (u *Unpacker) unpack(ctx context.Context, stream io.Reader) error {
+func (u *Unpacker) unpack(ctx context.Context, archive entries) error {
 	l, err := u.beginLayer(ctx)
 	if err != nil {
 		return err
 	}
-	archive := u.meter.open(stream)
 	for {
-		header, err := archive.next(ctx)
+		header, content, err := archive.next(ctx)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return err
 		}
-		if err := l.add(header, rootedName(header.Name), archive); err != nil {
+		if err := l.add(header, rootedName(header.Name), content); err != nil {
 			return err
 		}
 	}
@@ -93,18 +73,18 @@ func (u *Unpacker) unpack(ctx context.Context, stream io.Reader) error {
 
 // layer is a layer being unpacked.
 type layer struct {
-	ctx    context.Context // of the unpacking, which lasts as long as the layer
+	ctx    context.Context // ends the unpacking; its lifetime is the layer's
 	tree   *tree
 	meter  *meter
 	buffer []byte
-	// closeFile is nil when close(2) will do.
+	// closeFile may be nil, which means close(2).
 	closeFile func(fd int)
-	// own is what this layer brought, kept only above other layers: an opaque
-	// directory hides everything else.
+	// own are the entries of this layer: an opaque directory hides all others.
+	// It is nil for the lowest layer.
 	own *places
-	// directories get their times when all is in them.
+	// directories are the times that finish sets.
 	directories directoryTimes
-	keptBytes   int64 // that these take
+	keptBytes   int64 // memory of directories
 }
 
 func (u *Unpacker) beginLayer(ctx context.Context) (*layer, error) {
@@ -133,8 +113,7 @@ func isEmpty(fd int) (bool, error) {
 	return false, err
 }
 
-// add unpacks one entry, which the caller has counted; name is its
-// [rootedName].
+// add unpacks one entry. The caller has counted it; name is its [rootedName].
 func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
 	if header.Typeflag == tar.TypeXGlobalHeader {
 		return nil
@@ -142,7 +121,7 @@ func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
 	if name == "" {
 		return l.addRoot(header)
 	}
-	l.tree.next()
+	l.tree.closeStale()
 	d, base, err := l.tree.parent(name)
 	if err != nil {
 		return err
@@ -153,13 +132,13 @@ func (l *layer) add(header *tar.Header, name string, content io.Reader) error {
 	if err := l.write(d, base, name, header, content); err != nil {
 		return err
 	}
-	l.keep(d, base)
+	l.addOwn(d, base)
 	return nil
 }
 
-// addRoot makes the root what its own entry says: docker's layers have one,
-// and other programs see the mode of a plugin's root directory. The root stays
-// a directory, whatever else an archive calls it.
+// addRoot applies the metadata of the root's own entry. Docker's layers have
+// such an entry, and a plugin's other users see the mode of its root. Entries of
+// other types are ignored: the root stays a directory.
 func (l *layer) addRoot(header *tar.Header) error {
 	if header.Typeflag != tar.TypeDir {
 		return nil

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -72,8 +74,8 @@ func TestEveryKindOfEntry(t *testing.T) {
 	})
 }
 
-// A directory keeps its set-id bits over a change of owner, a file does not;
-// both have the mode of their last entry in the end.
+// A change of owner clears the set-id bits of a file but not of a directory. In
+// the end both have the mode of their last entry.
 func TestModeAfterChangeOfOwner(t *testing.T) {
 	owned := func(h *tar.Header) { h.Uid, h.Gid = 12, 34 }
 	p := newPlayground(t)
@@ -140,7 +142,7 @@ func TestLayersOverLayers(t *testing.T) {
 	}
 }
 
-// listing is the paths below dir in order, with what they hold.
+// listing returns the sorted paths below dir with their contents.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var lines []string
@@ -157,7 +159,7 @@ func listing(t *testing.T, dir string) string {
 			assert.NilError(t, err)
 			name += "->" + target
 		case d.Type() == os.ModeNamedPipe:
-			name += "|" // which would be read for ever
+			name += "|" // a fifo, which would block a reader
 		default:
 			content, err := os.ReadFile(path)
 			assert.NilError(t, err)
@@ -169,7 +171,8 @@ func listing(t *testing.T, dir string) string {
 	return strings.Join(lines, " ")
 }
 
-// More directories than stay open, in an order that suits no cache.
+// Unpacking handles more directories than stay open, in an order that defeats
+// the cache.
 func TestManyDirectories(t *testing.T) {
 	var entries []entry
 	for i := range 4 * maxOpenDirectories {
@@ -206,11 +209,11 @@ func TestLayerIsWhatWasRead(t *testing.T) {
 	assert.NilError(t, err)
 	defer u.Close()
 	for range 2 {
-		layer, err := u.Apply(t.Context(), bytes.NewReader(packed))
+		layer, err := u.applyPlain(t.Context(), bytes.NewReader(packed))
 		assert.NilError(t, err)
 		assert.Equal(t, layer, Layer{DiffID: digest.FromBytes(packed), Bytes: int64(len(packed))})
 	}
-	empty, err := u.Apply(t.Context(), bytes.NewReader(nil))
+	empty, err := u.applyPlain(t.Context(), bytes.NewReader(nil))
 	assert.NilError(t, err)
 	assert.Equal(t, empty, Layer{DiffID: digest.FromBytes(nil)})
 }

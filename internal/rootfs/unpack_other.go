@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package rootfs
@@ -8,7 +10,7 @@ import (
 	"io"
 )
 
-// Unpacker needs Linux.
+// Unpacker is supported on Linux only.
 type Unpacker struct {
 	meter *meter
 }
@@ -22,10 +24,10 @@ func (*Unpacker) CloseFilesBy(func(fd int)) {}
 // Close does nothing.
 func (*Unpacker) Close() {}
 
-// Apply returns an error of class NotImplemented.
-func (*Unpacker) Apply(context.Context, io.Reader) (Layer, error) { return Layer{}, errUnsupported }
-
-func (*Unpacker) unpack(context.Context, io.Reader) error { return errUnsupported }
+// ApplyAll returns an error of class NotImplemented.
+func (*Unpacker) ApplyAll(context.Context, []Source, func(i int, layer Layer) error) error {
+	return errUnsupported
+}
 
 func (*Unpacker) beginLayer(context.Context) (*layer, error) { return nil, errUnsupported }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package rootfs
 
 import (
@@ -11,14 +13,16 @@ import (
 	"github.com/dovetailhq/plugin/internal/trees"
 )
 
-// Marks of deletion, from the OCI image specification's layer.md.
+// Whiteouts, see
+// https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#whiteouts
 const (
 	whiteoutPrefix = ".wh."
 	opaqueMark     = ".wh..wh..opq"
 )
 
-// places are names in directories, whatever paths led there: of each a hash that
-// an archive can't foresee, because there may be a million.
+// places is a set of names in directories, independent of the paths that led
+// there. It stores only a hash of each, because there can be a million. The hash
+// is seeded, so that an archive can't provoke collisions.
 type places struct {
 	seed   maphash.Seed
 	hashes map[uint64]struct{}
@@ -42,21 +46,21 @@ func (p *places) has(directory uint64, base string) bool {
 	return ok
 }
 
-// whiteout reports whether base marks a deletion, and the name that it hides:
-// empty when that is everything in the directory.
+// whiteout reports whether base is a whiteout, and returns the name it hides. An
+// empty name means everything in the directory.
 func whiteout(base string) (hidden string, ok bool) {
 	if base == opaqueMark {
 		return "", true
 	}
 	hidden, ok = strings.CutPrefix(base, whiteoutPrefix)
 	if hidden == "" {
-		hidden = "." // not a name, and refused as one
+		hidden = "." // hide refuses it
 	}
 	return hidden, ok
 }
 
-// keep remembers that this layer brought an entry.
-func (l *layer) keep(d *directory, base string) {
+// addOwn records that this layer has an entry.
+func (l *layer) addOwn(d *directory, base string) {
 	if l.own != nil {
 		l.own.add(d.inode, base)
 	}
@@ -67,17 +71,17 @@ func (l *layer) hide(d *directory, hidden, mark string) error {
 	case "":
 		return l.hideLower(d)
 	case ".", "..":
-		return &EntryError{Entry: mark, Reason: "it hides nothing that has a name"}
+		return &EntryError{Entry: mark, Reason: "whiteout does not name an entry"}
 	}
 	return l.tree.remove(l.ctx, d, hidden)
 }
 
-// emptied is the base that a directory has among the layer's own places once
-// nothing of lower layers is in it. No name is empty.
+// emptied, as the base of a place, records that a directory has nothing of lower
+// layers. It can't collide with a name, because no name is empty.
 const emptied = ""
 
-// hideLower empties a directory of what lower layers put there. That happens
-// once a layer to each directory, however many marks there are.
+// hideLower removes the entries of lower layers from a directory. Each layer
+// does so once per directory, however many opaque marks it has.
 func (l *layer) hideLower(d *directory) error {
 	if l.own == nil || l.own.has(d.inode, emptied) {
 		return nil
@@ -106,12 +110,12 @@ func (l *layer) hideLower(d *directory) error {
 	if err != nil {
 		return entryError("empty opaque directory", d.name, err)
 	}
-	l.tree.forget()
+	l.tree.dropOpen()
 	return nil
 }
 
-// hideEmptied removes a directory of a lower layer, unless something of this
-// layer is in it.
+// hideEmptied removes a directory of a lower layer, unless it contains entries
+// of this layer.
 func (l *layer) hideEmptied(parent trees.Dir, name string) error {
 	if l.own.has(parent.Inode, name) {
 		return nil
