@@ -1,4 +1,6 @@
-package engineapi
+// SPDX-License-Identifier: Apache-2.0
+
+package distribution
 
 import (
 	"testing"
@@ -8,7 +10,6 @@ import (
 
 func TestErrorsArePlain(t *testing.T) {
 	plaintexttest.Check(t,
-		&invalidError{},
-		&busyError{},
+		&MismatchError{},
 	)
 }

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package distribution
 
 import (
 	"context"
@@ -13,32 +15,33 @@ import (
 )
 
 const (
-	// flushTimeout bounds how long a verb that is done waits for a client that
-	// doesn't read its progress.
+	// flushTimeout bounds the wait, at the end of a verb, for a client that does
+	// not read its progress.
 	flushTimeout = 10 * time.Second
-	// lastWriteTimeout is how long it waits then for the write in progress: a
-	// client that reads must not be written to after the verb has returned.
+	// lastWriteTimeout bounds the wait for the write in progress after that: the
+	// goroutine must not write to a client after the verb has returned.
 	lastWriteTimeout = time.Second
 )
 
-// progressStream writes docker's progress messages to a client, in order, from
-// a goroutine of its own: a client that is slow or gone delays no transfer. What
-// a slow client misses are older counts of a layer. WriteProgress never blocks.
-type progressStream struct {
+// Progress writes docker's progress messages to a client, in order, from a separate
+// goroutine: a slow or disconnected client delays no transfer. A slow client misses
+// only older counts of a layer. WriteProgress never blocks.
+type Progress struct {
 	out  progress.Output
-	wake chan struct{} // has room for one; closed by end
+	wake chan struct{} // has room for one; closed by End
 	done chan struct{} // closed when the goroutine has ended
 
 	mu        sync.Mutex
 	pending   []progress.Progress
-	counts    map[string]int // positions in pending of what may be replaced, by id
+	counts    map[string]int // by ID, the position in pending of a count that a newer one may replace
 	ended     bool
 	abandoned bool
 }
 
-// progressOn writes to out, which may be nil. End must follow.
-func progressOn(out io.Writer) *progressStream {
-	s := &progressStream{out: progress.DiscardOutput(), wake: make(chan struct{}, 1), done: make(chan struct{}), counts: map[string]int{}}
+// NewProgress returns a Progress that writes to out, which may be nil. The caller
+// must call End.
+func NewProgress(out io.Writer) *Progress {
+	s := &Progress{out: progress.DiscardOutput(), wake: make(chan struct{}, 1), done: make(chan struct{}), counts: map[string]int{}}
 	if out != nil {
 		s.out = streamformatter.NewJSONProgressOutput(out, false)
 	}
@@ -46,9 +49,9 @@ func progressOn(out io.Writer) *progressStream {
 	return s
 }
 
-// WriteProgress queues a message. A command line shows it as it is, so it is made
-// plain.
-func (s *progressStream) WriteProgress(p progress.Progress) error {
+// WriteProgress queues a message, as plain text, because a command line shows it
+// unchanged.
+func (s *Progress) WriteProgress(p progress.Progress) error {
 	p.ID, p.Action, p.Message = plaintext.Quote(p.ID), plaintext.Quote(p.Action), plaintext.Quote(p.Message)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,20 +76,20 @@ func (s *progressStream) WriteProgress(p progress.Progress) error {
 	return nil
 }
 
-func (s *progressStream) run() {
+func (s *Progress) run() {
 	defer close(s.done)
 	for range s.wake {
 		for _, p := range s.take() {
 			if s.isAbandoned() {
 				return
 			}
-			// A client that is gone is no reason to stop.
+			// A disconnected client does not stop the transfer.
 			_ = s.out.WriteProgress(p)
 		}
 	}
 }
 
-func (s *progressStream) take() []progress.Progress {
+func (s *Progress) take() []progress.Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.pending
@@ -94,16 +97,16 @@ func (s *progressStream) take() []progress.Progress {
 	return all
 }
 
-func (s *progressStream) isAbandoned() bool {
+func (s *Progress) isAbandoned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.abandoned
 }
 
-// end waits until everything is written, but no longer than ctx and
-// flushTimeout, and then for the write in progress. Only one that the client
-// holds for lastWriteTimeout is left.
-func (s *progressStream) end(ctx context.Context) {
+// End waits until all messages are written, until ctx ends, or for flushTimeout.
+// Then it waits for the write in progress, and leaves it only if the client blocks
+// it for lastWriteTimeout.
+func (s *Progress) End(ctx context.Context) {
 	s.mu.Lock()
 	s.ended = true
 	close(s.wake)
@@ -121,8 +124,9 @@ func (s *progressStream) end(ctx context.Context) {
 	s.isDone(lastWrite)
 }
 
-// isDone waits until the goroutine has ended, but no longer than ctx.
-func (s *progressStream) isDone(ctx context.Context) bool {
+// isDone waits until the goroutine or ctx ends, and reports which: true for the
+// goroutine.
+func (s *Progress) isDone(ctx context.Context) bool {
 	select {
 	case <-s.done:
 		return true

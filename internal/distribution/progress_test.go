@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package distribution
 
 import (
 	"bytes"
@@ -30,7 +32,7 @@ func (g *gate) Write(data []byte) (int, error) {
 func TestProgressOfASlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{open: make(chan struct{})}
-		s := progressOn(g)
+		s := NewProgress(g)
 		progress.Message(s, "", "first")
 		synctest.Wait() // it is being written
 		progress.Update(s, "a", "Waiting")
@@ -42,11 +44,8 @@ func TestProgressOfASlowClient(t *testing.T) {
 		progress.Update(s, "a", "Done")
 		assert.NilError(t, s.WriteProgress(progress.Progress{ID: "a", Action: "Extracting", Current: 1, Total: 2}))
 		close(g.open)
-		s.end(t.Context())
-		var got []string
-		for _, line := range strings.Split(strings.TrimSpace(g.String()), "\r\n") {
-			got = append(got, line)
-		}
+		s.End(t.Context())
+		got := strings.Split(strings.TrimSpace(g.String()), "\r\n")
 		assert.Equal(t, len(got), 6, g.String())
 		for i, want := range []string{"first", "Waiting", `"current":1000`, `"current":1000`, "Done", "Extracting"} {
 			assert.Check(t, is.Contains(got[i], want))
@@ -62,7 +61,7 @@ func TestProgressOfAClientThatIsStuck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := &gate{open: make(chan struct{})}
-				s := progressOn(g)
+				s := NewProgress(g)
 				progress.Message(s, "", "first")
 				progress.Message(s, "", "second")
 				ctx, cancel := context.WithCancel(t.Context())
@@ -72,7 +71,7 @@ func TestProgressOfAClientThatIsStuck(t *testing.T) {
 					cancel()
 				}
 				began := time.Now()
-				s.end(ctx)
+				s.End(ctx)
 				assert.Equal(t, time.Since(began), patience)
 				close(g.open)
 				synctest.Wait()
@@ -98,14 +97,14 @@ func (b *busyWriter) Write(data []byte) (int, error) {
 func TestProgressEndsWithItsVerb(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var client busyWriter
-		s := progressOn(&client)
+		s := NewProgress(&client)
 		for range 3 {
 			progress.Message(s, "", "message")
 		}
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		s.end(ctx)
+		s.End(ctx)
 		assert.Equal(t, client.writing.Load(), int64(0))
 		assert.Equal(t, client.written.Load(), int64(1))
 		time.Sleep(time.Minute)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -10,8 +12,8 @@ import (
 	"github.com/docker/docker/registry"
 )
 
-// accountAt returns the user's account at an endpoint, which is empty when it
-// is one elsewhere. Mirrors are never told.
+// accountAt returns the user's account at an endpoint, or an empty one if the
+// account belongs to another registry. Mirrors never get the account.
 func (s *session) accountAt(e registry.APIEndpoint) registrytypes.AuthConfig {
 	account := s.request.Auth
 	if account == nil || e.Mirror || !isFor(account, s.request.Reference, e) {
@@ -20,16 +22,16 @@ func (s *session) accountAt(e registry.APIEndpoint) registrytypes.AuthConfig {
 	return *account
 }
 
-// isFor reports whether an account is one at the registry of a plugin, by its
-// own name or by that of the endpoint it is found at. An account without an
-// address is taken to be: the caller chose it for this request.
+// isFor reports whether an account belongs to the registry of a plugin, by the
+// registry's name or by the name of its endpoint. An account without an address
+// does, because the caller chose it for this request.
 func isFor(account *registrytypes.AuthConfig, name reference.Named, endpoint registry.APIEndpoint) bool {
 	at := registryName(account.ServerAddress)
 	return at == "" || at == registryName(reference.Domain(name)) || at == registryName(endpoint.URL.Host)
 }
 
-// registryName is the host of an address, and one name for all that Docker Hub
-// goes by.
+// registryName returns the host of an address, with one name for all hosts of
+// Docker Hub.
 func registryName(address string) string {
 	address = strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://")
 	host, _, _ := strings.Cut(address, "/")
@@ -40,8 +42,7 @@ func registryName(address string) string {
 	return host
 }
 
-// credentials are user and password, or no user and a token that stands for
-// both.
+// credentials returns user and password, or no user and an identity token.
 func credentials(account *registrytypes.AuthConfig) (user, secret string, err error) {
 	if account.IdentityToken != "" {
 		return "", account.IdentityToken, nil

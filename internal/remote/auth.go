@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -10,21 +12,21 @@ import (
 	registrytypes "github.com/docker/docker/api/types/registry"
 )
 
-// authorizer proves to one endpoint who the user is, once the endpoint has
-// asked. It is safe for concurrent use.
+// authorizer authenticates the user at one endpoint, once the endpoint has sent a
+// challenge. It is safe for concurrent use.
 type authorizer struct {
 	endpoint *endpoint
 	account  registrytypes.AuthConfig
 
-	// turn is held by the one that uses what follows, also while it waits for
-	// a token that others need as well.
+	// turn is a lock for offer and rejected. A request also holds it while it
+	// waits for a token that other requests need.
 	turn     chan struct{}
-	offer    challenge // what the endpoint asks for; empty before it did
-	rejected error     // the account was not accepted, and is not sent again
+	offer    challenge // the endpoint's challenge; empty before the first
+	rejected error     // set when the account was refused: it is not sent again
 
-	tokens tokenCache  // those that were accepted
+	tokens tokenCache  // accepted tokens
 	proven atomic.Bool // the account was accepted
-	// classless is a token server that does not know the class of plugins.
+	// classless is set if the token server does not know the class of plugins.
 	classless atomic.Bool
 }
 
@@ -32,19 +34,19 @@ func newAuthorizer(e *endpoint, account registrytypes.AuthConfig) *authorizer {
 	return &authorizer{endpoint: e, account: account, turn: make(chan struct{}, 1)}
 }
 
-// attempt is how one request is authorized.
+// attempt is the authorization of one request.
 type attempt struct {
 	sources   []string
 	header    string // the Authorization header
 	classless bool   // the right to the repository is enough
 	key       string // of the token in tokens
-	token     token  // that is in the header
-	cached    bool   // the token is of an earlier request
-	renewals  int    // of tokens that were of earlier requests
+	token     token  // the token in the header
+	cached    bool   // the token comes from an earlier request
+	renewals  int    // number of cached tokens that were renewed
 }
 
-// authorized sends a call until the endpoint accepts it or nothing is left to
-// try. Each 401 is answered with at most one new token.
+// authorized sends a call until the endpoint accepts it or no other credentials
+// are left. Each 401 is answered with at most one new token.
 func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, error) {
 	a := &attempt{sources: c.sources}
 	for {
@@ -77,40 +79,63 @@ func (e *endpoint) authorized(ctx context.Context, c call) (*http.Response, erro
 	}
 }
 
-// authorize sets the header of an attempt. The caller reports the endpoint's
-// status with judge, and zero if there was no answer. An account that no request
-// has proven yet is sent by one request at a time, so that a wrong password is
-// sent once.
+// authorize sets the header of an attempt. The caller must then call judge with
+// the endpoint's status, or with zero if there was no answer. One request at a
+// time sends an account that no request has proven yet, so that a wrong password
+// is sent once.
 func (a *authorizer) authorize(ctx context.Context, at *attempt) (judge func(status int), err error) {
-	if err := a.take(ctx); err != nil {
+	if err := a.acquireTurn(ctx); err != nil {
 		return nil, err
 	}
-	isProof := a.offer.scheme == "basic" && !a.proven.Load()
+	isBasic := a.offer.scheme == "basic" && a.account.RegistryToken == ""
+	isProof := isBasic && !a.proven.Load()
 	if err := a.choose(ctx, at); err != nil {
-		a.leave()
+		a.releaseTurn()
 		return nil, err
 	}
 	if !isProof {
-		a.leave()
+		a.releaseTurn()
 	}
 	return func(status int) {
-		// Some registries say 403 of a wrong password. Of a mount it says no more
-		// than that the source may not be read.
-		refused := status == http.StatusUnauthorized || status == http.StatusForbidden && len(at.sources) == 0
 		switch {
-		case refused && isProof:
-			a.rejected = &statusError{host: a.endpoint.base.Host, status: status, message: "the account was refused before"}
-		case status != 0 && status != http.StatusUnauthorized && at.header != "":
+		case isProof && isRejection(status, at), status == http.StatusUnauthorized && isBasic && len(at.sources) == 0:
+			a.reject(ctx, isProof, status)
+		case isVerdict(status) && at.header != "" && !(isProof && status == http.StatusForbidden):
 			a.accepted(at)
 		}
 		if isProof {
-			a.leave()
+			a.releaseTurn()
 		}
 	}, nil
 }
 
-// accepted learns from an attempt. Other requests use its token only now: one
-// that serves for a single request is of no use to them.
+// isRejection reports whether a status can mean that the account is wrong. Some
+// registries answer 403 to a wrong password. To a mount, 403 means only that the user
+// can't read the source.
+func isRejection(status int, at *attempt) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden && len(at.sources) == 0
+}
+
+// isVerdict reports whether a status shows that the registry has accepted the
+// credentials. An overloaded registry may not have looked at them.
+func isVerdict(status int) bool {
+	refused := statusError{status: status}
+	return status != 0 && status != http.StatusUnauthorized && status < http.StatusInternalServerError && !refused.isOverload()
+}
+
+// reject records that the account was refused. The caller can hold the turn.
+func (a *authorizer) reject(ctx context.Context, holdsTurn bool, status int) {
+	if !holdsTurn {
+		if a.acquireTurn(ctx) != nil {
+			return // no request follows
+		}
+		defer a.releaseTurn()
+	}
+	a.rejected = &statusError{host: a.endpoint.base.Host, status: status, message: "the account was refused before"}
+}
+
+// accepted records an accepted attempt. Other requests use its token only now,
+// because a registry may accept a token only once.
 func (a *authorizer) accepted(at *attempt) {
 	a.proven.Store(true)
 	if at.classless && len(at.sources) == 0 {
@@ -121,7 +146,7 @@ func (a *authorizer) accepted(at *attempt) {
 	}
 }
 
-// choose sets the header of an attempt to what the endpoint asks for. The
+// choose sets the header of an attempt as the endpoint's challenge demands. The
 // caller holds the turn.
 func (a *authorizer) choose(ctx context.Context, at *attempt) (err error) {
 	at.classless = at.classless || a.classless.Load()
@@ -138,12 +163,12 @@ func (a *authorizer) choose(ctx context.Context, at *attempt) (err error) {
 	return err
 }
 
-// again reports whether a refused attempt can be made with more.
+// again reports whether a refused attempt can be repeated with other credentials.
 func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge) (bool, error) {
-	if err := a.take(ctx); err != nil {
+	if err := a.acquireTurn(ctx); err != nil {
 		return false, err
 	}
-	defer a.leave()
+	defer a.releaseTurn()
 	switch {
 	case a.account.RegistryToken != "":
 		return false, nil
@@ -152,8 +177,7 @@ func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge)
 	case a.offer.scheme == "basic":
 		return false, nil
 	case at.cached && at.renewals < maxRetries:
-		// Unless another request has replaced it already.
-		a.tokens.drop(at.key, at.token)
+		a.tokens.drop(at.key, at.token) // does nothing if another request has replaced it
 		at.renewals++
 		a.learn(offers)
 		return true, nil
@@ -164,10 +188,10 @@ func (a *authorizer) again(ctx context.Context, at *attempt, offers []challenge)
 	return false, nil
 }
 
-// learn chooses among what an endpoint offers, and reports whether there is
-// something to choose: tokens, which tell the least, before the account itself,
-// and the first challenge that can be answered before others. A token server
-// that is refused is chosen last, and is then the error.
+// learn chooses one of an endpoint's challenges, and reports whether it found
+// one. It prefers tokens, which expose least, to the account itself. Of equal
+// challenges it takes the first that can be answered. A token server with a
+// refused address comes last; its use then fails with the reason.
 func (a *authorizer) learn(offers []challenge) bool {
 	for _, isChoice := range []func(challenge) bool{
 		func(c challenge) bool { return a.namesTokenServer(c) && a.checkRealm(c) == nil },
@@ -208,7 +232,7 @@ func basicHeader(user, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+secret))
 }
 
-func (a *authorizer) take(ctx context.Context) error {
+func (a *authorizer) acquireTurn(ctx context.Context) error {
 	select {
 	case a.turn <- struct{}{}:
 		return nil
@@ -217,4 +241,4 @@ func (a *authorizer) take(ctx context.Context) error {
 	}
 }
 
-func (a *authorizer) leave() { <-a.turn }
+func (a *authorizer) releaseTurn() { <-a.turn }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -29,14 +31,14 @@ func TestAuth(t *testing.T) {
 		refused bool
 		scopes  [][]string // the token server was asked for
 	}{
-		{"nobody, where everybody may", &fake.Auth{}, nil, false, [][]string{{plugin, plain}}},
+		{"no account, none needed", &fake.Auth{}, nil, false, [][]string{{plugin, plain}}},
 		{"basic", &fake.Auth{Basic: true, User: "user", Password: "hunter2"}, account, false, nil},
 		{"basic, encoded", &fake.Auth{Basic: true, User: "user", Password: "hunter2"}, encoded, false, nil},
-		{"basic, nobody", &fake.Auth{Basic: true, User: "user", Password: "hunter2"}, nil, true, nil},
+		{"basic, no account", &fake.Auth{Basic: true, User: "user", Password: "hunter2"}, nil, true, nil},
 		{"basic, wrong", &fake.Auth{Basic: true, User: "user", Password: "other"}, account, true, nil},
 		{"token", &fake.Auth{User: "user", Password: "hunter2"}, account, false, [][]string{{plugin, plain}}},
 		{"token, encoded", &fake.Auth{User: "user", Password: "hunter2"}, encoded, false, [][]string{{plugin, plain}}},
-		{"token, nobody", &fake.Auth{User: "user", Password: "hunter2"}, nil, true, nil},
+		{"token, no account", &fake.Auth{User: "user", Password: "hunter2"}, nil, true, nil},
 		{"token, wrong", &fake.Auth{User: "user", Password: "other"}, account, true, nil},
 		{"identity token", &fake.Auth{IdentityToken: "identity"}, token, false, [][]string{{plugin, plain}}},
 		{"registry token", &fake.Auth{User: "user", Password: "hunter2"}, bearer, false, nil},
@@ -143,14 +145,15 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 		assert.Equal(t, r.Header.Get("User-Agent"), "docker/28")
 	}
 	asked = elsewhere.Requests()
-	assert.Check(t, len(asked) > 0, "nobody was redirected")
+	assert.Check(t, len(asked) > 0, "no request was redirected")
 	for _, r := range asked {
 		assert.Equal(t, r.Header.Get("Authorization"), "")
 		assert.Equal(t, r.Header.Get("X-Meta-Secret"), "")
 	}
 }
 
-// An address that somebody was redirected to may be as good as a password.
+// TestErrorsTellNoSignatures redirects to an address with a signature, which works
+// like a password.
 func TestErrorsTellNoSignatures(t *testing.T) {
 	b := newBench(t)
 	b.Inject(http.MethodGet, blobPath(b.packed[0]), 0, fake.Redirect("http://127.0.0.1:1"))

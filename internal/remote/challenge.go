@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -11,8 +13,8 @@ type challenge struct {
 	parameters map[string]string
 }
 
-// challenges returns what a 401 offers, in order: several in one header field
-// or in many, RFC 9110, section 11.6.1.
+// challenges returns the challenges of a 401, in order. One header field can hold
+// several: https://www.rfc-editor.org/rfc/rfc9110#section-11.6.1.
 func challenges(header http.Header) []challenge {
 	var all []challenge
 	for _, field := range header.Values("WWW-Authenticate") {
@@ -24,15 +26,15 @@ func challenges(header http.Header) []challenge {
 	return all
 }
 
-// challengeParser reads a list of challenges. Commas separate challenges as
-// well as their parameters, so a word is a parameter if an equals sign follows,
-// and the scheme of another challenge if not.
+// challengeParser reads a list of challenges. Commas separate challenges and also
+// their parameters: a word is a parameter if an equals sign follows, otherwise
+// the scheme of the next challenge.
 type challengeParser struct {
 	rest  string
 	found []challenge
 }
 
-// next reads a word and what belongs to it, and reports whether there was one.
+// next reads a scheme or a parameter, and reports whether there was one.
 func (p *challengeParser) next() bool {
 	p.rest = strings.TrimLeft(p.rest, ", \t")
 	word := p.token()
@@ -60,7 +62,7 @@ func (p *challengeParser) token() string {
 	return word
 }
 
-// value reads a quoted string, or what some servers forget to quote.
+// value reads a quoted string, or a value that a server has not quoted.
 func (p *challengeParser) value() string {
 	quoted, ok := strings.CutPrefix(p.rest, `"`)
 	if !ok {

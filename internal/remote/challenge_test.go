@@ -1,7 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	registrytypes "github.com/docker/docker/api/types/registry"
@@ -92,6 +96,58 @@ func FuzzChallenges(f *testing.F) {
 }
 
 func TestMergeScopes(t *testing.T) {
-	got := mergeScopes([]string{"repository:a:pull", "repository:b:pull", "repository:a:push,pull", "registry:catalog:*", "odd"})
-	assert.DeepEqual(t, got, []string{"repository:a:pull,push", "repository:b:pull", "registry:catalog:*", ":odd"})
+	const many = 10_000
+	var actions, resources, again []string
+	for i := range many {
+		actions = append(actions, fmt.Sprint("a", i))
+		resources = append(resources, fmt.Sprintf("repository:%d:pull", i))
+		again = append(again, fmt.Sprintf("repository:%d:pull,push", many-1-i))
+	}
+	var both []string
+	for i := range many {
+		both = append(both, fmt.Sprintf("repository:%d:pull,push", i))
+	}
+	oneAction := func(action string) string { return "repository:a:" + action }
+	tests := []struct {
+		name   string
+		scopes []string
+		want   []string
+	}{
+		{"none", nil, nil},
+		{
+			"one resource twice, odd scopes",
+			[]string{"repository:a:pull", "repository:b:pull", "repository:a:push,pull", "registry:catalog:*", "odd"},
+			[]string{"repository:a:pull,push", "repository:b:pull", "registry:catalog:*", ":odd"},
+		},
+		{"the same action of two resources", []string{"a:b", "c:b", "a:b"}, []string{"a:b", "c:b"}},
+		{"many scopes of one resource", mapped(append(actions, actions...), oneAction), []string{oneAction(strings.Join(actions, ","))}},
+		{"many actions in one scope", []string{oneAction(strings.Join(append(actions, actions...), ","))}, []string{oneAction(strings.Join(actions, ","))}},
+		{"many resources twice", append(resources, again...), both},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			assert.DeepEqual(t, mergeScopes(test.scopes), test.want)
+		})
+	}
+}
+
+func mapped(all []string, change func(string) string) (changed []string) {
+	for _, one := range all {
+		changed = append(changed, change(one))
+	}
+	return changed
+}
+
+func BenchmarkMergeScopes(b *testing.B) {
+	for _, count := range []int{1000, 10_000} {
+		scopes := make([]string, count)
+		for i := range scopes {
+			scopes[i] = fmt.Sprint("repository:a:", i)
+		}
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			for b.Loop() {
+				mergeScopes(scopes)
+			}
+		})
+	}
 }

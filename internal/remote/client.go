@@ -1,19 +1,21 @@
-// Package remote brings plugins from registries and takes them there.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package remote pulls plugins from registries and pushes them.
 //
-// It speaks the distribution protocol as docker does: endpoints as docker's
-// resolver names them, the scopes that plugins need, retries with limits,
-// downloads that resume, and errors that say who refused what. One rule decides
-// which server is sent what: secrets belong to an origin, see [message]. One
+// It speaks the distribution protocol like docker: it uses the endpoints of
+// docker's resolver and the scopes of plugins, bounds retries, resumes
+// downloads, and names in its errors the host that refused. One rule decides
+// what each server receives: a secret belongs to one origin, see [message]. One
 // layer bounds the time that servers take, see [pacer].
 //
 // The specification is
 // https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md,
 // that of tokens https://distribution.github.io/distribution/spec/auth/token/.
 //
-// A pull is [Client.Resolve], which fetches manifest and config and no more,
-// then [Plugin.Fetch], which brings the layers, several at once, while the
-// caller already reads them in order. A push is [Client.Push]. Content lies in
-// the store, held by the request's pin, from before it is visible.
+// A pull is [Client.Resolve], which fetches only manifest and config, then
+// [Plugin.Fetch], which fetches several layers at a time while the caller
+// already reads them in order. A push is [Client.Push]. The request's pin holds
+// content from before it is visible in the store.
 package remote
 
 import (
@@ -32,46 +34,45 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-// Options are what a client needs. Blobs and Endpoints are required.
+// Options configure a client. Blobs and Endpoints are required.
 type Options struct {
-	// Blobs gets what is pulled and has what is pushed.
+	// Blobs receives pulled content and provides pushed content.
 	Blobs *blobs.Store
-	// Endpoints tells where registries are: mirrors first, which are only
-	// pulled from; an http endpoint beside an https one of the same host marks
-	// a host that may be spoken to without TLS when it knows none.
+	// Endpoints returns the endpoints of a registry: mirrors first, which serve
+	// pulls only. An http endpoint next to an https endpoint of the same host
+	// allows plain HTTP with a host that does not support TLS.
 	Endpoints EndpointResolver
-	// UserAgent is how the daemon introduces itself. Empty means "dovetail".
+	// UserAgent is the User-Agent of all requests. Empty means "dovetail".
 	UserAgent string
-	// Platform is the one whose variant of a multi-arch plugin is taken. The
-	// zero value means the host's.
+	// Platform selects the variant of a multi-arch plugin. The zero value means
+	// the host's platform.
 	Platform ocispec.Platform
-	// ManifestBytes and ConfigBytes bound what is loaded into memory of a
-	// plugin. Zero means 4 MiB, as docker's client takes, and 1 MiB.
+	// ManifestBytes and ConfigBytes bound the documents that are loaded into
+	// memory. Zero means 4 MiB, the limit of docker's client, and 1 MiB.
 	ManifestBytes int64
 	ConfigBytes   int64
 	// Transfers bounds the blobs that one operation transfers at once. Zero
 	// means 3.
 	Transfers int
-	// ChunkBytes is how much is sent at once to a registry that wants uploads in
-	// chunks, if it does not want more. Zero means 16 MiB.
+	// ChunkBytes is the size of chunks for a registry that asks for chunked
+	// uploads, unless it asks for larger ones. Zero means 16 MiB.
 	ChunkBytes int64
-	// IdleTimeout is how long a registry may leave a request without a byte.
-	// Zero means 1 minute.
+	// IdleTimeout is the longest time without a byte from a registry. Zero
+	// means 1 minute.
 	IdleTimeout time.Duration
-	// LeastRate is how many bytes a second a transfer has to move, over periods
-	// of IdleTimeout. Zero means 512.
-	LeastRate int64
-	// CommitTimeout is how long a registry may take to answer once it was sent
-	// all of an upload: it may have to verify and move it. Zero means 15
-	// minutes.
+	// MinRate is the lowest rate of a transfer, in bytes per second, over
+	// periods of IdleTimeout. Zero means 512.
+	MinRate int64
+	// CommitTimeout is the time in which a registry must answer a complete
+	// upload: it may have to verify and move it. Zero means 15 minutes.
 	CommitTimeout time.Duration
-	// RetryWait is the wait before the first retry of what failed and may
-	// succeed later; it doubles. Zero means 250 ms.
+	// RetryWait is the wait before the first retry; it doubles with each retry.
+	// Zero means 250 ms.
 	RetryWait time.Duration
-	// MaxRetryAfter is how long a registry may ask to be left alone before
-	// that is an error. Zero means 1 minute.
+	// MaxRetryAfter is the longest Retry-After that a client waits; a longer one
+	// is an error. Zero means 1 minute.
 	MaxRetryAfter time.Duration
-	// Dial connects to registries, in tests. Nil means the network.
+	// Dial connects to registries; tests set it. Nil means the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -85,7 +86,7 @@ func (o Options) withDefaults() Options {
 	o.Transfers = cmp.Or(o.Transfers, 3)
 	o.ChunkBytes = cmp.Or(o.ChunkBytes, 16<<20)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
-	o.LeastRate = cmp.Or(o.LeastRate, 512)
+	o.MinRate = cmp.Or(o.MinRate, 512)
 	o.CommitTimeout = cmp.Or(o.CommitTimeout, 15*time.Minute)
 	o.RetryWait = cmp.Or(o.RetryWait, 250*time.Millisecond)
 	o.MaxRetryAfter = cmp.Or(o.MaxRetryAfter, time.Minute)
@@ -93,7 +94,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Client talks to registries. It is safe for concurrent use: operations share
-// nothing but the store.
+// only the store.
 type Client struct {
 	options Options
 }
@@ -103,23 +104,23 @@ func New(options Options) *Client {
 	return &Client{options: options.withDefaults()}
 }
 
-// Request is what one operation is about. Nothing in it is changed.
+// Request describes one operation. The client does not change it.
 type Request struct {
 	// Reference names the plugin: with a tag, a digest, or both, in which case
 	// the digest decides.
 	Reference reference.Named
 	// Auth is the user's account at the registry; nil means none.
 	Auth *registrytypes.AuthConfig
-	// Headers are sent along to the registry; nil means none.
+	// Headers are added to requests to the registry; nil means none.
 	Headers http.Header
 	// Pin holds all content of the operation.
 	Pin *blobs.Pin
-	// Progress is told about each blob; nil means nobody wants to know.
+	// Progress receives the progress of each blob; nil means none is reported.
 	Progress progress.Output
 }
 
 const (
-	// defaultManifestBytes is what docker accepts of a manifest.
+	// defaultManifestBytes is the largest manifest that docker accepts.
 	defaultManifestBytes = 4 << 20
 	defaultConfigBytes   = 1 << 20
 )

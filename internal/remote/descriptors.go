@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -10,13 +12,12 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxDescriptors bounds the lists of a document. Docker's image store takes 127
-// layers; a manifest of 4 MiB has room for a million empty descriptors, each of
-// which takes a hundred times its text in memory.
+// maxDescriptors bounds the lists of a document. Docker's image store accepts 127
+// layers. A manifest of 4 MiB can hold a million empty descriptors, which take a
+// hundred times as much memory.
 const maxDescriptors = 4096
 
-// wireDocument is a document as it is read: only what is used, and no more of
-// it than bounds allow.
+// wireDocument decodes the members of a document that are used, within bounds.
 type wireDocument struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	MediaType     string          `json:"mediaType"`
@@ -26,8 +27,8 @@ type wireDocument struct {
 	Manifests     wireDescriptors `json:"manifests"`
 }
 
-func (w wireDocument) document() document {
-	d := document{SchemaVersion: w.SchemaVersion, MediaType: w.MediaType, ArtifactType: w.ArtifactType, Layers: w.Layers, Manifests: w.Manifests}
+func (w wireDocument) document() Document {
+	d := Document{SchemaVersion: w.SchemaVersion, MediaType: w.MediaType, ArtifactType: w.ArtifactType, Layers: w.Layers, Manifests: w.Manifests}
 	if w.Config != nil {
 		config := w.Config.descriptor()
 		d.Config = &config
@@ -35,7 +36,7 @@ func (w wireDocument) document() document {
 	return d
 }
 
-// wireDescriptor has what is used of a descriptor.
+// wireDescriptor decodes the members of a descriptor that are used.
 type wireDescriptor struct {
 	MediaType string        `json:"mediaType"`
 	Digest    digest.Digest `json:"digest"`
@@ -62,11 +63,11 @@ func (w wireDescriptor) descriptor() ocispec.Descriptor {
 	return d
 }
 
-// wireDescriptors reads a list one by one, up to maxDescriptors.
+// wireDescriptors decodes a list of at most maxDescriptors, one by one.
 type wireDescriptors []ocispec.Descriptor
 
-// UnmarshalJSON implements json.Unmarshaler. A document that has the list twice
-// is refused: readers differ in which one counts.
+// UnmarshalJSON implements json.Unmarshaler. It refuses a document that has the
+// list twice, because readers differ in which one they use.
 func (w *wireDescriptors) UnmarshalJSON(data []byte) error {
 	if *w != nil {
 		return errors.New("it has a list of descriptors twice")
@@ -77,7 +78,7 @@ func (w *wireDescriptors) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if open != json.Delim('[') {
-		return fmt.Errorf("%v is no list of descriptors", open)
+		return fmt.Errorf("%v is not a list of descriptors", open)
 	}
 	all := wireDescriptors{}
 	for decoder.More() {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -7,12 +9,12 @@ import (
 	"strings"
 )
 
-// readDocument reads an answer that has to fit into memory. The error of a
-// longer one is tooLarge.
+// readDocument reads a response into memory. If it is longer than limit, the
+// error is tooLarge.
 func readDocument(response *http.Response, limit int64, tooLarge error) ([]byte, error) {
 	host := response.Request.URL.Host
 	if encoding := encodingOf(response); encoding != "" {
-		return nil, &ProtocolError{Host: host, Why: fmt.Sprintf("its answer has the encoding %q, which was not asked for", encoding)}
+		return nil, &ProtocolError{Host: host, Why: fmt.Sprintf("its answer has the encoding %q, which was not requested", encoding)}
 	}
 	if response.ContentLength > limit {
 		return nil, tooLarge
@@ -27,12 +29,11 @@ func readDocument(response *http.Response, limit int64, tooLarge error) ([]byte,
 	return data, nil
 }
 
-// maxEncodingBytes bounds the encodings that errors name. Names of encodings are
+// maxEncodingBytes bounds the encodings that errors name. Registered names are
 // short: https://www.iana.org/assignments/http-parameters
 const maxEncodingBytes = 64
 
-// encodingOf returns the content encoding of a response, and nothing for that
-// of the bytes themselves.
+// encodingOf returns the content encoding of a response, empty for the identity.
 func encodingOf(response *http.Response) string {
 	encoding := strings.Join(response.Header.Values("Content-Encoding"), ", ")
 	if strings.EqualFold(encoding, "identity") {

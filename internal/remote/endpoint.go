@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -16,26 +18,25 @@ import (
 	"github.com/docker/docker/registry"
 )
 
-// endpoint is a place where a repository is: a mirror, or the registry itself.
+// endpoint is one server of a repository: a mirror, or the registry itself.
 type endpoint struct {
 	session *session
 	base    *url.URL
 	mirror  bool
-	// insecure is a host that the operator has marked as one that may have no
-	// TLS.
+	// insecure is set for a host that the operator allows to work without TLS.
 	insecure  bool
 	transport *transports
 	wire      http.RoundTripper
 	tokenWire http.RoundTripper // to the token server
 	auth      *authorizer
 
-	plain  atomic.Bool // an insecure host turned out to have no TLS
-	secure atomic.Bool // it turned out to have
-	down   atomic.Bool // a mirror failed, and is asked no more
+	plain  atomic.Bool // an insecure host does not support TLS
+	secure atomic.Bool // the host has answered over TLS
+	down   atomic.Bool // a mirror failed and gets no more requests
 }
 
-// lookUpEndpoints returns where the repository is, in the order in which
-// places are asked: mirrors, which are pulled from, then the registry itself.
+// lookUpEndpoints returns the endpoints of the repository, in the order of use:
+// mirrors, which serve pulls, then the registry itself.
 func (s *session) lookUpEndpoints(ctx context.Context) ([]*endpoint, error) {
 	domain := reference.Domain(s.request.Reference)
 	all, err := s.client.options.resolveHost(ctx, domain)
@@ -54,8 +55,8 @@ func (s *session) lookUpEndpoints(ctx context.Context) ([]*endpoint, error) {
 	return endpoints, nil
 }
 
-// isFallback reports whether an endpoint is the http twin of an https endpoint,
-// which marks its host as one that may have no TLS.
+// isFallback reports whether an endpoint is the http twin of an https endpoint.
+// The pair allows its host to work without TLS.
 func isFallback(e registry.APIEndpoint, all []registry.APIEndpoint) bool {
 	return e.URL.Scheme == "http" && !e.Mirror && slices.ContainsFunc(all, func(other registry.APIEndpoint) bool {
 		return !other.Mirror && other.URL.Scheme == "https" && other.URL.Host == e.URL.Host
@@ -77,7 +78,7 @@ func (s *session) newEndpoint(from registry.APIEndpoint, insecure bool) *endpoin
 	return e
 }
 
-// address is where something below the repository is.
+// address returns the URL of a path below the repository.
 func (e *endpoint) address(below string, query url.Values) *url.URL {
 	address := &url.URL{Scheme: e.base.Scheme, Host: e.base.Host}
 	if e.plain.Load() {
@@ -86,7 +87,7 @@ func (e *endpoint) address(below string, query url.Values) *url.URL {
 	address.Path = path.Join("/", e.base.Path, "v2", reference.Path(e.session.request.Reference)) + "/" + below
 	all := url.Values{}
 	maps.Copy(all, query)
-	// A mirror of several registries is told which one is meant.
+	// A mirror of several registries needs the name of this one.
 	if domain := reference.Domain(e.session.request.Reference); registryName(domain) != registryName(e.base.Host) {
 		all.Set("ns", domain)
 	}
@@ -107,8 +108,8 @@ type call struct {
 	sources []string
 }
 
-// do sends a call, with what the registry wants to know of the user, and again
-// while the registry is overloaded. A response that is returned is no refusal.
+// do sends a call with the credentials that the registry demands, and repeats it
+// while the registry is overloaded. A returned response has a status below 300.
 func (e *endpoint) do(ctx context.Context, c call) (*http.Response, error) {
 	repeatable := c.method == http.MethodGet || c.method == http.MethodHead
 	return e.session.client.options.insist(ctx, repeatable, func() (*http.Response, error) {
@@ -126,15 +127,14 @@ func (e *endpoint) do(ctx context.Context, c call) (*http.Response, error) {
 	})
 }
 
-// mayFallBack reports whether a host that failed may have no TLS. The first
-// request of an operation is a question, without a body that could be lost.
+// mayFallBack reports whether a host may have failed because it does not support
+// TLS. The first request of an operation has no body that could be lost.
 func (e *endpoint) mayFallBack(ctx context.Context, c call, err error) bool {
 	return e.insecure && isUnreachable(err) && c.target == nil && c.body == nil &&
 		!e.secure.Load() && !e.plain.Load() && ctx.Err() == nil
 }
 
-// isUnreachable reports whether an error is that of a server that gave no
-// answer.
+// isUnreachable reports whether an error means that a server did not answer.
 func isUnreachable(err error) bool {
 	_, broken := find[*connectionError](err)
 	_, stalled := find[*StalledError](err)
@@ -158,7 +158,7 @@ func (e *endpoint) once(ctx context.Context, c call, authorization string) (*htt
 
 		mayLeaveTLS: e.insecure,
 	}
-	// A mirror learns nothing of who asks.
+	// A mirror learns nothing about the caller.
 	if !e.mirror {
 		maps.Copy(m.secret, e.session.secretHeader())
 	}
@@ -172,14 +172,14 @@ func (e *endpoint) once(ctx context.Context, c call, authorization string) (*htt
 	return response, err
 }
 
-// isHome reports whether a response is of the endpoint itself, and not of a
-// server that it redirects to.
+// isHome reports whether a response comes from the endpoint itself, not from a
+// server that it redirected to.
 func (e *endpoint) isHome(response *http.Response) bool {
 	return originOf(response.Request.URL) == originOf(e.address("", nil))
 }
 
-// failed notes what came of asking an endpoint. A mirror that fails once is
-// asked no more: the registry behind it is asked anyway.
+// failed records that an endpoint failed. A mirror that failed once gets no more
+// requests in this operation, because the registry can serve them.
 func (e *endpoint) failed(ctx context.Context, err error) {
 	if !e.mirror || ctx.Err() != nil {
 		return
@@ -189,10 +189,10 @@ func (e *endpoint) failed(ctx context.Context, err error) {
 	}
 }
 
-// ask asks one endpoint after the other until one answers. The last one is the
-// registry itself: its reason is the error.
+// ask tries one endpoint after the other until one answers. The last endpoint is
+// the registry itself, so its error is returned.
 func ask[T any](ctx context.Context, endpoints []*endpoint, try func(*endpoint) (T, error)) (answer T, err error) {
-	err = errors.New("all mirrors have failed, and there is no registry")
+	err = errors.New("all mirrors have failed, and no registry is known")
 	for _, e := range endpoints {
 		if e.down.Load() {
 			continue

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -14,61 +16,61 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Failure is what all refusals of registries have in common.
-type Failure struct {
+// RequestError holds the fields that all refusals of registries share.
+type RequestError struct {
 	Op        string // pull or push
 	Reference string
-	Host      string // who refused
+	Host      string // the host that refused
 	Err       error
 }
 
-func (f *Failure) Error() string {
+func (f *RequestError) Error() string {
 	return plaintext.Sprintf("%s %s: %s: %s", f.Op, f.Reference, f.Host, withoutQueries(f.Err.Error()))
 }
 
-func (f *Failure) Unwrap() error { return f.Err }
+func (f *RequestError) Unwrap() error { return f.Err }
 
-// explained marks what [session.explain] has made.
-func (f *Failure) explained() {}
+// explained marks errors that [session.explain] has made.
+func (f *RequestError) explained() {}
 
-// UnauthorizedError tells that the registry does not know the user, or not
-// well enough (401). Registries also answer so when there is no such plugin.
-type UnauthorizedError struct{ Failure }
+// UnauthorizedError reports that the registry did not accept the user's account
+// (401). Registries also answer 401 when the plugin does not exist.
+type UnauthorizedError struct{ RequestError }
 
 // Unauthorized marks the error's class.
 func (*UnauthorizedError) Unauthorized() {}
 
-// ForbiddenError tells that the user may not do this (403).
-type ForbiddenError struct{ Failure }
+// ForbiddenError reports that the user lacks the right to the operation (403).
+type ForbiddenError struct{ RequestError }
 
 // Forbidden marks the error's class.
 func (*ForbiddenError) Forbidden() {}
 
-// NotFoundError tells that the registry has no such plugin (404).
-type NotFoundError struct{ Failure }
+// NotFoundError reports that the registry has no such plugin (404).
+type NotFoundError struct{ RequestError }
 
 // NotFound marks the error's class.
 func (*NotFoundError) NotFound() {}
 
-// RateLimitError tells that the registry asks for more patience than the
-// client has (429).
+// RateLimitError reports that the registry limits the rate of requests (429), and
+// that retries have ended or its Retry-After is longer than MaxRetryAfter.
 type RateLimitError struct {
-	Failure
+	RequestError
 	RetryAfter time.Duration
 }
 
 // Unavailable marks the error's class.
 func (*RateLimitError) Unavailable() {}
 
-// UnavailableError tells that the registry has failed (5xx), can't be reached,
-// or went silent.
-type UnavailableError struct{ Failure }
+// UnavailableError reports that the registry failed (5xx), can't be reached, or
+// stopped answering.
+type UnavailableError struct{ RequestError }
 
 // Unavailable marks the error's class.
 func (*UnavailableError) Unavailable() {}
 
-// RefusedError is any other answer that a registry should not give.
-type RefusedError struct{ Failure }
+// RefusedError reports any other failure of a registry.
+type RefusedError struct{ RequestError }
 
 // System marks the error's class.
 func (*RefusedError) System() {}
@@ -77,8 +79,8 @@ func (*RefusedError) System() {}
 // too slow.
 type StalledError struct {
 	Host    string
-	Timeout time.Duration // how long it was waited for
-	What    string        // the server did in that time, as "sent nothing"
+	Timeout time.Duration // how long the client waited
+	What    string        // what the server did in that time, such as "sent nothing"
 
 	final bool // retries make it worse
 }
@@ -90,8 +92,8 @@ func (e *StalledError) Error() string {
 // Unavailable marks the error's class.
 func (*StalledError) Unavailable() {}
 
-// TooLargeError refuses a manifest, a config or another answer that would have
-// to fit into memory.
+// TooLargeError refuses a manifest, a config or another document above its limit
+// in memory.
 type TooLargeError struct {
 	What  string
 	Limit string // the field of Options that bounds it
@@ -105,21 +107,20 @@ func (e *TooLargeError) Error() string {
 // InvalidParameter marks the error's class.
 func (*TooLargeError) InvalidParameter() {}
 
-// ProtocolError refuses an answer that breaks the protocol, and would do harm
-// or mean nothing. Class System.
+// ProtocolError refuses an answer that violates the protocol. Class System.
 type ProtocolError struct {
 	Host string
 	Why  string
 }
 
 func (e *ProtocolError) Error() string {
-	return plaintext.Sprintf("answer of %s is refused: %s", e.Host, e.Why)
+	return plaintext.Sprintf("invalid answer of %s: %s", e.Host, e.Why)
 }
 
 // System marks the error's class.
 func (*ProtocolError) System() {}
 
-// MissingError tells that the store lacks what a push would have to send.
+// MissingError reports that the store lacks content that a push has to send.
 type MissingError struct {
 	What   string
 	Digest digest.Digest
@@ -127,9 +128,9 @@ type MissingError struct {
 
 func (e *MissingError) Error() string {
 	if e.Digest == "" {
-		return plaintext.Quote(e.What + " is not kept here")
+		return plaintext.Quote(e.What + " is not in the local store")
 	}
-	return plaintext.Sprintf("%s %s is not kept here", e.What, e.Digest)
+	return plaintext.Sprintf("%s %s is not in the local store", e.What, e.Digest)
 }
 
 // NotFound marks the error's class.
@@ -147,9 +148,9 @@ func (e *StoreError) Unwrap() error { return e.Err }
 // System marks the error's class.
 func (*StoreError) System() {}
 
-// explain gives an error its class and says who refused what. Errors that have
-// a class, and those of ctx, stay what they are. The first row that knows an
-// error decides.
+// explain gives an error its class, and names the operation and the host that
+// refused it. Errors that have a class, and those of ctx, keep it. The first row
+// of explanations that knows an error decides.
 func (s *session) explain(ctx context.Context, op string, err error) error {
 	if err == nil {
 		return nil
@@ -160,10 +161,10 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		return &operationError{op, s.name(), context.Cause(ctx)}
 	}
-	if isOurs(err) && !repeats(s.secrets(), err) {
+	if isClassified(err) && !repeats(s.secrets(), err) {
 		return &operationError{op, s.name(), err}
 	}
-	failure := Failure{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.secrets(), err)}
+	failure := RequestError{Op: op, Reference: s.name(), Host: s.registry(), Err: discreetError(s.secrets(), err)}
 	for _, row := range explanations {
 		if explained := row(s, failure, err); explained != nil {
 			return explained
@@ -172,9 +173,9 @@ func (s *session) explain(ctx context.Context, op string, err error) error {
 	return &RefusedError{failure}
 }
 
-// explanations make errors that users know of those of requests.
-var explanations = []func(s *session, failure Failure, err error) error{
-	func(s *session, failure Failure, err error) error {
+// explanations turn errors of requests into exported errors.
+var explanations = []func(s *session, failure RequestError, err error) error{
+	func(s *session, failure RequestError, err error) error {
 		status := statusOf(err)
 		if status == nil {
 			return nil
@@ -185,7 +186,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 		failure.Host, failure.Err = shown.host, &shown
 		return classify(failure, &shown)
 	},
-	func(s *session, failure Failure, err error) error {
+	func(s *session, failure RequestError, err error) error {
 		stalled, ok := find[*StalledError](err)
 		if !ok {
 			return nil
@@ -193,7 +194,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 		failure.Host, failure.Err = discreet(s.secrets(), stalled.Host), discreetError(s.secrets(), stalled)
 		return &UnavailableError{failure}
 	},
-	func(s *session, failure Failure, err error) error {
+	func(s *session, failure RequestError, err error) error {
 		connection, ok := find[*connectionError](err)
 		if !ok {
 			return nil
@@ -201,7 +202,7 @@ var explanations = []func(s *session, failure Failure, err error) error{
 		failure.Host, failure.Err = discreet(s.secrets(), connection.host), discreetError(s.secrets(), connection.err)
 		return &UnavailableError{failure}
 	},
-	func(_ *session, failure Failure, err error) error {
+	func(_ *session, failure RequestError, err error) error {
 		if !errors.Is(err, errConnection) && !errors.Is(err, errEnded) {
 			return nil
 		}
@@ -209,13 +210,13 @@ var explanations = []func(s *session, failure Failure, err error) error{
 	},
 }
 
-// explained marks errors that say who refused what.
+// explained marks errors that name the operation and the host.
 type explained interface {
 	error
 	explained()
 }
 
-// operationError says what an error that has its class kept from happening.
+// operationError adds the operation to an error that has a class.
 type operationError struct {
 	op        string
 	reference string
@@ -230,10 +231,10 @@ func (e *operationError) Unwrap() error { return e.err }
 
 func (e *operationError) explained() {}
 
-// registry is the host that refuses when nobody else is known to.
+// registry names the registry, for errors without a known host.
 func (s *session) registry() string { return registryName(s.name()) }
 
-func classify(failure Failure, status *statusError) error {
+func classify(failure RequestError, status *statusError) error {
 	switch {
 	case status.status == http.StatusUnauthorized:
 		return &UnauthorizedError{failure}
@@ -249,20 +250,20 @@ func classify(failure Failure, status *statusError) error {
 	return &RefusedError{failure}
 }
 
-// statusOf finds the response that an error is about.
+// statusOf returns the response in the tree of err, or nil.
 func statusOf(err error) *statusError {
 	status, _ := find[*statusError](err)
 	return status
 }
 
-// isOurs reports errors that have their class and their text already.
-func isOurs(err error) bool {
-	_, ours := find[interface {
+// isClassified reports whether an error already has its class and its text.
+func isClassified(err error) bool {
+	_, classified := find[interface {
 		error
 		hasClass()
 	}](err)
 	_, described := find[*blobs.DescriptorError](err)
-	return ours || described || errdefs.IsDataLoss(err)
+	return classified || described || errdefs.IsDataLoss(err)
 }
 
 func (*TooLargeError) hasClass()    {}
@@ -278,7 +279,7 @@ func find[T error](err error) (T, bool) {
 	return found, ok
 }
 
-// queries may hold signatures that are as good as credentials.
+// queries can hold signatures, which work like credentials.
 var queries = regexp.MustCompile(`\?[^\s"']+`)
 
 func withoutQueries(text string) string { return queries.ReplaceAllString(text, "?...") }

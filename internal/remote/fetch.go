@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -11,21 +13,31 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-// fetch brings a blob into the store, or what is missing of it, and tells out
-// how far it is. Begun is told of the incoming blob if it can be read while it
-// comes: what an earlier operation left of it is not verified yet, and might be
-// refused in the end.
+// fetch downloads a blob, or its missing part, into the store and reports its
+// progress to out. It calls begun if the blob can be read during the download. A
+// resumed blob can't: its first part is not verified yet and may be refused. fetch
+// then downloads the whole blob, once: a disk may refuse to delete the first part.
 func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, out progress.Output, begun func(*blobs.Incoming)) error {
+	resumed, err := s.fetchOnce(ctx, d, out, begun)
+	if _, wrong := find[*blobs.WrongContentError](err); wrong && resumed && ctx.Err() == nil {
+		_, err = s.fetchOnce(ctx, d, out, begun)
+	}
+	return err
+}
+
+// fetchOnce is fetch without a second attempt. It reports whether it resumed an
+// earlier download.
+func (s *session) fetchOnce(ctx context.Context, d ocispec.Descriptor, out progress.Output, begun func(*blobs.Incoming)) (resumed bool, err error) {
 	in, err := s.client.options.Blobs.Incoming(ctx, s.request.Pin, blobs.Blob{Digest: d.Digest, Size: d.Size}, s.source())
 	if errdefs.IsAlreadyExists(err) {
 		progress.Update(out, short(d), "Already exists")
-		return nil
+		return false, nil
 	}
 	if described, ok := find[*blobs.DescriptorError](err); ok {
-		return described
+		return false, described
 	}
 	if err != nil {
-		return &StoreError{Err: err}
+		return false, &StoreError{Err: err}
 	}
 	if in.Resumed == 0 {
 		begun(in)
@@ -33,19 +45,15 @@ func (s *session) fetch(ctx context.Context, d ocispec.Descriptor, out progress.
 	err = s.arrive(ctx, in, d, out)
 	if _, wrong := find[*blobs.WrongContentError](err); wrong {
 		s.distrustMirrors()
-		if in.Resumed > 0 {
-			return s.fetch(ctx, d, out, begun)
-		}
 	}
-	return err
+	return in.Resumed > 0, err
 }
 
-// arrive transfers a blob and commits it. What turns out to be something else
-// is thrown away.
+// arrive transfers a blob and commits it. It discards a blob with wrong content.
 func (s *session) arrive(ctx context.Context, in *blobs.Incoming, d ocispec.Descriptor, out progress.Output) error {
 	transfer := &download{session: s, in: in, blob: d, out: out}
 	if err := transfer.receive(ctx); err != nil {
-		// Readers are told the same as the caller, whoever comes first.
+		// Readers get the same error as the caller.
 		err = s.explain(ctx, "pull", err)
 		in.Fail(err)
 		if _, wrong := find[*blobs.WrongContentError](err); wrong {
@@ -64,7 +72,7 @@ func (s *session) arrive(ctx context.Context, in *blobs.Incoming, d ocispec.Desc
 	return nil
 }
 
-// distrustMirrors asks the registry alone for the rest of the operation.
+// distrustMirrors excludes mirrors from the rest of the operation.
 func (s *session) distrustMirrors() {
 	for _, e := range s.endpoints {
 		e.down.Store(e.mirror)

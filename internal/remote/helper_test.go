@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -7,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -81,6 +84,26 @@ func (b *bench) freshStore(t testing.TB) {
 	store, err := blobs.Open(b.dir, nil)
 	assert.NilError(t, err)
 	b.store, b.options.Blobs = store, store
+}
+
+// has reports whether the store has a blob.
+func (b *bench) has(dgst digest.Digest) bool {
+	_, err := os.Stat(filepath.Join(b.dir, "blobs", dgst.Algorithm().String(), dgst.Encoded()))
+	return err == nil
+}
+
+// unfinished returns the refs of unfinished uploads.
+func (b *bench) unfinished(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(b.dir, "ingest", "*", "ref"))
+	assert.NilError(t, err)
+	var refs []string
+	for _, file := range files {
+		ref, err := os.ReadFile(file)
+		assert.NilError(t, err)
+		refs = append(refs, string(ref))
+	}
+	return refs
 }
 
 // pack stores instead of compressing, so that a layer has many bytes.
@@ -159,7 +182,7 @@ func (b *bench) mustPull(t testing.TB) {
 // blobPath is where a blob is asked for.
 func blobPath(data []byte) string { return "/blobs/" + digest.FromBytes(data).String() }
 
-// asked returns the requests whose path contains a word.
+// asked returns the requests with a word in their path.
 func (b *bench) asked(word string) []fake.Request {
 	var asked []fake.Request
 	for _, request := range b.Requests() {
@@ -183,7 +206,7 @@ func (r *recorder) WriteProgress(p progress.Progress) error {
 	return nil
 }
 
-// actions are what was told of a blob, each once.
+// actions returns the reported actions of a blob, each once.
 func (r *recorder) actions(data []byte) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -197,7 +220,7 @@ func (r *recorder) actions(data []byte) []string {
 	return actions
 }
 
-// blobs is how many blobs something was told of.
+// blobs returns the number of blobs with a report.
 func (r *recorder) blobs() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -34,8 +36,8 @@ func endless(w http.ResponseWriter, text string) {
 }
 
 // TestHostileAnswersTakeLittleMemory answers each request before a grant with
-// what unpacks, repeats, or does not end. All memory that was ever allocated
-// counts, not only what is kept.
+// a body that unpacks to much, repeats, or does not end. It counts all allocated
+// memory, not only the memory in use.
 func TestHostileAnswersTakeLittleMemory(t *testing.T) {
 	var window bytes.Buffer
 	packer, err := zstd.NewWriter(&window, zstd.WithWindowSize(256<<20), zstd.WithEncoderLevel(zstd.SpeedFastest))

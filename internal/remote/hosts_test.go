@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -38,7 +40,8 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// What a mirror lacks, or fails to give, the registry gives.
+// TestMirrorThatFails pulls from the registry the content that a mirror lacks or
+// fails to send.
 func TestMirrorThatFails(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -125,8 +128,8 @@ func TestPlainHTTP(t *testing.T) {
 	assert.NilError(t, err)
 }
 
-// Registries that read Accept in their own way, know no HEAD, or call
-// manifests something else.
+// Registries that interpret Accept differently, lack HEAD, or use other media types
+// for manifests.
 func TestPeculiarRegistries(t *testing.T) {
 	tests := map[string]fake.Fault{
 		"first accept only": fake.FirstAcceptOnly,
@@ -143,8 +146,8 @@ func TestPeculiarRegistries(t *testing.T) {
 	}
 }
 
-// A pull that stalls is nobody else's problem: neither another pull nor a sweep
-// waits for it.
+// TestStalledPullDelaysNobody stalls a pull: neither another pull nor a sweep waits
+// for it.
 func TestStalledPullDelaysNobody(t *testing.T) {
 	b := newBench(t)
 	b.PutPlugin("other/plugin", "latest", []byte(`{"other":true}`), pack(t, "other"))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -14,15 +16,15 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-// Layer is a layer that comes, or is here.
+// Layer is a layer that is in the store or being downloaded.
 type Layer struct {
 	ocispec.Descriptor
 	arrival *arrival
 }
 
-// Open reads a layer from its beginning, and waits, no longer than ctx, for
-// bytes that are yet to come. Its last byte is followed by io.EOF only if the
-// layer is what the manifest promised. The caller closes it.
+// Open returns a reader of the layer from its beginning. Open and reads wait for
+// missing bytes until ctx ends. After the last byte the reader returns io.EOF only
+// if the layer has the size and digest of the manifest. The caller closes it.
 func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 	select {
 	case <-l.arrival.readable:
@@ -32,13 +34,13 @@ func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) {
 	}
 }
 
-// Fetch brings all layers that are not in the store, several at once, while
-// consume, on the caller's goroutine, gets them in order. It returns when both
-// have ended. When a layer fails, consume's ctx ends and its readers fail; when
-// consume fails, fetching ends. The error is that of who failed first, for
-// layers of the classes that [Client.Resolve] tells. What was cut off is
-// resumed by the next operation that needs it; but when the error is of class
-// InvalidParameter there will be none, and nothing is kept.
+// Fetch downloads all layers that are not in the store, several at a time. It
+// calls consume with the layers in order, on the caller's goroutine, and returns
+// when the downloads and consume have ended. When a layer fails, consume's ctx
+// ends and its readers fail; when consume fails, the downloads end. Fetch returns
+// the first error; errors of layers have the classes of [Client.Resolve]. Partial
+// downloads stay for the next operation that needs them, unless the error is of
+// class InvalidParameter: such a plugin is not pulled again.
 func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, layers []*Layer) error) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -61,16 +63,15 @@ func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, la
 		})
 	}
 	if err := consume(ctx, layers); err != nil {
-		p.session.discardCorrupt(ctx, err)
-		cancel(err)
+		cancel(p.session.discardDamaged(ctx, arrivals, err))
 	}
 	workers.Wait()
 	cause := context.Cause(ctx)
 	if errdefs.IsInvalidArgument(cause) {
-		p.session.forget(arrivals)
+		p.session.forgetPartials(arrivals)
 	}
 	for _, a := range arrivals {
-		// What consume makes of a layer's error says no more than the error.
+		// An error that consume made from a layer's error adds nothing to it.
 		if a.err != nil && errors.Is(cause, a.err) {
 			return a.err
 		}
@@ -81,7 +82,8 @@ func (p *Plugin) Fetch(ctx context.Context, consume func(ctx context.Context, la
 	return cause
 }
 
-// arrivals are one for each blob, for a plugin may have a layer twice.
+// arrivals returns the layers, and one arrival for each blob: a plugin can have a
+// layer twice.
 func (p *Plugin) arrivals() ([]*Layer, []*arrival) {
 	var layers []*Layer
 	var arrivals []*arrival
@@ -98,7 +100,7 @@ func (p *Plugin) arrivals() ([]*Layer, []*arrival) {
 	return layers, arrivals
 }
 
-// bring fetches one layer and lets it be read as soon as possible.
+// bring fetches one layer and makes it readable as soon as possible.
 func (s *session) bring(ctx context.Context, a *arrival) error {
 	err := context.Cause(ctx)
 	if err == nil {
@@ -110,34 +112,44 @@ func (s *session) bring(ctx context.Context, a *arrival) error {
 	return err
 }
 
-// forget throws away what came of layers that nobody wants.
-func (s *session) forget(arrivals []*arrival) {
+// forgetPartials deletes partial downloads.
+func (s *session) forgetPartials(arrivals []*arrival) {
 	for _, a := range arrivals {
-		// What can't be deleted stays listed as unfinished.
+		// After an error the partial download stays listed as unfinished.
 		_ = s.client.options.Blobs.Forget(a.descriptor.Digest, s.source())
 	}
 }
 
-// discardCorrupt lets a layer that was here, and turned out to be damaged as it
-// was read, be fetched the next time.
-func (s *session) discardCorrupt(ctx context.Context, err error) {
-	var corrupt *blobs.CorruptError
-	if errors.As(err, &corrupt) {
-		// What can't be deleted is found out again, and refused again.
-		_ = s.client.options.Blobs.DiscardCorrupt(ctx, corrupt.Digest)
+// discardDamaged removes a layer from the store if its damage is the reason for err,
+// so that the next pull fetches it. It returns the damage, or else err: damage can
+// make an archive malformed before a read reaches the end and verifies the layer.
+func (s *session) discardDamaged(ctx context.Context, arrivals []*arrival, err error) error {
+	store := s.client.options.Blobs
+	for _, a := range arrivals {
+		if errdefs.IsInvalidArgument(err) && a.isStored() {
+			if corrupt, ok := find[*blobs.CorruptError](store.Verify(ctx, a.descriptor.Digest)); ok {
+				err = &operationError{"pull", s.name(), corrupt}
+			}
+		}
 	}
+	if corrupt, ok := find[*blobs.CorruptError](err); ok {
+		// After an error the layer stays, and the next read finds the damage again.
+		_ = store.DiscardCorrupt(ctx, corrupt.Digest)
+	}
+	return err
 }
 
-// arrival is how a layer can be read: while it comes, from the store, or not.
+// arrival is the state of a layer: readable during its download, readable from
+// the store, or failed.
 type arrival struct {
 	descriptor ocispec.Descriptor
 	store      *blobs.Store
 
 	settled  sync.Once
-	readable chan struct{} // closed when the rest is known
+	readable chan struct{} // closed when incoming and refused are set
 	incoming *blobs.Incoming
-	refused  error // why it can't be read
-	err      error // why it did not come; known at the end
+	refused  error // why the layer can't be read
+	err      error // why the download failed; set at its end
 }
 
 func (a *arrival) settle(in *blobs.Incoming, refused error) {
@@ -145,6 +157,16 @@ func (a *arrival) settle(in *blobs.Incoming, refused error) {
 		a.incoming, a.refused = in, refused
 		close(a.readable)
 	})
+}
+
+// isStored reports whether the layer is read from the store.
+func (a *arrival) isStored() bool {
+	select {
+	case <-a.readable:
+		return a.incoming == nil && a.refused == nil
+	default:
+		return false
+	}
 }
 
 func (a *arrival) open(ctx context.Context) (io.ReadCloser, error) {

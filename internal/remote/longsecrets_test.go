@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -18,8 +20,8 @@ import (
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// TestLongSecretsAreNotShown repeats secrets where texts are cut: longer than
-// what is shown, and at the edge of it.
+// TestLongSecretsAreNotShown repeats secrets where texts are cut: longer than the
+// shown part, and across its end.
 func TestLongSecretsAreNotShown(t *testing.T) {
 	const edge = maxMessageBytes - len("DENIED ")
 	long := strings.Repeat("SECRET-", 300)

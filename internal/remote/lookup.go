@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -14,7 +16,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-// manifestTypes are the documents that a reference can stand for.
+// manifestTypes are the media types that a reference can resolve to.
 var manifestTypes = []string{
 	images.MediaTypeDockerSchema2Manifest,
 	images.MediaTypeDockerSchema2ManifestList,
@@ -23,7 +25,7 @@ var manifestTypes = []string{
 	"*/*",
 }
 
-// lookUp returns what the reference stands for.
+// lookUp returns the descriptor that the reference resolves to.
 func (s *session) lookUp(ctx context.Context) (ocispec.Descriptor, error) {
 	return ask(ctx, s.endpoints, func(e *endpoint) (ocispec.Descriptor, error) { return e.lookUp(ctx) })
 }
@@ -39,8 +41,8 @@ func (e *endpoint) lookUp(ctx context.Context) (ocispec.Descriptor, error) {
 	return target, err
 }
 
-// head asks for the digest and the size of what the reference stands for. They
-// are empty and negative where the registry does not say.
+// head asks for the digest and the size of the reference's manifest. They are
+// empty and negative if the registry does not send them.
 func (e *endpoint) head(ctx context.Context) (ocispec.Descriptor, error) {
 	response, err := e.manifest(ctx, http.MethodHead)
 	if err != nil {
@@ -52,7 +54,8 @@ func (e *endpoint) head(ctx context.Context) (ocispec.Descriptor, error) {
 		Digest:    e.session.request.digest(),
 		Size:      response.ContentLength,
 	}
-	if encodingOf(response) != "" {
+	// Some registries answer HEAD with the length of the empty body.
+	if encodingOf(response) != "" || target.Size == 0 {
 		target.Size = -1
 	}
 	if target.Digest == "" {
@@ -64,8 +67,8 @@ func (e *endpoint) head(ctx context.Context) (ocispec.Descriptor, error) {
 	return target, nil
 }
 
-// read gets what the reference stands for into the store, where registries do
-// not say what it is.
+// read downloads the reference's manifest into the store, for registries that do
+// not send its digest and size.
 func (e *endpoint) read(ctx context.Context) (ocispec.Descriptor, error) {
 	options := e.session.client.options
 	response, err := e.manifest(ctx, http.MethodGet)
@@ -89,7 +92,7 @@ func (e *endpoint) read(ctx context.Context) (ocispec.Descriptor, error) {
 	return target, nil
 }
 
-// manifest asks for what the reference stands for.
+// manifest requests the reference's manifest.
 func (e *endpoint) manifest(ctx context.Context, method string) (*http.Response, error) {
 	return e.do(ctx, call{method: method, below: "manifests/" + e.session.request.version(), header: http.Header{"Accept": manifestTypes}})
 }
@@ -103,7 +106,7 @@ func mediaTypeOf(response *http.Response) string {
 	return mediaType
 }
 
-// digest returns the digest of a reference that has one, and else nothing.
+// digest returns the digest of the reference, or empty.
 func (r Request) digest() digest.Digest {
 	if canonical, ok := r.Reference.(reference.Canonical); ok {
 		return canonical.Digest()
@@ -111,7 +114,7 @@ func (r Request) digest() digest.Digest {
 	return ""
 }
 
-// version is how a reference is asked for: by its digest, or else its tag.
+// version returns the digest of the reference, or else its tag.
 func (r Request) version() string {
 	if id := r.digest(); id != "" {
 		return id.String()

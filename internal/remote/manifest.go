@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -14,11 +16,11 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// MediaTypeConfig is what the config of a plugin is known by.
+// MediaTypeConfig is the media type of a plugin's config.
 const MediaTypeConfig = "application/vnd.docker.plugin.v1+json"
 
-// layerTypes are the archives that a plugin's layers may be. Their compression
-// is found out from their bytes.
+// layerTypes are the media types of a plugin's layers. Their first bytes, not
+// their type, decide about compression.
 var layerTypes = []string{
 	images.MediaTypeDockerSchema2Layer,
 	images.MediaTypeDockerSchema2LayerGzip,
@@ -28,10 +30,10 @@ var layerTypes = []string{
 	ocispec.MediaTypeImageLayerZstd,
 }
 
-// UnsupportedError refuses what is not a plugin as we know them.
+// UnsupportedError refuses content that is not a supported plugin.
 type UnsupportedError struct {
 	What string // manifest, config or layer
-	Type string // the media type it has
+	Type string // its media type
 	Why  string
 }
 
@@ -48,8 +50,8 @@ func (e *UnsupportedError) whole() string { return e.Type + "\n" + e.Why }
 // InvalidParameter marks the error's class.
 func (*UnsupportedError) InvalidParameter() {}
 
-// document is a manifest or an index, as far as it matters here.
-type document struct {
+// Document holds the used members of a manifest or an index.
+type Document struct {
 	SchemaVersion int
 	MediaType     string
 	ArtifactType  string
@@ -58,17 +60,16 @@ type document struct {
 	Manifests     []ocispec.Descriptor
 }
 
-// parse reads a manifest or index that is named mediaType by who gave it.
-// Documents that could be taken for something else by somebody else are
-// refused.
-func parse(data []byte, mediaType string) (document, error) {
+// Parse reads a manifest or index that came as mediaType, which can be empty. It
+// refuses documents that other programs could read as another type.
+func Parse(data []byte, mediaType string) (Document, error) {
 	var w wireDocument
 	if err := json.Unmarshal(data, &w); err != nil {
-		return document{}, &UnsupportedError{What: "manifest", Type: mediaType, Why: err.Error()}
+		return Document{}, &UnsupportedError{What: "manifest", Type: mediaType, Why: err.Error()}
 	}
 	d := w.document()
-	if d.SchemaVersion != 2 {
-		return document{}, &UnsupportedError{What: "manifest", Type: cmp.Or(d.MediaType, mediaType), Why: fmt.Sprintf("schema version %d", d.SchemaVersion)}
+	if d.SchemaVersion != 2 && d.SchemaVersion != 0 { // docker does not read it
+		return Document{}, &UnsupportedError{What: "manifest", Type: cmp.Or(d.MediaType, mediaType), Why: fmt.Sprintf("schema version %d", d.SchemaVersion)}
 	}
 	isKnown := images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
 	switch {
@@ -78,21 +79,29 @@ func parse(data []byte, mediaType string) (document, error) {
 		d.MediaType = ocispec.MediaTypeImageIndex
 	case d.MediaType == "":
 		d.MediaType = ocispec.MediaTypeImageManifest
-	case isKnown && d.MediaType != mediaType:
-		return document{}, &UnsupportedError{What: "manifest", Type: mediaType, Why: fmt.Sprintf("it calls itself %q", d.MediaType)}
+	case isKnown && !isSameKind(d.MediaType, mediaType):
+		return Document{}, &UnsupportedError{What: "manifest", Type: mediaType, Why: fmt.Sprintf("it calls itself %q", d.MediaType)}
 	case !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType):
-		return document{}, &UnsupportedError{What: "manifest", Type: d.MediaType}
+		return Document{}, &UnsupportedError{What: "manifest", Type: d.MediaType}
 	}
 	if d.Manifests != nil && (d.Config != nil || d.Layers != nil) {
-		return document{}, &UnsupportedError{What: "manifest", Type: d.MediaType, Why: "it is an index and a manifest"}
+		return Document{}, &UnsupportedError{What: "manifest", Type: d.MediaType, Why: "it is an index and a manifest"}
 	}
 	return d, nil
 }
 
-func (d document) isIndex() bool { return images.IsIndexType(d.MediaType) }
+// isSameKind reports whether two media types both name a manifest, or both an index.
+// Registries that convert manifests, or serve all by one fixed type, send docker's type
+// with a document of OCI, or the reverse. Programs read both alike.
+func isSameKind(a, b string) bool {
+	return images.IsManifestType(a) && images.IsManifestType(b) || images.IsIndexType(a) && images.IsIndexType(b)
+}
 
-// checkPlugin refuses a manifest that is not one of a plugin.
-func (d document) checkPlugin() error {
+// IsIndex reports whether the document is an index.
+func (d Document) IsIndex() bool { return images.IsIndexType(d.MediaType) }
+
+// CheckPlugin refuses the manifest of anything but a plugin.
+func (d Document) CheckPlugin() error {
 	if d.Config == nil {
 		return &UnsupportedError{What: "manifest", Type: d.MediaType, Why: "it has no config"}
 	}
@@ -103,23 +112,22 @@ func (d document) checkPlugin() error {
 		}
 		return &UnsupportedError{What: "config", Type: d.Config.MediaType, Why: why}
 	}
-	if err := checkDescriptor("config", *d.Config); err != nil {
+	if err := CheckDescriptor("config", *d.Config); err != nil {
 		return err
 	}
 	for _, layer := range d.Layers {
 		if !slices.Contains(layerTypes, layer.MediaType) {
 			return &UnsupportedError{What: "layer", Type: layer.MediaType}
 		}
-		if err := checkDescriptor("layer", layer); err != nil {
+		if err := CheckDescriptor("layer", layer); err != nil {
 			return err
 		}
 	}
 	return d.checkSizes()
 }
 
-// checkSizes refuses a manifest that describes one blob with several sizes, of
-// which only one can be right.
-func (d document) checkSizes() error {
+// checkSizes refuses a manifest that describes one blob with several sizes.
+func (d Document) checkSizes() error {
 	sizes := map[digest.Digest]int64{d.Config.Digest: d.Config.Size}
 	for _, layer := range d.Layers {
 		size, known := sizes[layer.Digest]
@@ -132,7 +140,8 @@ func (d document) checkSizes() error {
 	return nil
 }
 
-func checkDescriptor(what string, d ocispec.Descriptor) error {
+// CheckDescriptor refuses a descriptor that no blob can match.
+func CheckDescriptor(what string, d ocispec.Descriptor) error {
 	if err := d.Digest.Validate(); err != nil {
 		return &UnsupportedError{What: what, Type: d.MediaType, Why: err.Error()}
 	}

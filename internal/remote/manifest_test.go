@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -36,9 +38,15 @@ func (b *bench) manifest() ocispec.Manifest {
 func TestManifestsThatArePulled(t *testing.T) {
 	tests := map[string]func(m *ocispec.Manifest) (served string){
 		"oci":                   func(m *ocispec.Manifest) string { return m.MediaType },
-		"oci that does not say": func(m *ocispec.Manifest) string { m.MediaType = ""; return ocispec.MediaTypeImageManifest },
-		"says it alone":         func(m *ocispec.Manifest) string { return "application/json" },
-		"nobody says": func(m *ocispec.Manifest) string {
+		"oci without a type":    func(m *ocispec.Manifest) string { m.MediaType = ""; return ocispec.MediaTypeImageManifest },
+		"no schema version":     func(m *ocispec.Manifest) string { m.SchemaVersion = 0; return m.MediaType },
+		"type in document only": func(m *ocispec.Manifest) string { return "application/json" },
+		"docker's type for oci": func(m *ocispec.Manifest) string { return fake.MediaTypeManifest },
+		"oci's type for docker": func(m *ocispec.Manifest) string {
+			m.MediaType = fake.MediaTypeManifest
+			return ocispec.MediaTypeImageManifest
+		},
+		"no type": func(m *ocispec.Manifest) string {
 			m.MediaType = ""
 			return "application/octet-stream"
 		},
@@ -104,7 +112,8 @@ func TestManifestsThatAreRefused(t *testing.T) {
 			m.Layers[0].Digest = m.Config.Digest
 		}, "is described with"},
 		{"schema version", func(m *ocispec.Manifest) { m.SchemaVersion = 1 }, "schema version 1"},
-		{"calls itself another", func(m *ocispec.Manifest) { m.MediaType = fake.MediaTypeManifest }, `it calls itself "` + fake.MediaTypeManifest},
+		{"calls itself an index", func(m *ocispec.Manifest) { m.MediaType = fake.MediaTypeIndex }, `it calls itself "` + fake.MediaTypeIndex},
+		{"calls itself another", func(m *ocispec.Manifest) { m.MediaType = "application/vnd.other" }, `it calls itself "application/vnd.other`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,7 +133,7 @@ func TestManifestsThatAreRefused(t *testing.T) {
 func TestDocumentsThatAreRefused(t *testing.T) {
 	tests := []struct{ name, mediaType, data, want string }{
 		{"no JSON", ocispec.MediaTypeImageManifest, "no", "invalid character"},
-		{"empty", ocispec.MediaTypeImageManifest, "{}", "schema version 0"},
+		{"empty", ocispec.MediaTypeImageManifest, "{}", "it has no config"},
 		{"no config", ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"layers":[]}`, "it has no config"},
 		{"both", ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":{},"manifests":[]}`, "it is an index and a manifest"},
 		{"schema 1", "application/vnd.docker.distribution.manifest.v1+prettyjws", `{"schemaVersion":1}`, "manifest.v1+prettyjws"},
@@ -199,9 +208,7 @@ func TestIndex(t *testing.T) {
 			assert.Equal(t, p.Digest, index.Digest)
 			assert.Equal(t, p.Manifest.Digest, variants[test.want].Digest)
 			for i, variant := range variants {
-				usage, err := b.store.Has(t.Context(), variant.Digest)
-				assert.NilError(t, err)
-				assert.Equal(t, usage, i == test.want)
+				assert.Equal(t, b.has(variant.Digest), i == test.want)
 			}
 		})
 	}
@@ -276,14 +283,14 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"manifests":[{"platform":{"os":"linux"}}]}`), "")
 	f.Add([]byte(`{"schemaVersion":2,"mediaType":"text/plain"}`), "text/plain")
 	f.Fuzz(func(t *testing.T, data []byte, mediaType string) {
-		d, err := parse(data, mediaType)
-		if err == nil && d.isIndex() {
-			_, err = choose(d.Manifests, ocispec.Platform{OS: "linux", Architecture: "amd64"})
+		d, err := Parse(data, mediaType)
+		if err == nil && d.IsIndex() {
+			_, err = Choose(d.Manifests, ocispec.Platform{OS: "linux", Architecture: "amd64"})
 			assert.Check(t, err == nil || errdefs.IsNotFound(err), "%v", err)
 			return
 		}
 		if err == nil {
-			err = d.checkPlugin()
+			err = d.CheckPlugin()
 		}
 		assert.Check(t, err == nil || errdefs.IsInvalidArgument(err), "%v", err)
 	})

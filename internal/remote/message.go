@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -11,17 +13,16 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// maxHops bounds the redirects of one request, as the clients of other
-// registries do.
+// maxHops bounds the redirects of one request, like net/http's client.
 const maxHops = 10
 
-// message is one request and for whom its parts are. It is the only thing that
-// reaches a transport, so that one rule decides what is sent to whom.
+// message is one request, with the recipients of its parts. All requests go
+// through a message, so that one rule decides what each server receives.
 type message struct {
 	method string
-	// header is for every server that a registry redirects to.
+	// header is sent to every server that a registry redirects to.
 	header http.Header
-	// secret is for home alone, and so is a body that is private.
+	// secret is sent only to home, as is the body if private is set.
 	home    origin
 	secret  http.Header
 	private bool
@@ -32,9 +33,9 @@ type message struct {
 	mayLeaveTLS bool
 }
 
-// send sends the message to target and follows redirects. Each hop is sent
-// what is for it, also when an earlier one led elsewhere. What is refused has
-// an error of type [RedirectError].
+// send sends the message to target and follows redirects. Each hop receives only
+// its parts, whatever hops came before. The error of a refused redirect is of
+// type [RedirectError].
 func (m *message) send(ctx context.Context, next http.RoundTripper, target *url.URL) (*http.Response, error) {
 	for range maxHops + 1 {
 		response, err := next.RoundTrip(m.request(ctx, target))
@@ -52,10 +53,12 @@ func (m *message) send(ctx context.Context, next http.RoundTripper, target *url.
 		discard(response)
 		target = to
 	}
-	return nil, newRedirectError(target, target, fmt.Sprintf("it is redirect number %d", maxHops+1))
+	return nil, newRedirectError(target, target, fmt.Sprintf("the request was redirected %d times", maxHops+1))
 }
 
-// request is the message as the server at target gets it.
+// request returns the message in the form that the server at target receives. An
+// account in the address, of a storage that the registry redirects to, is for that
+// server, as in net/http.
 func (m *message) request(ctx context.Context, target *url.URL) *http.Request {
 	request := (&http.Request{
 		Method:     m.method,
@@ -70,7 +73,11 @@ func (m *message) request(ctx context.Context, target *url.URL) *http.Request {
 		maps.Copy(request.Header, m.secret)
 	}
 	maps.Copy(request.Header, m.header)
-	// Content is addressed by the digest of its bytes, not of their encoding.
+	if user := target.User; user != nil && request.Header.Get("Authorization") == "" {
+		password, _ := user.Password()
+		request.SetBasicAuth(user.Username(), password)
+	}
+	// A digest is that of the plain bytes, not of an encoding.
 	request.Header.Set("Accept-Encoding", "identity")
 	switch {
 	case m.body == nil:
@@ -83,7 +90,7 @@ func (m *message) request(ctx context.Context, target *url.URL) *http.Request {
 	return request
 }
 
-// redirected returns where a response sends the message; nil means nowhere.
+// redirected returns the target of a redirect, or nil if the response is none.
 func (m *message) redirected(response *http.Response, from *url.URL) (*url.URL, error) {
 	location := response.Header.Get("Location")
 	keepsMethod := response.StatusCode == http.StatusTemporaryRedirect || response.StatusCode == http.StatusPermanentRedirect
@@ -112,8 +119,8 @@ func (m *message) redirected(response *http.Response, from *url.URL) (*url.URL, 
 	return to, nil
 }
 
-// resolveLocation resolves a Location against the address that named it, RFC
-// 9110, section 10.2.2.
+// resolveLocation resolves a Location against the address of its response:
+// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2.
 func resolveLocation(from *url.URL, location string) (*url.URL, error) {
 	relative, err := url.Parse(location)
 	if err != nil {
@@ -133,7 +140,8 @@ func (e *connectionError) Error() string { return plaintext.Sprintf("%s: %v", e.
 
 func (e *connectionError) Unwrap() error { return e.err }
 
-// connectionTo marks err as the failure of a connection, unless it says more.
+// connectionTo marks err as the failure of a connection, unless it is a
+// [StalledError].
 func connectionTo(host string, err error) error {
 	if stalled, ok := find[*StalledError](err); ok {
 		return stalled

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -8,8 +10,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// origin is the scheme, host and port of an address, as RFC 6454, section 4,
-// defines it. Secrets belong to one origin.
+// origin is the scheme, host and port of an address, as defined in
+// https://www.rfc-editor.org/rfc/rfc6454#section-4. A secret belongs to one
+// origin.
 type origin string
 
 func originOf(address *url.URL) origin {
@@ -46,9 +49,9 @@ func newRedirectError(from, to *url.URL, why string) *RedirectError {
 func checkStep(from, to *url.URL, mayLeaveTLS bool) error {
 	switch {
 	case to.Scheme != "http" && to.Scheme != "https" || to.Host == "":
-		return newRedirectError(from, to, "it is no address of a web server")
+		return newRedirectError(from, to, "the address has no host, or another scheme than http and https")
 	case from.Scheme == "https" && to.Scheme == "http" && !mayLeaveTLS:
-		return newRedirectError(from, to, "the connection would lose its encryption; let the registry name an https address, or mark it as insecure")
+		return newRedirectError(from, to, "the connection would lose its encryption; make the registry name an https address, or mark it as insecure")
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -7,13 +9,13 @@ import (
 	"time"
 )
 
-// unansweredUpload is what a server did that has all of an upload. It may be
-// busy with it still: the upload is not sent again.
+// unansweredUpload describes a server that did not answer a complete upload. It
+// may still process it, so the upload is not sent again.
 const unansweredUpload = "did not answer an upload"
 
-// pace measures the time in which a server has to send or to take bytes, and
-// ends an exchange that it makes too long. It is safe for concurrent use: a
-// server can answer while it is still sent an upload.
+// pace measures the time that a server takes to send or receive bytes, and ends
+// an exchange with a slow server. It is safe for concurrent use, because a server
+// can answer before it has received all of an upload.
 type pace struct {
 	options Options
 	host    string
@@ -21,13 +23,13 @@ type pace struct {
 
 	mu     sync.Mutex
 	timer  *time.Timer  // runs in the server's turn
-	turn   bool         // it is the server's
-	began  time.Time    // the turn
-	excess StalledError // the error of a turn that is too long
+	turn   bool         // the client waits for the server
+	began  time.Time    // begin of the turn
+	excess StalledError // the error if the turn takes too long
 	ended  bool
 
-	// waited and moved are what the server took and brought in the current
-	// period, which is at least IdleTimeout long.
+	// waited and moved are the server's time and its bytes in the current period,
+	// which is at least IdleTimeout long.
 	waited time.Duration
 	moved  int64
 }
@@ -39,9 +41,9 @@ func newPace(host string, options Options, cancel context.CancelCauseFunc) *pace
 	return p
 }
 
-// theirs begins the server's turn, which ends the exchange when it lasts as
-// long as bound.
-func (p *pace) theirs(bound time.Duration, what string) {
+// beginTurn begins the server's turn. A turn that lasts as long as bound ends the
+// exchange.
+func (p *pace) beginTurn(bound time.Duration, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
@@ -52,8 +54,8 @@ func (p *pace) theirs(bound time.Duration, what string) {
 	p.timer.Reset(bound)
 }
 
-// ours ends the server's turn, in which so many bytes were moved.
-func (p *pace) ours(moved int) {
+// endTurn ends the server's turn, in which moved bytes were transferred.
+func (p *pace) endTurn(moved int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended || !p.turn {
@@ -67,7 +69,7 @@ func (p *pace) ours(moved int) {
 	if p.waited < period {
 		return
 	}
-	if p.moved < int64(p.waited.Seconds()*float64(p.options.LeastRate)) {
+	if p.moved < int64(p.waited.Seconds()*float64(p.options.MinRate)) {
 		p.cancel(&StalledError{Host: p.host, Timeout: p.waited.Round(time.Second), What: fmt.Sprintf("moved no more than %d bytes", p.moved)})
 	}
 	p.waited, p.moved = 0, 0

@@ -1,13 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +20,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/internal/memnet"
+	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
 // TestPace plays servers that are slow, in virtual time: the slowest that is
@@ -123,20 +129,20 @@ func TestPaceOfSlowReaders(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		p := newPace("host", Options{}.withDefaults(), cancel)
 		for range 10 {
-			p.theirs(time.Minute, "sent nothing")
+			p.beginTurn(time.Minute, "sent nothing")
 			time.Sleep(59 * time.Second)
-			p.ours(64 << 10)
+			p.endTurn(64 << 10)
 			time.Sleep(time.Hour)
 		}
 		p.end()
-		p.theirs(time.Minute, "sent nothing")
+		p.beginTurn(time.Minute, "sent nothing")
 		time.Sleep(time.Hour)
 		assert.NilError(t, ctx.Err())
 	})
 }
 
-// A host that takes no connection, or no handshake, is waited for like one that
-// does not answer.
+// TestPaceOfConnections connects to hosts that accept no connection or no handshake:
+// the wait is that for a host that does not answer.
 func TestPaceOfConnections(t *testing.T) {
 	for _, scheme := range []string{"http", "https"} {
 		for _, accepts := range []bool{false, true} {
@@ -179,3 +185,110 @@ func TestPaceOfConnections(t *testing.T) {
 		}
 	}
 }
+
+// TestPaceOfEarlyAnswers plays servers over HTTP/2 that answer before they read the
+// request's body: the exchange ends with its context, or after IdleTimeout.
+func TestPaceOfEarlyAnswers(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusAccepted, http.StatusServiceUnavailable} {
+		for _, questions := range []bool{false, true} {
+			for _, cancelled := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%d, question %t, cancelled %t", status, questions, cancelled), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						release := make(chan struct{})
+						options, open, end := serveHTTP2(fake.AnswerEarly(status, release)(nil))
+						defer end()
+						defer close(release)
+						transport := options.transport(&tls.Config{InsecureSkipVerify: true})
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						if cancelled {
+							time.AfterFunc(time.Second, cancel)
+						}
+						began := time.Now()
+						m := &message{method: http.MethodPatch, header: http.Header{}, size: 256 << 10, body: opens(make([]byte, 256<<10))}
+						response, err := m.send(ctx, &pacer{next: transport, options: options, questions: questions}, &url.URL{Scheme: "https", Host: "host:443", Path: "/"})
+						assert.NilError(t, err)
+						_, err = io.Copy(io.Discard, response.Body)
+						assert.NilError(t, response.Body.Close())
+						if cancelled {
+							assert.Check(t, err != nil)
+							assert.Equal(t, time.Since(began), time.Second)
+						} else {
+							_, stalled := find[*StalledError](err)
+							assert.Check(t, stalled, "%v", err)
+							assert.Equal(t, time.Since(began), options.IdleTimeout)
+						}
+						transport.CloseIdleConnections()
+						time.Sleep(2 * options.IdleTimeout)
+						assert.Equal(t, open.Load(), int32(0), "connections are left")
+					})
+				})
+			}
+		}
+	}
+}
+
+// serveHTTP2 starts a server over HTTP/2 at host:443. It returns options of a client and
+// the number of open connections.
+func serveHTTP2(handler http.Handler) (options Options, open *atomic.Int32, end func()) {
+	var network memnet.Network
+	open = new(atomic.Int32)
+	server := &http.Server{
+		Handler:   handler,
+		ErrorLog:  discardLog,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{selfSigned()}},
+		HTTP2:     &http.HTTP2Config{MaxReceiveBufferPerStream: fake.HTTP2Window},
+	}
+	server.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.ServeTLS(network.Listen("host:443"), "", "")
+	}()
+	synctest.Wait()
+	return Options{Dial: network.Dial}.withDefaults(), open, func() {
+		_ = server.Close()
+		<-served
+	}
+}
+
+// TestPaceOfFullConnections closes a connection over HTTP/2 if the server takes no byte
+// of it: no request would use it again.
+func TestPaceOfFullConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network memnet.Network
+		listener := network.Listen("host:443")
+		defer listener.Close()
+		options := Options{Dial: network.Dial}.withDefaults()
+		transport := options.transport(&tls.Config{InsecureSkipVerify: true})
+		result := make(chan error, 1)
+		go func() {
+			m := &message{method: http.MethodPut, header: http.Header{}, size: 64 << 10, body: opens(make([]byte, 64<<10))}
+			_, err := m.send(t.Context(), &pacer{next: transport, options: options}, &url.URL{Scheme: "https", Host: "host:443", Path: "/"})
+			result <- err
+		}()
+		accepted, err := listener.Accept()
+		assert.NilError(t, err)
+		connection := tls.Server(accepted, &tls.Config{Certificates: []tls.Certificate{selfSigned()}, NextProtos: []string{"h2"}})
+		assert.NilError(t, connection.Handshake())
+		_, err = io.ReadFull(connection, make([]byte, len(http2Preface)))
+		assert.NilError(t, err)
+		_, stalled := find[*StalledError](<-result)
+		assert.Check(t, stalled)
+		transport.CloseIdleConnections()
+		time.Sleep(options.IdleTimeout)
+		_, err = io.Copy(io.Discard, accepted)
+		assert.NilError(t, err, "the client has not closed the connection")
+	})
+}
+
+// http2Preface is what a client sends first:
+// https://www.rfc-editor.org/rfc/rfc9113#section-3.4.
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -7,14 +9,14 @@ import (
 	"sync"
 )
 
-// pacer ends exchanges in which a server takes too long: without a byte for
-// IdleTimeout, with less than LeastRate over as long, or without an answer for
-// CommitTimeout after it was sent all of an upload. Time that this process
-// takes doesn't count.
+// pacer ends an exchange with a server that sends no byte for IdleTimeout, is
+// slower than MinRate over such a period, or does not answer a complete upload
+// within CommitTimeout. The time of this process does not count.
 type pacer struct {
 	next    http.RoundTripper
 	options Options
-	// questions are bodies that are no uploads: there is nothing to commit.
+	// questions is set if request bodies are not uploads: CommitTimeout does not
+	// apply to them.
 	questions bool
 }
 
@@ -32,7 +34,7 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 			return &pacedUpload{ReadCloser: body, pace: upload, question: p.questions}, nil
 		}
 	}
-	upload.theirs(p.options.IdleTimeout, "sent nothing")
+	upload.beginTurn(p.options.IdleTimeout, "sent nothing")
 	response, err := p.next.RoundTrip(watched)
 	upload.end()
 	if err != nil {
@@ -40,12 +42,11 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	download := newPace(request.URL.Host, p.options, cancel)
-	response.Body = &pacedBody{ReadCloser: response.Body, ctx: ctx, cancel: cancel, pace: download}
+	response.Body = newPacedBody(response.Body, ctx, cancel, newPace(request.URL.Host, p.options, cancel))
 	return response, nil
 }
 
-// stallOf is why an exchange failed: the server's slowness, or else err.
+// stallOf returns the [StalledError] that ended the exchange, or else err.
 func stallOf(ctx context.Context, err error) error {
 	if stalled, ok := find[*StalledError](context.Cause(ctx)); ok {
 		return stalled
@@ -53,8 +54,8 @@ func stallOf(ctx context.Context, err error) error {
 	return err
 }
 
-// pacedUpload is read as fast as the server takes it. When all is read, the
-// server can still be busy with it.
+// pacedUpload is a request body. The transport reads it as fast as the server
+// receives it; the server may process it after the last read.
 type pacedUpload struct {
 	io.ReadCloser
 	pace     *pace
@@ -63,41 +64,57 @@ type pacedUpload struct {
 }
 
 func (u *pacedUpload) Read(data []byte) (int, error) {
-	u.pace.ours(u.read)
+	u.pace.endTurn(u.read)
 	n, err := u.ReadCloser.Read(data)
 	u.read = n
 	switch {
 	case u.question:
-		u.pace.theirs(u.pace.options.IdleTimeout, "did not answer")
+		u.pace.beginTurn(u.pace.options.IdleTimeout, "did not answer")
 	case err == io.EOF:
-		u.pace.theirs(u.pace.options.CommitTimeout, unansweredUpload)
+		u.pace.beginTurn(u.pace.options.CommitTimeout, unansweredUpload)
 	default:
-		u.pace.theirs(u.pace.options.IdleTimeout, "took nothing of an upload")
+		u.pace.beginTurn(u.pace.options.IdleTimeout, "took nothing of an upload")
 	}
 	return n, err
 }
 
+// pacedBody is a response body. The end of ctx closes it: over HTTP/2 a server can
+// answer before it has received the request's body, and a client that waits for the
+// server to receive more does not watch ctx (awaitFlowControl in
+// https://github.com/golang/net/blob/v0.39.0/http2/transport.go). Closing the
+// response ends that wait.
 type pacedBody struct {
 	io.ReadCloser
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	pace   *pace
+	forget func() bool // forgets ctx, and reports whether ctx has not ended
 	closed sync.Once
 }
 
+func newPacedBody(body io.ReadCloser, ctx context.Context, cancel context.CancelCauseFunc, pace *pace) *pacedBody {
+	b := &pacedBody{ReadCloser: body, ctx: ctx, cancel: cancel, pace: pace}
+	b.forget = context.AfterFunc(ctx, func() { _ = body.Close() })
+	return b
+}
+
 func (b *pacedBody) Read(data []byte) (int, error) {
-	b.pace.theirs(b.pace.options.IdleTimeout, "sent nothing")
+	b.pace.beginTurn(b.pace.options.IdleTimeout, "sent nothing")
 	n, err := b.ReadCloser.Read(data)
-	b.pace.ours(n)
+	b.pace.endTurn(n)
 	if err != nil && err != io.EOF {
 		err = stallOf(b.ctx, err)
 	}
 	return n, err
 }
 
-func (b *pacedBody) Close() error {
-	err := b.ReadCloser.Close()
+// Close does not wait for a body that the end of ctx closes, because a client that
+// can't write to its connection delays that.
+func (b *pacedBody) Close() (err error) {
 	b.closed.Do(func() {
+		if b.forget() {
+			err = b.ReadCloser.Close()
+		}
 		b.pace.end()
 		b.cancel(nil)
 	})

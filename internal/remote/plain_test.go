@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -8,7 +10,7 @@ import (
 
 func TestErrorsArePlain(t *testing.T) {
 	plaintexttest.Check(t,
-		&Failure{},
+		&RequestError{},
 		&StalledError{},
 		&TooLargeError{},
 		&MissingError{},

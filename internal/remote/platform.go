@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -10,14 +12,15 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// attestation marks manifests in an index that tell about others, after the
-// convention of BuildKit.
+// attestationKey and attestationValue mark manifests in an index that describe
+// others, by the convention of BuildKit:
+// https://github.com/moby/buildkit/blob/v0.23.2/docs/attestations/attestation-storage.md
 const (
 	attestationKey   = "vnd.docker.reference.type"
 	attestationValue = "attestation-manifest"
 )
 
-// PlatformError tells that a multi-arch plugin has no variant for this host.
+// PlatformError reports a multi-arch plugin without a variant for this host.
 type PlatformError struct {
 	Want      string
 	Available []string
@@ -35,9 +38,9 @@ func (e *PlatformError) whole() string { return strings.Join(e.Available, ", ") 
 // NotFound marks the error's class.
 func (*PlatformError) NotFound() {}
 
-// choose returns the variant of an index that suits a platform best. One that
-// does not say what it is for suits if it is the only one.
-func choose(manifests []ocispec.Descriptor, want ocispec.Platform) (ocispec.Descriptor, error) {
+// Choose returns the variant of an index that suits a platform best. A variant
+// without a platform suits if it is the only one.
+func Choose(manifests []ocispec.Descriptor, want ocispec.Platform) (ocispec.Descriptor, error) {
 	candidates := slices.DeleteFunc(slices.Clone(manifests), isAttestation)
 	if len(candidates) == 1 && candidates[0].Platform == nil {
 		return candidates[0], nil

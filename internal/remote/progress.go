@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -7,34 +9,34 @@ import (
 	"github.com/dovetailhq/plugin/internal/ids"
 )
 
-// meterBytes is how much is transferred, at most, before it is told.
+// meterBytes is the most that is transferred between two reports.
 const meterBytes = 512 << 10
 
-// meter tells how far a transfer has got: at each hundredth, or more often.
+// meter reports the progress of a transfer, at each hundredth or more often.
 type meter struct {
-	out     progress.Output
-	id      string
-	action  string
-	current int64
-	total   int64
-	told    int64
+	out      progress.Output
+	id       string
+	action   string
+	current  int64
+	total    int64
+	reported int64
 }
 
 func (m *meter) add(n int64) {
 	m.current += n
-	if m.current-m.told < min(meterBytes, m.total/100) && m.current != m.total {
+	if m.current-m.reported < min(meterBytes, m.total/100) && m.current != m.total {
 		return
 	}
-	m.told = m.current
-	// Who listens no more is told by who gave the output.
+	m.reported = m.current
+	// The owner of the output sees its error; the transfer continues.
 	_ = m.out.WriteProgress(progress.Progress{ID: m.id, Action: m.action, Current: m.current, Total: m.total})
 }
 
-// Write counts bytes that pass.
+// Write counts bytes.
 func (m *meter) Write(data []byte) (int, error) {
 	m.add(int64(len(data)))
 	return len(data), nil
 }
 
-// short is how people see a blob.
+// short returns the name of a blob in progress output.
 func short(d ocispec.Descriptor) string { return ids.Short(d.Digest.String()) }

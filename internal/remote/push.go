@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -14,18 +16,18 @@ import (
 	"github.com/dovetailhq/plugin/internal/blobs"
 )
 
-// Pushed is what a push left in the registry.
+// Pushed describes the manifest that a push stored in the registry.
 type Pushed struct {
 	Tag    string
 	Digest digest.Digest
 	Size   int64 // of the manifest
 }
 
-// Push sends a manifest, byte by byte as it is in the store, and before it the
-// config and the layers that the registry does not have, several at once.
-// Sources are where the same layers may already be: those in the same registry
-// are mounted from there if it allows. Errors are of the classes of
-// [Client.Resolve]; NotFound, too, when the store lacks something.
+// Push sends the configs and the layers that the registry lacks, several at a time,
+// and then the manifest, unchanged. If it is an index, the manifests that it lists come
+// before it, by digest. Sources are repositories that may have the layers already: if
+// one is in the same registry, Push mounts blobs from it. Errors have the classes of
+// [Client.Resolve]; content missing from the store is also of class NotFound.
 func (c *Client) Push(ctx context.Context, request Request, manifest digest.Digest, sources ...reference.Named) (Pushed, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
 	s, err := c.open(ctx, request, "pull,push")
@@ -38,7 +40,8 @@ func (c *Client) Push(ctx context.Context, request Request, manifest digest.Dige
 }
 
 func (s *session) push(ctx context.Context, manifest digest.Digest, sources []reference.Named) (Pushed, error) {
-	target, contents, err := s.inventory(ctx, manifest)
+	l := &inventory{session: s, known: map[digest.Digest]bool{}}
+	target, err := l.add(ctx, manifest, "")
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -47,10 +50,15 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 		return Pushed{}, err
 	}
 	p := &pusher{endpoint: registry, sources: s.mountable(sources)}
-	if err := p.sendAll(ctx, contents); err != nil {
+	if err := p.sendAll(ctx, l.blobs); err != nil {
 		return Pushed{}, err
 	}
-	if err := p.sendManifest(ctx, target); err != nil {
+	for _, variant := range l.variants {
+		if err := p.sendManifest(ctx, variant, "manifests/"+variant.Digest.String()); err != nil {
+			return Pushed{}, err
+		}
+	}
+	if err := p.sendManifest(ctx, target, p.manifestPath(target)); err != nil {
 		return Pushed{}, err
 	}
 	pushed := Pushed{Tag: s.request.tag(), Digest: target.Digest, Size: target.Size}
@@ -59,70 +67,108 @@ func (s *session) push(ctx context.Context, manifest digest.Digest, sources []re
 	return pushed, nil
 }
 
-// registryItself is the endpoint that is no mirror.
+// registryItself returns the endpoint that is not a mirror.
 func (s *session) registryItself() (*endpoint, error) {
 	for _, e := range s.endpoints {
 		if !e.mirror {
 			return e, nil
 		}
 	}
-	return nil, errors.New("only mirrors are known, which can't be pushed to")
+	return nil, errors.New("only mirrors are known, and pushes need a registry")
 }
 
-// inventory is what a manifest refers to, each blob once, all of it held and
-// in the store.
-func (s *session) inventory(ctx context.Context, manifest digest.Digest) (ocispec.Descriptor, []ocispec.Descriptor, error) {
-	store := s.client.options.Blobs
-	s.request.Pin.Add(manifest)
+// inventory lists what a push sends.
+type inventory struct {
+	session  *session
+	blobs    []ocispec.Descriptor // each once
+	variants []ocispec.Descriptor // manifests of an index
+	known    map[digest.Digest]bool
+}
+
+// add adds the blobs that a manifest refers to, or those of an index, and returns the
+// descriptor of the manifest. It checks that the store has all of them, and pins them.
+func (l *inventory) add(ctx context.Context, manifest digest.Digest, mediaType string) (ocispec.Descriptor, error) {
+	store := l.session.client.options.Blobs
+	l.session.request.Pin.Add(manifest)
 	data, err := store.ReadAll(ctx, manifest, defaultManifestBytes)
 	if err != nil {
-		return ocispec.Descriptor{}, nil, missing("manifest", manifest, err)
+		return ocispec.Descriptor{}, missing("manifest", manifest, err)
 	}
-	d, err := parse(data, "")
+	d, err := Parse(data, mediaType)
 	if err != nil {
-		return ocispec.Descriptor{}, nil, err
+		return ocispec.Descriptor{}, err
 	}
-	if err := d.checkPlugin(); err != nil {
-		return ocispec.Descriptor{}, nil, err
+	if d.IsIndex() && mediaType == "" {
+		err = l.addVariants(ctx, d)
+	} else {
+		err = l.addBlobs(ctx, d)
 	}
-	var all []ocispec.Descriptor
-	known := map[digest.Digest]bool{}
-	for _, blob := range append(d.Layers, *d.Config) {
-		if known[blob.Digest] {
-			continue
-		}
-		known[blob.Digest] = true
-		s.request.Pin.Add(blob.Digest)
-		if err := s.checkStored(ctx, blob); err != nil {
-			return ocispec.Descriptor{}, nil, err
-		}
-		all = append(all, bare(blob))
-		progress.Update(s.request.Progress, short(blob), "Preparing")
-	}
-	return ocispec.Descriptor{MediaType: d.MediaType, Digest: manifest, Size: int64(len(data))}, all, nil
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: manifest, Size: int64(len(data))}, err
 }
 
-// checkStored refuses to send what is not here, or only in part.
+// addVariants adds the manifests of an index, which lists no other index.
+func (l *inventory) addVariants(ctx context.Context, index Document) error {
+	for _, one := range index.Manifests {
+		if err := CheckDescriptor("manifest", one); err != nil {
+			return err
+		}
+		variant, err := l.add(ctx, one.Digest, one.MediaType)
+		if err != nil {
+			return err
+		}
+		l.variants = append(l.variants, variant)
+	}
+	return nil
+}
+
+func (l *inventory) addBlobs(ctx context.Context, d Document) error {
+	if err := d.CheckPlugin(); err != nil {
+		return err
+	}
+	for _, blob := range append(d.Layers, *d.Config) {
+		if l.known[blob.Digest] {
+			continue
+		}
+		l.known[blob.Digest] = true
+		l.session.request.Pin.Add(blob.Digest)
+		if err := l.session.checkStored(ctx, blob); err != nil {
+			return err
+		}
+		l.blobs = append(l.blobs, bare(blob))
+		progress.Update(l.session.request.Progress, short(blob), "Preparing")
+	}
+	return nil
+}
+
+// checkStored refuses a blob that the store lacks or has with another size, because
+// the disk has damaged it or because the manifest is wrong.
 func (s *session) checkStored(ctx context.Context, d ocispec.Descriptor) error {
 	size, err := s.client.options.Blobs.Size(ctx, d.Digest)
 	if err != nil {
 		return missing("blob", d.Digest, err)
 	}
-	if size != d.Size {
-		return &blobs.DescriptorError{Described: blobs.Blob{Digest: d.Digest, Size: d.Size}, Size: size}
+	if size == d.Size {
+		return nil
 	}
-	return nil
+	if err := s.client.options.Blobs.Verify(ctx, d.Digest); err != nil {
+		return missing("blob", d.Digest, err)
+	}
+	return &blobs.DescriptorError{Described: blobs.Blob{Digest: d.Digest, Size: d.Size}, Size: size}
 }
 
+// missing returns the error for content that can't be read from the store.
 func missing(what string, id digest.Digest, err error) error {
+	if corrupt, ok := find[*blobs.CorruptError](err); ok {
+		return corrupt
+	}
 	if errdefs.IsNotFound(err) {
 		return &MissingError{What: what, Digest: id}
 	}
 	return &StoreError{Err: err}
 }
 
-// mountable returns where blobs may be mounted from: other repositories of the
-// same registry.
+// mountable returns the repositories that blobs can be mounted from: others of
+// the same registry.
 func (s *session) mountable(sources []reference.Named) []string {
 	var repositories []string
 	for _, source := range sources {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -35,7 +37,7 @@ func (b *bench) push(ctx context.Context, request Request, sources ...reference.
 	return New(b.options).Push(ctx, request, b.target.Digest, sources...)
 }
 
-// What was pulled from one registry arrives in another byte by byte.
+// TestPush pushes a pulled plugin to another registry, byte for byte.
 func TestPush(t *testing.T) {
 	b := newBench(t)
 	b.mustPull(t)
@@ -237,17 +239,18 @@ func TestPushOfWhatIsNotHere(t *testing.T) {
 	b := newBench(t)
 	_, err := b.push(t.Context(), b.request(t))
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
-	assert.Check(t, is.ErrorContains(err, "manifest "+b.target.Digest.String()+" is not kept here"))
+	assert.Check(t, is.ErrorContains(err, "manifest "+b.target.Digest.String()+" is not in the local store"))
 	b.mustPull(t)
 	path := b.path(b.packed[1])
 	assert.NilError(t, os.Chmod(path, 0o600))
 	assert.NilError(t, os.Truncate(path, 7))
 	_, err = b.push(t.Context(), b.request(t))
-	assert.Check(t, is.ErrorContains(err, "its content has 7"))
+	assert.Check(t, errdefs.IsDataLoss(err), "%v", err)
+	assert.Check(t, is.ErrorContains(err, "blob "+digest.FromBytes(b.packed[1]).String()+" is corrupt"))
 	assert.NilError(t, os.Remove(path))
 	_, err = b.push(t.Context(), b.request(t))
 	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
-	assert.Check(t, is.ErrorContains(err, "blob "+digest.FromBytes(b.packed[1]).String()+" is not kept here"))
+	assert.Check(t, is.ErrorContains(err, "blob "+digest.FromBytes(b.packed[1]).String()+" is not in the local store"))
 }
 
 func TestPushCancelled(t *testing.T) {
@@ -267,5 +270,33 @@ func TestPushCancelled(t *testing.T) {
 			assert.Check(t, is.ErrorIs(err, context.Canceled))
 			assert.Check(t, strings.HasPrefix(err.Error(), "push "+o.host))
 		})
+	}
+}
+
+// TestPushInPartsOfChunks pushes to a registry that keeps less of a chunk than it got. A
+// registry that keeps nearly nothing is refused.
+func TestPushInPartsOfChunks(t *testing.T) {
+	for _, kept := range []int64{100000, 1} {
+		b := newBench(t)
+		b.mustPull(t)
+		o := b.other(t)
+		o.options.ChunkBytes, o.options.Transfers = 200000, 1
+		o.ChunkMinLength = 1
+		o.Inject(http.MethodPatch, "/uploads/", 0, fake.KeepLess(kept))
+		_, err := o.push(t.Context(), o.request(t))
+		if kept == 1 {
+			assert.Check(t, is.ErrorContains(err, "it keeps less than half of each chunk"))
+			continue
+		}
+		assert.NilError(t, err)
+		var ranges []string
+		for _, r := range o.Requests() {
+			if r.Method == http.MethodPatch {
+				ranges = append(ranges, r.Header.Get("Content-Range"))
+			}
+		}
+		assert.Check(t, is.Contains(ranges, "100000-299999"))
+		o.freshStore(t)
+		o.mustPull(t)
 	}
 }

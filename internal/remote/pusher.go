@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -15,10 +17,10 @@ import (
 // pusher sends blobs and a manifest to a registry.
 type pusher struct {
 	*endpoint
-	sources []string // repositories that blobs may be mounted from
+	sources []string // repositories that blobs can be mounted from
 }
 
-// sendAll sends several blobs at once. The first error ends the others.
+// sendAll sends blobs, several at a time. The first error ends the others.
 func (p *pusher) sendAll(ctx context.Context, blobs []ocispec.Descriptor) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -42,8 +44,8 @@ func (p *pusher) sendAll(ctx context.Context, blobs []ocispec.Descriptor) error 
 	return context.Cause(ctx)
 }
 
-// sendBlob brings a blob into the repository: nothing to do where it is there,
-// by a mount from another repository, or else by an upload.
+// sendBlob adds a blob to the repository, unless it is there: by a mount from
+// another repository, or by an upload.
 func (p *pusher) sendBlob(ctx context.Context, d ocispec.Descriptor) error {
 	return p.session.client.options.persist(ctx, func() error {
 		has, err := p.has(ctx, d)
@@ -51,7 +53,7 @@ func (p *pusher) sendBlob(ctx context.Context, d ocispec.Descriptor) error {
 			return err
 		}
 		if has {
-			p.tell(d, "Layer already exists")
+			p.report(d, "Layer already exists")
 			return nil
 		}
 		from, err := p.upload(ctx, d)
@@ -59,15 +61,15 @@ func (p *pusher) sendBlob(ctx context.Context, d ocispec.Descriptor) error {
 		case err != nil:
 			return err
 		case from != "":
-			p.tell(d, fmt.Sprintf("Mounted from %s/%s", reference.Domain(p.session.request.Reference), from))
+			p.report(d, fmt.Sprintf("Mounted from %s/%s", reference.Domain(p.session.request.Reference), from))
 		default:
-			p.tell(d, "Pushed")
+			p.report(d, "Pushed")
 		}
 		return nil
 	})
 }
 
-func (p *pusher) tell(d ocispec.Descriptor, what string) {
+func (p *pusher) report(d ocispec.Descriptor, what string) {
 	progress.Update(p.session.request.Progress, short(d), what)
 }
 
@@ -84,27 +86,34 @@ func (p *pusher) has(ctx context.Context, d ocispec.Descriptor) (bool, error) {
 	return true, nil
 }
 
-// saysNo reports whether a registry does not have what HEAD asks for, or does
-// not know HEAD.
+// saysNo reports whether the answer to a HEAD means that the registry lacks the
+// content, does not support HEAD, or gives the account no right to pull. Such an
+// account may have the right to push; the upload finds out.
 func saysNo(err error) bool {
 	status := statusOf(err)
-	return status != nil && (status.status == http.StatusNotFound || status.isUnknownMethod())
+	if status == nil {
+		return false
+	}
+	switch status.status {
+	case http.StatusNotFound, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	return status.isUnknownMethod()
 }
 
-// sendManifest sends the manifest, under the tag or the digest that the
-// reference has.
-func (p *pusher) sendManifest(ctx context.Context, d ocispec.Descriptor) error {
+// sendManifest sends a manifest to a path, unless the registry has it there.
+func (p *pusher) sendManifest(ctx context.Context, d ocispec.Descriptor, path string) error {
 	return p.session.client.options.persist(ctx, func() error {
-		has, err := p.hasManifest(ctx, d)
+		has, err := p.hasManifest(ctx, d, path)
 		if has || err != nil {
 			return err
 		}
-		return p.putManifest(ctx, d)
+		return p.putManifest(ctx, d, path)
 	})
 }
 
-func (p *pusher) hasManifest(ctx context.Context, d ocispec.Descriptor) (bool, error) {
-	response, err := p.do(ctx, call{method: http.MethodHead, below: p.manifestPath(d), header: http.Header{"Accept": {d.MediaType, "*/*"}}})
+func (p *pusher) hasManifest(ctx context.Context, d ocispec.Descriptor, path string) (bool, error) {
+	response, err := p.do(ctx, call{method: http.MethodHead, below: path, header: http.Header{"Accept": {d.MediaType, "*/*"}}})
 	if saysNo(err) {
 		return false, nil
 	}
@@ -115,14 +124,14 @@ func (p *pusher) hasManifest(ctx context.Context, d ocispec.Descriptor) (bool, e
 	return digest.Digest(response.Header.Get("Docker-Content-Digest")) == d.Digest, nil
 }
 
-func (p *pusher) putManifest(ctx context.Context, d ocispec.Descriptor) error {
+func (p *pusher) putManifest(ctx context.Context, d ocispec.Descriptor, path string) error {
 	data, err := p.session.client.options.Blobs.ReadAll(ctx, d.Digest, d.Size)
 	if err != nil {
 		return &StoreError{Err: err}
 	}
 	response, err := p.do(ctx, call{
 		method: http.MethodPut,
-		below:  p.manifestPath(d),
+		below:  path,
 		header: http.Header{"Content-Type": {d.MediaType}},
 		body:   opens(data),
 		size:   d.Size,
@@ -134,8 +143,8 @@ func (p *pusher) putManifest(ctx context.Context, d ocispec.Descriptor) error {
 	return p.checkStored(response, d)
 }
 
-// manifestPath is where the manifest is: a reference with another digest than
-// it has names it by its own.
+// manifestPath returns the path of the manifest: its tag, or its digest if the
+// reference has no tag or another digest.
 func (p *pusher) manifestPath(d ocispec.Descriptor) string {
 	request := p.session.request
 	if id := request.digest(); request.tag() != "" && (id == "" || id == d.Digest) {
@@ -144,11 +153,11 @@ func (p *pusher) manifestPath(d ocispec.Descriptor) string {
 	return "manifests/" + d.Digest.String()
 }
 
-// checkStored refuses a registry that stored something else than it was sent.
+// checkStored refuses the answer of a registry that stored other content.
 func (p *pusher) checkStored(response *http.Response, d ocispec.Descriptor) error {
 	stored := digest.Digest(response.Header.Get("Docker-Content-Digest"))
 	if stored.Validate() == nil && stored.Algorithm() == d.Digest.Algorithm() && stored != d.Digest {
-		return &ProtocolError{Host: response.Request.URL.Host, Why: fmt.Sprintf("it stored %s where it was sent %s", stored, d.Digest)}
+		return &ProtocolError{Host: response.Request.URL.Host, Why: fmt.Sprintf("it stored %s instead of %s", stored, d.Digest)}
 	}
 	return nil
 }

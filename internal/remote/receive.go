@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -24,19 +26,19 @@ type download struct {
 	in      *blobs.Incoming
 	blob    ocispec.Descriptor
 	out     progress.Output
-	// whole is set once a registry has shown that it can't send a part: the
-	// blob is asked for from its beginning, and what is here is skipped.
+	// whole is set once a registry has shown that it can't send a part: requests
+	// then ask for all of the blob, and skip the part in the store.
 	whole bool
 	// surplus is set when a registry sent more than the blob's size.
 	surplus bool
-	// encoding is what a registry calls the encoding of what it sent.
+	// encoding is the Content-Encoding of the last response.
 	encoding string
 }
 
-// receive transfers a blob, and continues where it was when a connection
-// breaks. It gives up when several attempts in a row have brought less than the
-// least rate asks of their time, or of one period if that is longer. So there is
-// no other bound: some servers end each answer after a part.
+// receive transfers a blob, and resumes when a connection breaks. It gives up
+// after several attempts in a row below the least rate, measured over the
+// attempt's time or one period if that is longer. It does not bound the attempts
+// otherwise, because some servers end each answer after a part.
 func (d *download) receive(ctx context.Context) error {
 	failures, options := 0, d.session.client.options
 	for {
@@ -46,7 +48,7 @@ func (d *download) receive(ctx context.Context) error {
 			return nil
 		}
 		period := max(time.Since(began), options.IdleTimeout)
-		if failures++; d.in.Arrived()-before > int64(period.Seconds()*float64(options.LeastRate)) {
+		if failures++; d.in.Arrived()-before > int64(period.Seconds()*float64(options.MinRate)) {
 			failures = 1
 		}
 		if errors.Is(err, errNoPart) && !d.whole {
@@ -62,14 +64,14 @@ func (d *download) receive(ctx context.Context) error {
 	}
 }
 
-// errNoPart reports that a registry can't send the part of a blob that is
-// missing, and no more: it refuses the range, or sends another one.
+// errNoPart reports that a registry can't send exactly the missing part of a
+// blob: it refuses the range, or sends another one.
 var errNoPart = errors.New("the registry does not send the part of the blob that is missing")
 
 // errEnded reports a body that ended before the blob did.
 var errEnded = errors.New("the registry sent less than the blob's size")
 
-// attempt is one request for what is missing of a blob.
+// attempt requests the missing part of a blob once.
 func (d *download) attempt(ctx context.Context) error {
 	missing := d.blob.Size - d.in.Arrived()
 	if missing == 0 && !d.surplus {
@@ -92,8 +94,8 @@ func (d *download) attempt(ctx context.Context) error {
 	return d.checkEnd(body)
 }
 
-// ended is the error of a body that ends before the blob does, after n bytes of
-// what is missing. The registry is asked for the rest, then for all of it.
+// ended returns the error of a body that ends before the blob, after n bytes of
+// the missing part. receive then asks for the rest, and later for the whole blob.
 func (d *download) ended(n int64) error {
 	switch {
 	case d.whole:
@@ -104,11 +106,11 @@ func (d *download) ended(n int64) error {
 	return errNoPart
 }
 
-// checkEnd refuses a body that goes on after the blob's size, at the second
-// time.
+// checkEnd refuses a body that is longer than the blob: the first time it asks
+// for the whole blob, the second time it fails.
 func (d *download) checkEnd(body io.Reader) error {
-	// All that was promised is here: its digest decides, also when the end
-	// never comes.
+	// The blob is complete. An error of this read does not matter: the digest
+	// decides.
 	n, _ := io.ReadFull(body, make([]byte, 1))
 	d.surplus = n > 0
 	switch {
@@ -120,7 +122,7 @@ func (d *download) checkEnd(body io.Reader) error {
 	return nil
 }
 
-// wrong is the error of a blob that has another size than its descriptor says.
+// wrong returns the error of a blob with another size than its descriptor.
 func (d *download) wrong(size int64) error {
 	want := blobs.Blob{Digest: d.blob.Digest, Size: d.blob.Size}
 	return d.explainEncoding(&blobs.WrongContentError{Want: want, Got: blobs.Blob{Size: size}})
@@ -131,10 +133,10 @@ func (d *download) explainEncoding(err error) error {
 	if d.encoding == "" {
 		return err
 	}
-	return fmt.Errorf("%w; the registry sent it with the encoding %q, which was not asked for", err, d.encoding)
+	return fmt.Errorf("%w; the registry sent it with the encoding %q, which was not requested", err, d.encoding)
 }
 
-// source is a blob's body, from the first byte that is missing.
+// source is a blob's body, from the first missing byte.
 type source struct {
 	io.ReadCloser
 	endpoint *endpoint
@@ -163,7 +165,9 @@ func (d *download) open(ctx context.Context, e *endpoint) (*source, error) {
 	switch {
 	case response.StatusCode != http.StatusPartialContent:
 		err = d.skip(body, offset)
-	case !part || !strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset)):
+	case !part && begins(response, 0): // the whole blob, as a part
+		err = d.skip(body, offset)
+	case !part || !begins(response, offset):
 		err = errNoPart
 	}
 	if err != nil {
@@ -173,7 +177,12 @@ func (d *download) open(ctx context.Context, e *endpoint) (*source, error) {
 	return body, nil
 }
 
-// skip leaves out what is here already of a body that has all of the blob.
+// begins reports whether a response is the part of a blob from offset on.
+func begins(response *http.Response, offset int64) bool {
+	return strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", offset))
+}
+
+// skip discards the bytes before offset, which the store already has.
 func (d *download) skip(body io.Reader, offset int64) error {
 	n, err := io.Copy(io.Discard, io.LimitReader(body, offset))
 	if err != nil {
@@ -185,7 +194,8 @@ func (d *download) skip(body io.Reader, offset int64) error {
 	return nil
 }
 
-// copyTo copies like io.Copy, and tells whose fault an error is.
+// copyTo copies like io.Copy. Its errors distinguish the store from the
+// connection.
 func copyTo(store io.Writer, body io.Reader, meter *meter) (copied int64, err error) {
 	buffer := make([]byte, copyBytes)
 	for {
@@ -204,5 +214,5 @@ func copyTo(store io.Writer, body io.Reader, meter *meter) (copied int64, err er
 	}
 }
 
-// errConnection marks what broke while a body was read.
+// errConnection marks an error of reading a body.
 var errConnection = errors.New("connection broke")

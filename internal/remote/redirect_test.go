@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -15,9 +17,10 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/registry"
-	dockerregistry "github.com/docker/docker/registry"
+	registryservice "github.com/docker/docker/registry"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/internal/testseed"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
@@ -58,7 +61,7 @@ type hop struct {
 type maze struct {
 	*web
 	registry *fake.Registry // at home
-	storage  *fake.Registry // elsewhere, for anybody
+	storage  *fake.Registry // elsewhere, without accounts
 	home     origin
 	tokens   origin
 	account  *registry.AuthConfig
@@ -97,7 +100,7 @@ func newMaze(t *testing.T, home, tokens origin, account *registry.AuthConfig, ba
 	assert.NilError(t, err)
 	b.host = "registry.test"
 	b.options.Dial = m.Dial
-	b.options.Endpoints = endpoints{dockerregistry.APIEndpoint{URL: address, TLSConfig: &tls.Config{InsecureSkipVerify: true}}}
+	b.options.Endpoints = endpoints{registryservice.APIEndpoint{URL: address, TLSConfig: &tls.Config{InsecureSkipVerify: true}}}
 	m.bench = b
 	return m
 }
@@ -234,6 +237,39 @@ func TestSecretsStayWithTheirOrigin(t *testing.T) {
 	}
 }
 
+// TestStorageWithItsOwnAccount: a registry redirects to a storage by an address with an
+// account. The storage receives that account; a server that it redirects to, and the
+// registry, do not.
+func TestStorageWithItsOwnAccount(t *testing.T) {
+	b := newBench(t)
+	b.Auth = &fake.Auth{Basic: true, User: "user", Password: password}
+	storage, second := fake.New(), fake.New()
+	storage.Auth = &fake.Auth{Basic: true, User: "store", Password: "key"}
+	storageHost, secondHost := storage.Start(t), second.Start(t)
+	for _, layer := range b.packed {
+		storage.PutBlob(repository, layer)
+		second.PutBlob(repository, layer)
+	}
+	second.PutBlob(repository, []byte(config))
+	b.Inject(http.MethodGet, "/blobs/", 0, fake.Redirect("http://store:key@"+storageHost))
+	storage.Inject(http.MethodGet, blobPath([]byte(config)), 0, fake.Redirect("http://"+secondHost))
+	request := b.request(t)
+	request.Auth = &registry.AuthConfig{Username: "user", Password: password}
+	contents, err := b.pull(t.Context(), request)
+	assert.NilError(t, err)
+	assert.DeepEqual(t, contents, b.layers)
+	received := func(all []fake.Request) (accounts []string) {
+		for _, r := range all {
+			accounts = append(accounts, r.Header.Get("Authorization"))
+		}
+		slices.Sort(accounts)
+		return slices.Compact(accounts)
+	}
+	assert.DeepEqual(t, received(b.Requests()), []string{"", basicHeader("user", password)})
+	assert.DeepEqual(t, received(storage.Requests()), []string{basicHeader("store", "key")})
+	assert.DeepEqual(t, received(second.Requests()), []string{""})
+}
+
 // An upload's address is as good as a redirect.
 func TestUploadElsewhere(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -256,11 +292,10 @@ func TestUploadElsewhere(t *testing.T) {
 	}
 }
 
-// TestSecretsInAMaze sends requests of every kind through random redirects. What
-// can be followed is, and no server is sent what is not for it.
+// TestSecretsInAMaze sends requests of every kind through random redirects. Allowed
+// redirects are followed, and no server gets a secret of another server.
 func TestSecretsInAMaze(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	statuses := []int{301, 302, 303, 307, 308}
 	stages := []struct {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -15,8 +17,8 @@ import (
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// Each refusal is an error of its own, which says who refused what; docker's
-// and containerd's errdefs agree on its class.
+// Each refusal has a separate error type, which names the server and the refused
+// thing. docker's and containerd's errdefs agree on its class.
 func TestRefusals(t *testing.T) {
 	tests := []struct {
 		status     int
@@ -88,7 +90,7 @@ func TestRetryAfter(t *testing.T) {
 		var limited *RateLimitError
 		assert.Assert(t, errors.As(err, &limited), "%v", err)
 		assert.Equal(t, limited.RetryAfter, time.Hour)
-		assert.Check(t, is.ErrorContains(err, "429 Too Many Requests (to be retried after 1h0m0s)"))
+		assert.Check(t, is.ErrorContains(err, "429 Too Many Requests (retry after 1h0m0s)"))
 		assert.Equal(t, len(b.Requests()), 1)
 	})
 	t.Run("no end", func(t *testing.T) {
@@ -108,7 +110,7 @@ func TestServerErrorsThatPass(t *testing.T) {
 	b.mustPull(t)
 }
 
-// What goes into memory is bounded, whatever a registry says or sends.
+// TestSizes bounds the memory of documents, whatever a registry announces or sends.
 func TestSizes(t *testing.T) {
 	large := []byte(`{"schemaVersion":2,"x":"` + strings.Repeat("x", defaultManifestBytes) + `"}`)
 	tests := []struct {

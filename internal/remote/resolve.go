@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -16,15 +18,15 @@ import (
 // maxIndexDepth bounds indexes that refer to indexes.
 const maxIndexDepth = 3
 
-// Plugin is a plugin as a registry has it: manifest and config are in the
-// store, layers are not. Close ends it.
+// Plugin is a plugin in a registry. Its manifest and config are in the store; its
+// layers may not be. The caller must call Close.
 type Plugin struct {
-	// Digest is what the reference stood for: that of the manifest, or of the
-	// index in which the manifest was chosen.
+	// Digest is the digest that the reference resolved to: that of the manifest,
+	// or of the index that lists it.
 	Digest digest.Digest
 	// Manifest is the plugin's manifest, for one platform.
 	Manifest ocispec.Descriptor
-	// ConfigBytes is what the registry has as Config, verified.
+	// ConfigBytes is the verified content of Config.
 	Config      ocispec.Descriptor
 	ConfigBytes []byte
 	// Layers are the layers, lowest first.
@@ -33,11 +35,11 @@ type Plugin struct {
 	session *session
 }
 
-// Resolve asks for a plugin and fetches its manifest and config, unless they
-// are in the store; no layer is asked for. Errors are of class NotFound,
-// Unauthorized, Forbidden or Unavailable as the registry answered or did not,
-// InvalidParameter for what is not a plugin or too large, DataLoss for what has
-// not the digest it should have, and ctx's.
+// Resolve looks up a plugin and fetches its manifest and config, unless they are
+// in the store. It requests no layer. Errors are of class NotFound, Unauthorized,
+// Forbidden or Unavailable by the registry's answer, InvalidParameter if the
+// content is not a plugin or is too large, DataLoss if it has a wrong digest, or
+// the cause of ctx.
 func (c *Client) Resolve(ctx context.Context, request Request) (*Plugin, error) {
 	request.Reference = reference.TagNameOnly(request.Reference)
 	s, err := c.open(ctx, request, "pull")
@@ -53,7 +55,7 @@ func (c *Client) Resolve(ctx context.Context, request Request) (*Plugin, error) 
 	return p, nil
 }
 
-// Close ends the plugin's connections. What was fetched stays in the store.
+// Close closes the plugin's connections. Fetched content stays in the store.
 func (p *Plugin) Close() { p.session.close() }
 
 func (s *session) resolve(ctx context.Context) (*Plugin, error) {
@@ -67,17 +69,17 @@ func (s *session) resolve(ctx context.Context) (*Plugin, error) {
 		if err != nil {
 			return nil, err
 		}
-		d, err := parse(data, target.MediaType)
+		d, err := Parse(data, target.MediaType)
 		if err != nil {
 			return nil, err
 		}
-		if d.isIndex() {
-			if target, err = choose(d.Manifests, s.client.options.Platform); err != nil {
+		if d.IsIndex() {
+			if target, err = Choose(d.Manifests, s.client.options.Platform); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if err := d.checkPlugin(); err != nil {
+		if err := d.CheckPlugin(); err != nil {
 			return nil, err
 		}
 		p.Manifest = ocispec.Descriptor{MediaType: d.MediaType, Digest: target.Digest, Size: int64(len(data))}
@@ -91,14 +93,14 @@ func (s *session) resolve(ctx context.Context) (*Plugin, error) {
 	return nil, &UnsupportedError{What: "index", Type: target.MediaType, Why: "it is nested too deeply"}
 }
 
-// bare is what of a descriptor is followed. Other addresses that it may name
-// are not asked.
+// bare returns the used fields of a descriptor. Its URLs are not used, so that no
+// other server gets a request.
 func bare(d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 }
 
-// asManifest makes a descriptor be fetched as a manifest even if the registry
-// does not call it one; it is parsed by what it says itself.
+// asManifest gives a descriptor the type of a manifest, so that it is fetched as
+// one even if the registry sends another type. Parse checks the document.
 func asManifest(d ocispec.Descriptor) ocispec.Descriptor {
 	d = bare(d)
 	if !images.IsManifestType(d.MediaType) && !images.IsIndexType(d.MediaType) {
@@ -107,7 +109,7 @@ func asManifest(d ocispec.Descriptor) ocispec.Descriptor {
 	return d
 }
 
-// small is what is loaded into memory, and what bounds it.
+// small is a kind of document that is loaded into memory, with its limit.
 type small struct {
 	what  string
 	limit string // the field of Options
@@ -119,7 +121,7 @@ func (o Options) config() small   { return small{"config", "ConfigBytes", o.Conf
 
 // load returns a small blob, from the store or from the registry.
 func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) ([]byte, error) {
-	if err := checkDescriptor(small.what, d); err != nil {
+	if err := CheckDescriptor(small.what, d); err != nil {
 		return nil, err
 	}
 	if d.Size > small.max {
@@ -130,7 +132,7 @@ func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) (
 	if !errors.As(err, &corrupt) {
 		return data, err
 	}
-	// It was here, but damaged; what is fetched is verified.
+	// The stored copy is damaged. A fetched copy is verified.
 	if err := s.client.options.Blobs.DiscardCorrupt(ctx, d.Digest); err != nil {
 		return nil, &StoreError{Err: err}
 	}
@@ -138,7 +140,7 @@ func (s *session) load(ctx context.Context, small small, d ocispec.Descriptor) (
 }
 
 func (s *session) loadOnce(ctx context.Context, small small, d ocispec.Descriptor) ([]byte, error) {
-	// People are shown layers; this is too small to wait for.
+	// Small documents report no progress; layers do.
 	if err := s.fetch(ctx, d, progress.DiscardOutput(), func(*blobs.Incoming) {}); err != nil {
 		return nil, err
 	}

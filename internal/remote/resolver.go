@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -9,15 +11,15 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// EndpointResolver tells where a registry's repositories are. The registry
-// service of docker implements it.
+// EndpointResolver returns the endpoints of a registry. The registry service of
+// docker implements it.
 type EndpointResolver interface {
 	LookupPullEndpoints(hostname string) ([]registry.APIEndpoint, error)
 }
 
-// resolveHost asks the resolver, which is code of the daemon: it can hang, so it
-// is waited for no longer than ctx and IdleTimeout, and a panic is an error. A
-// call that hangs keeps its goroutine until it returns.
+// resolveHost calls the resolver, which is code of the daemon and can hang or
+// panic. It waits until ctx ends, for IdleTimeout at most, and returns a panic as
+// an error. A call that hangs keeps its goroutine until it returns.
 func (o Options) resolveHost(ctx context.Context, host string) ([]registry.APIEndpoint, error) {
 	hung := &ResolverError{Host: host, Why: fmt.Sprintf("no answer for %s", o.IdleTimeout)}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.IdleTimeout, hung)
@@ -48,7 +50,7 @@ func (o Options) resolveHost(ctx context.Context, host string) ([]registry.APIEn
 // ResolverError reports an [EndpointResolver] that did not return, or panicked.
 // Class System.
 type ResolverError struct {
-	Host string // that was asked for
+	Host string // the requested host
 	Why  string
 }
 

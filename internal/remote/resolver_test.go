@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -13,7 +15,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// resolver is one that does anything.
+// resolver is a resolver made from a function.
 type resolver func() ([]registry.APIEndpoint, error)
 
 func (r resolver) LookupPullEndpoints(string) ([]registry.APIEndpoint, error) { return r() }

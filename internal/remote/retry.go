@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -11,17 +13,17 @@ import (
 )
 
 const (
-	// maxRetries bounds how often something is retried without progress.
+	// maxRetries bounds retries without progress.
 	maxRetries = 4
-	// maxErrorBytes is what is read of a refusal for its text.
+	// maxErrorBytes bounds how much of a refusal's body is read.
 	maxErrorBytes = 64 << 10
 )
 
-// insist sends a request until a registry that is overloaded answers it. It
-// waits as long as the registry asks for, up to MaxRetryAfter. A request that
-// was turned away unread (429) can always be sent again; after other failures
-// of the registry that is for the caller to say. The error of a response is a
-// [statusError]; a response that is returned is none.
+// insist repeats a request while the registry is overloaded. It waits for the
+// registry's Retry-After, up to MaxRetryAfter. It always repeats a request that
+// was refused with 429, because the registry did not process it. After other
+// failures of the registry it repeats only if repeatable is set. A response with
+// a status of 300 or more becomes a [statusError].
 func (o Options) insist(ctx context.Context, repeatable bool, send func() (*http.Response, error)) (*http.Response, error) {
 	for retries := 0; ; retries++ {
 		response, err := send()
@@ -45,8 +47,8 @@ func (o Options) insist(ctx context.Context, repeatable bool, send func() (*http
 	}
 }
 
-// isTemporary reports failures that another attempt may not meet, and that were
-// not retried yet.
+// isTemporary reports whether another attempt may succeed. It is false for errors
+// that were already retried.
 func isTemporary(err error) bool {
 	if _, given := find[*exhaustedError](err); given {
 		return false
@@ -64,12 +66,12 @@ func isTemporary(err error) bool {
 	return connection || errors.Is(err, errConnection) || errors.Is(err, errEnded)
 }
 
-// exhaustedError marks an error that was retried as often as makes sense.
+// exhaustedError marks an error after maxRetries retries.
 type exhaustedError struct{ error }
 
 func (e *exhaustedError) Unwrap() error { return e.error }
 
-// persist retries what is temporary, until nothing is left to hope for.
+// persist retries temporary failures, at most maxRetries times.
 func (o Options) persist(ctx context.Context, try func() error) error {
 	for failures := 0; ; failures++ {
 		err := try()
@@ -89,8 +91,8 @@ func (o Options) persist(ctx context.Context, try func() error) error {
 	}
 }
 
-// retryAfter is how long the registry wants to be left alone, RFC 9110 section
-// 10.2.3.
+// retryAfter returns the wait that the registry asks for:
+// https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3.
 func retryAfter(response *http.Response) (wait time.Duration, asked bool) {
 	value := response.Header.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
@@ -117,8 +119,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// discard reads what little is left of a response, so that its connection can
-// be used again.
+// discard reads the short rest of a response, so that its connection can be
+// reused.
 func discard(response *http.Response) {
 	_, _ = io.CopyN(io.Discard, response.Body, maxErrorBytes)
 	_ = response.Body.Close()

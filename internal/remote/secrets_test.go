@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -26,7 +28,7 @@ func TestDiscreet(t *testing.T) {
 		text    string
 		hidden  bool
 	}{
-		{"nobody", nil, "denied", false},
+		{"no account", nil, "denied", false},
 		{"no secret", &registrytypes.AuthConfig{Username: "user"}, "user is denied", false},
 		{"nothing of it", account, "user is denied", false},
 		{"password", account, "wrong password pass/w ord", true},
@@ -34,7 +36,7 @@ func TestDiscreet(t *testing.T) {
 		{"in a path", account, "/pass%2Fw%20ord", true},
 		{"in a header", account, "Basic " + encoded, true},
 		{"of an encoded account", &registrytypes.AuthConfig{Auth: encoded}, "pass/w ord", true},
-		{"of one that can't be decoded", &registrytypes.AuthConfig{Auth: "%%%"}, "got %%%", true},
+		{"of an account that can't be decoded", &registrytypes.AuthConfig{Auth: "%%%"}, "got %%%", true},
 		{"identity token", &registrytypes.AuthConfig{IdentityToken: "identity"}, "identity is unknown", true},
 		{"registry token", &registrytypes.AuthConfig{RegistryToken: "token"}, "Bearer token", true},
 	}
@@ -53,8 +55,55 @@ func TestDiscreet(t *testing.T) {
 	}
 }
 
-// TestUnreachablePlacesTellNoSecret has servers named, and redirected to, by
-// addresses with secrets in them, where nobody is.
+// TestSecretsInHeaders: what a caller sends along is as secret as its account.
+func TestSecretsInHeaders(t *testing.T) {
+	headers := http.Header{
+		"authorization": {"Bearer own+token"},
+		"Cookie":        {"lang=en; session=biscuit/1"},
+		"X-Meta-Key":    {"two words", "hunter2"},
+		"X-Meta-Flag":   {"true", ""},
+		"User-Agent":    {"daemon/28.0"},
+	}
+	for text, hidden := range map[string]bool{
+		"got Bearer own+token":      true,
+		"own+token is unknown":      true,
+		"/token?key=own%2Btoken":    true,
+		"no such session biscuit/1": true,
+		"refused: two words":        true,
+		"hunter2":                   true,
+		"it is true":                false,
+		"daemon/28.0 is too old":    false,
+		"the two are English words": false,
+	} {
+		assert.Equal(t, discreet(secretsIn(headers), text) == withheld, hidden, text)
+	}
+}
+
+// TestAnswersThatRepeatHeaders refuses a pull with each header of the
+// caller as the reason.
+func TestAnswersThatRepeatHeaders(t *testing.T) {
+	for _, name := range []string{"Authorization", "X-Meta-Key"} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.Inject("GET", "/manifests/", 0, func(http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.WriteHeader(http.StatusForbidden)
+					_, _ = fmt.Fprintf(w, `{"errors":[{"code":"DENIED","message":%q}]}`, r.Header.Get(name))
+				})
+			})
+			request := b.request(t)
+			request.Headers = http.Header{name: {"Bearer hunter2"}}
+			_, err := b.pull(t.Context(), request)
+			assert.ErrorContains(t, err, withheld)
+			for ; err != nil; err = errors.Unwrap(err) {
+				assert.Check(t, !strings.Contains(err.Error(), "hunter2"), "%v", err)
+			}
+		})
+	}
+}
+
+// TestUnreachablePlacesTellNoSecret names and redirects to unreachable addresses with
+// secrets in them.
 func TestUnreachablePlacesTellNoSecret(t *testing.T) {
 	const nowhere = "http://user:hunter2@127.0.0.1:1/x?signature=hunter2"
 	tests := []struct {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -8,14 +10,14 @@ import (
 	"github.com/docker/docker/pkg/progress"
 )
 
-// session is one operation: its request, and the endpoints with their
-// connections, which end with it.
+// session is one operation: its request, and its endpoints with their
+// connections.
 type session struct {
 	client    *Client
 	request   Request
-	actions   string // that the operation takes on its repository, as tokens name them
+	actions   string // the actions on the repository, in the syntax of token scopes
 	endpoints []*endpoint
-	tokens    recentTokens // errors do not show them
+	tokens    recentTokens // which errors must not show
 }
 
 // open begins an operation.
@@ -29,22 +31,22 @@ func (c *Client) open(ctx context.Context, request Request, actions string) (*se
 	return s, err
 }
 
-// close closes the connections. All requests have ended.
+// close closes the connections, after all requests have ended.
 func (s *session) close() {
 	for _, e := range s.endpoints {
 		e.transport.CloseIdleConnections()
 	}
 }
 
-// source is where the operation's content comes from. Repositories of one
-// registry are several: it may serve each as it likes.
+// source names the origin of the operation's content. It is the repository, not
+// the registry, because a registry may serve each repository differently.
 func (s *session) source() string { return s.request.Reference.Name() }
 
 // name is the full name of the plugin, with tag and digest.
 func (s *session) name() string { return s.request.Reference.String() }
 
-// publicHeader is a header for any server: how the daemon introduces itself,
-// and what the request needs.
+// publicHeader returns the headers for every server: the User-Agent, and those
+// that the request needs.
 func (s *session) publicHeader(needed http.Header) http.Header {
 	header := http.Header{"User-Agent": {s.client.options.UserAgent}}
 	for name, values := range s.request.Headers {
@@ -58,8 +60,7 @@ func (s *session) publicHeader(needed http.Header) http.Header {
 	return header
 }
 
-// secretHeader is what the caller wants the registry to be sent, and no other
-// server.
+// secretHeader returns the caller's headers, which only the registry receives.
 func (s *session) secretHeader() http.Header {
 	header := http.Header{}
 	for name, values := range s.request.Headers {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -12,17 +14,17 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// maxMessageBytes is what is shown of a registry's reasons.
+// maxMessageBytes bounds how much of a registry's message errors show.
 const maxMessageBytes = 1 << 10
 
 // statusError is a response that ended a request.
 type statusError struct {
 	host    string
 	status  int
-	message string        // all of it until [session.explain] has looked for secrets
+	message string        // uncut until [session.explain] has searched it for secrets
 	wait    time.Duration // before the next attempt
-	asked   bool          // by the registry, for that wait
-	final   bool          // it was retried, as often as makes sense
+	asked   bool          // the registry asked for the wait
+	final   bool          // no retry follows
 }
 
 func (e *statusError) Error() string {
@@ -34,7 +36,7 @@ func (e *statusError) Error() string {
 		text += ": " + e.message
 	}
 	if e.status == http.StatusTooManyRequests {
-		text += fmt.Sprintf(" (to be retried after %s)", e.wait)
+		text += fmt.Sprintf(" (retry after %s)", e.wait)
 	}
 	return plaintext.Quote(text)
 }
@@ -42,23 +44,34 @@ func (e *statusError) Error() string {
 // isOverload reports whether the registry failed, and not the request.
 func (e *statusError) isOverload() bool {
 	switch e.status {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
 }
 
-// isRefusal reports whether the request is at fault, as it would be again.
+// isRefusal reports whether the request is at fault, so that a retry is useless.
 func (e *statusError) isRefusal() bool {
-	return e.status < http.StatusInternalServerError && e.status != http.StatusTooManyRequests && e.status != http.StatusRequestTimeout
+	return e.status < http.StatusInternalServerError && !e.isOverload()
 }
 
-// isUnknownMethod reports whether a registry does not know the request's method.
+// isInvalidGrant reports whether a token server names the account as the reason:
+// https://www.rfc-editor.org/rfc/rfc6749#section-5.2.
+func (e *statusError) isInvalidGrant() bool { return strings.HasPrefix(e.message, "invalid_grant") }
+
+// namesScope reports whether a token server names the scope as the reason, or repeats
+// one with the class of plugins.
+func (e *statusError) namesScope() bool {
+	message := strings.ToLower(e.message)
+	return e.status == http.StatusBadRequest && (strings.Contains(message, "scope") || strings.Contains(message, "repository(plugin)"))
+}
+
+// isUnknownMethod reports whether the registry does not support the method.
 func (e *statusError) isUnknownMethod() bool {
 	return e.status == http.StatusMethodNotAllowed || e.status == http.StatusNotImplemented
 }
 
-// refusal makes an error of a response, which is read and closed.
+// refusal reads and closes a response, and returns it as an error.
 func refusal(response *http.Response) *statusError {
 	defer response.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
@@ -67,10 +80,9 @@ func refusal(response *http.Response) *statusError {
 	return refused
 }
 
-// registryMessage is what a registry says in its refusal, from the errors of
-// the distribution specification, or what its token server says, from the error
-// of OAuth 2.0 (RFC 6749, section 5.2):
-// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
+// registryMessage returns the message in a registry's refusal,
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes,
+// or in a token server's, https://www.rfc-editor.org/rfc/rfc6749#section-5.2.
 func registryMessage(body []byte) string {
 	var document struct {
 		Errors []struct {
@@ -101,8 +113,8 @@ func oauthMessage(body []byte) string {
 	return strings.TrimSpace(document.Error + " " + document.Description)
 }
 
-// shorten cuts a text of others that is too long to be read. Secrets are looked
-// for before: a part of one is not recognized.
+// shorten cuts a long text from a server. The search for secrets comes before,
+// because it can't recognize a part of a secret.
 func shorten(text string) string {
 	if len(text) <= maxMessageBytes {
 		return text

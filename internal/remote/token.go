@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -16,17 +18,17 @@ import (
 )
 
 const (
-	// maxTokenAnswerBytes bounds a token server's answer, which can have a token
-	// twice, and more besides.
+	// maxTokenAnswerBytes bounds a token server's answer. It can hold the token
+	// twice and other members.
 	maxTokenAnswerBytes = 256 << 10
 	// maxTokenBytes bounds a token, which is sent in a header.
 	maxTokenBytes = maxHeaderBytes
-	// clientID is how docker introduces itself to token servers.
+	// clientID is the client_id that docker sends to token servers.
 	clientID = "docker"
 )
 
-// bearer sets the header of an attempt to a token, a new one if none is here
-// that is still good. The caller holds the turn.
+// bearer sets the header of an attempt to a cached token that is still valid, or
+// to a new one. The caller holds the turn.
 func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	scopes := a.scopes(at)
 	at.key = strings.Join(scopes, " ")
@@ -52,9 +54,9 @@ func (a *authorizer) bearer(ctx context.Context, at *attempt) error {
 	return nil
 }
 
-// prove asks for a token to the repository alone before an account that is not
-// proven yet is sent along with other repositories: a refusal would not tell
-// whether the account is wrong, or has no right to those.
+// prove requests a token for the repository alone if the account is not proven
+// yet and the attempt needs other repositories. A refusal for all of them could
+// mean a wrong account or a missing right.
 func (a *authorizer) prove(ctx context.Context, at *attempt) error {
 	if len(at.sources) == 0 || !a.isUnproven() {
 		return nil
@@ -63,7 +65,8 @@ func (a *authorizer) prove(ctx context.Context, at *attempt) error {
 }
 
 // classlessBearer is bearer after the token server has refused the class of
-// plugins. It is asked for no more, unless other repositories were the reason.
+// plugins. Later requests leave out the class, unless other repositories may have
+// been the reason.
 func (a *authorizer) classlessBearer(ctx context.Context, at *attempt) error {
 	at.classless = true
 	err := a.bearer(ctx, at)
@@ -73,9 +76,9 @@ func (a *authorizer) classlessBearer(ctx context.Context, at *attempt) error {
 	return err
 }
 
-// scopes are the rights that a token has to give: to a plugin besides that to a
-// repository, which is all that most token servers know, and what the endpoint
-// itself names.
+// scopes returns the scopes of a token: the repository with the class of plugins,
+// the repository without it, because most token servers know no classes, and the
+// scopes of the endpoint's challenge.
 func (a *authorizer) scopes(at *attempt) []string {
 	s := a.endpoint.session
 	repository := reference.Path(s.request.Reference)
@@ -90,11 +93,15 @@ func (a *authorizer) scopes(at *attempt) []string {
 	return mergeScopes(append(all, strings.Fields(a.offer.parameters["scope"])...))
 }
 
-// mergeScopes names each resource once, with all actions that are asked for:
+// mergeScopes returns each resource once, with all its requested actions, both in
+// the order of their first mention. Its cost is linear in the scopes, because a
+// registry can name thousands in a challenge:
 // https://distribution.github.io/distribution/spec/auth/scope/
 func mergeScopes(scopes []string) []string {
+	type right struct{ resource, action string }
 	var resources []string
 	actions := map[string][]string{}
+	seen := map[right]struct{}{}
 	for _, scope := range scopes {
 		end := max(strings.LastIndex(scope, ":"), 0)
 		resource := scope[:end]
@@ -102,7 +109,8 @@ func mergeScopes(scopes []string) []string {
 			resources = append(resources, resource)
 		}
 		for action := range strings.SplitSeq(strings.TrimPrefix(scope[end:], ":"), ",") {
-			if !slices.Contains(actions[resource], action) {
+			if _, known := seen[right{resource, action}]; !known {
+				seen[right{resource, action}] = struct{}{}
 				actions[resource] = append(actions[resource], action)
 			}
 		}
@@ -113,7 +121,7 @@ func mergeScopes(scopes []string) []string {
 	return resources
 }
 
-// newToken asks for a token. A server that fails is asked again.
+// newToken requests a token, with retries.
 func (a *authorizer) newToken(ctx context.Context, scopes []string) (t token, err error) {
 	err = a.endpoint.session.client.options.persist(ctx, func() (err error) {
 		t, err = a.askForToken(ctx, scopes)
@@ -122,32 +130,39 @@ func (a *authorizer) newToken(ctx context.Context, scopes []string) (t token, er
 	return t, err
 }
 
-// isRejection reports whether an error can mean that the account is wrong, and
-// not only that it lacks a right: it is then not sent again. Token servers say so
-// with several statuses.
+// isRejection reports whether an error can mean that the account is wrong. Such
+// an account is not sent again. Token servers use several statuses for it.
 func (a *authorizer) isRejection(err error) bool {
 	status := statusOf(err)
 	return status != nil && status.isRefusal() && a.isUnproven()
 }
 
-// refusesClass reports whether a token server refused what it was asked for. An
-// account that is not proven yet can be the reason, unless the server names the
-// scope as such (RFC 6749, section 5.2: invalid_scope).
+// refusesClass reports whether a token server may have refused the class of
+// plugins. If the account is not proven yet, it can be the reason instead, unless
+// the server names the scope: invalid_scope in
+// https://www.rfc-editor.org/rfc/rfc6749#section-5.2.
 func (a *authorizer) refusesClass(err error) bool {
 	status := statusOf(err)
 	if status == nil || !status.isRefusal() {
 		return false
 	}
-	namesScope := status.status == http.StatusBadRequest && strings.Contains(strings.ToLower(status.message), "scope")
-	return namesScope || !a.isUnproven()
+	return status.namesScope() || !a.isUnproven()
 }
 
-// isUnproven reports whether there is an account that can be wrong.
+// isUnproven reports whether there is an account, and no server has accepted it.
 func (a *authorizer) isUnproven() bool { return a.hasAccount() && !a.proven.Load() }
 
-// askForToken asks once: for an identity token by POST, OAuth 2.0 (RFC 6749,
-// section 6), otherwise by GET, which every token server knows.
-func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, error) {
+// tokenQuestion is one way to request a token. Another way follows if the token server
+// itself, and no host that it redirects to, answers with one of the statuses in unknown
+// and names neither the account nor the scope as the reason.
+type tokenQuestion struct {
+	to      *url.URL
+	message *message
+	unknown []int
+}
+
+// askForToken requests a token once, in the ways that token servers know.
+func (a *authorizer) askForToken(ctx context.Context, scopes []string) (t token, err error) {
 	user, secret, err := credentials(&a.account)
 	if err != nil {
 		return token{}, err
@@ -156,13 +171,45 @@ func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, e
 	if err != nil {
 		return token{}, err
 	}
-	if user == "" && secret != "" {
-		t, err := a.sendForToken(ctx, realm, a.refreshRequest(secret, scopes, originOf(realm)))
-		status := statusOf(err)
-		if status == nil || status.status != http.StatusNotFound && status.status != http.StatusMethodNotAllowed {
-			return t, err
+	for i, question := range a.questions(realm, user, secret, scopes) {
+		answer, refusal := a.sendForToken(ctx, question.to, question.message)
+		status := statusOf(refusal)
+		// A server that does not know the second way gave its reason to the first.
+		if i == 0 || status == nil || !slices.Contains(unknownMethod, status.status) {
+			t, err = answer, refusal
+		}
+		if status == nil || status.host != realm.Host || !slices.Contains(question.unknown, status.status) || status.isInvalidGrant() || status.namesScope() {
+			break
 		}
 	}
+	return t, err
+}
+
+// unknownMethod are the statuses of servers that do not know a method.
+var unknownMethod = []int{http.StatusNotFound, http.StatusMethodNotAllowed}
+
+// questions returns the ways to request a token. An identity token is sent by POST,
+// see https://www.rfc-editor.org/rfc/rfc6749#section-6. Some servers know only GET, and
+// answer POST with 400 or 401, see
+// https://github.com/containerd/containerd/blob/v2.1.5/core/remotes/docker/authorizer.go.
+// A password is sent by GET, which almost every server knows, or else by POST:
+// https://distribution.github.io/distribution/spec/auth/oauth/. Some servers that know
+// only POST answer GET with 400.
+func (a *authorizer) questions(realm *url.URL, user, secret string, scopes []string) []tokenQuestion {
+	get := a.getQuestion(realm, user, secret, scopes)
+	switch {
+	case secret == "":
+		return []tokenQuestion{get}
+	case user == "":
+		post := a.postQuestion(realm, scopes, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {secret}})
+		post.unknown = append([]int{http.StatusBadRequest, http.StatusUnauthorized}, unknownMethod...)
+		return []tokenQuestion{post, get}
+	}
+	get.unknown = append([]int{http.StatusBadRequest}, unknownMethod...)
+	return []tokenQuestion{get, a.postQuestion(realm, scopes, url.Values{"grant_type": {"password"}, "username": {user}, "password": {secret}})}
+}
+
+func (a *authorizer) getQuestion(realm *url.URL, user, secret string, scopes []string) tokenQuestion {
 	query := realm.Query()
 	if service := a.offer.parameters["service"]; service != "" {
 		query.Set("service", service)
@@ -177,11 +224,29 @@ func (a *authorizer) askForToken(ctx context.Context, scopes []string) (token, e
 			query.Set("account", user)
 		}
 	}
-	realm.RawQuery = query.Encode()
-	return a.sendForToken(ctx, realm, &message{method: http.MethodGet, header: http.Header{}, secret: secrets, home: originOf(realm)})
+	to := *realm
+	to.RawQuery = query.Encode()
+	return tokenQuestion{to: &to, message: &message{method: http.MethodGet, header: http.Header{}, secret: secrets, home: originOf(realm)}}
 }
 
-// realm is the address of the token server that an offer names.
+// postQuestion returns a question with a grant. Only the token server itself receives
+// it.
+func (a *authorizer) postQuestion(realm *url.URL, scopes []string, grant url.Values) tokenQuestion {
+	grant.Set("service", a.offer.parameters["service"])
+	grant.Set("client_id", clientID)
+	grant.Set("scope", strings.Join(scopes, " "))
+	form := grant.Encode()
+	return tokenQuestion{to: realm, message: &message{
+		method:  http.MethodPost,
+		header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+		home:    originOf(realm),
+		private: true,
+		body:    func() io.ReadCloser { return io.NopCloser(strings.NewReader(form)) },
+		size:    int64(len(form)),
+	}}
+}
+
+// realm returns the address of the token server in a challenge.
 func (a *authorizer) realm(offer challenge) (*url.URL, error) {
 	from := a.endpoint.address("", nil)
 	realm, err := resolveLocation(from, offer.parameters["realm"])
@@ -189,24 +254,6 @@ func (a *authorizer) realm(offer challenge) (*url.URL, error) {
 		return nil, err
 	}
 	return realm, checkStep(from, realm, a.endpoint.insecure)
-}
-
-func (a *authorizer) refreshRequest(identity string, scopes []string, home origin) *message {
-	form := url.Values{
-		"grant_type":    {"refresh_token"},
-		"refresh_token": {identity},
-		"service":       {a.offer.parameters["service"]},
-		"client_id":     {clientID},
-		"scope":         {strings.Join(scopes, " ")},
-	}.Encode()
-	return &message{
-		method:  http.MethodPost,
-		header:  http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		home:    home,
-		private: true,
-		body:    func() io.ReadCloser { return io.NopCloser(strings.NewReader(form)) },
-		size:    int64(len(form)),
-	}
 }
 
 func (a *authorizer) sendForToken(ctx context.Context, realm *url.URL, m *message) (token, error) {

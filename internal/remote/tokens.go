@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -6,22 +8,22 @@ import (
 	"time"
 )
 
-// maxTokens bounds the tokens that an operation keeps, each of which has up to
-// maxTokenBytes. A registry can ask for any number of them.
+// maxTokens bounds the tokens that an operation keeps, of up to maxTokenBytes
+// each. A registry can ask for any number of them.
 const maxTokens = 16
 
 // token is a bearer token for some scopes.
 type token struct {
 	value   string
-	expires time.Time // zero: not said
+	expires time.Time // zero if not known
 }
 
 func (t token) isGood() bool {
 	return t.value != "" && (t.expires.IsZero() || time.Now().Before(t.expires))
 }
 
-// tokenCache has the tokens that were accepted last, by the scopes that they
-// are for. The zero value is empty. It is safe for concurrent use.
+// tokenCache holds the last accepted tokens by their scopes. The zero value is
+// empty. It is safe for concurrent use.
 type tokenCache struct {
 	mu  sync.Mutex
 	all []cachedToken // the newest last
@@ -43,8 +45,7 @@ func (c *tokenCache) get(scopes string) (token, bool) {
 	return token{}, false
 }
 
-// put replaces the token for the same scopes, or else the oldest if there are
-// maxTokens.
+// put replaces the token of the same scopes, or else the oldest of maxTokens.
 func (c *tokenCache) put(scopes string, t token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,21 +53,21 @@ func (c *tokenCache) put(scopes string, t token) {
 	c.all = lastOf(append(c.all, cachedToken{scopes, t}))
 }
 
-// drop removes a token, unless another one has replaced it.
+// drop removes a token, unless another has replaced it.
 func (c *tokenCache) drop(scopes string, t token) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = slices.DeleteFunc(c.all, func(cached cachedToken) bool { return cached == cachedToken{scopes, t} })
 }
 
-// recentTokens has the tokens that were given or sent last. The zero value is
-// empty. It is safe for concurrent use.
+// recentTokens holds the last tokens that were received or sent. The zero value
+// is empty. It is safe for concurrent use.
 type recentTokens struct {
 	mu  sync.Mutex
 	all []string // the newest last
 }
 
-// note makes a token the newest. The empty one means none.
+// note makes a token the newest. An empty value is ignored.
 func (r *recentTokens) note(value string) {
 	if value == "" {
 		return

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -13,8 +15,8 @@ import (
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// TestTokensTakeLittleMemory pulls from a registry whose tokens are long and
-// serve once, whose answers are cut, and which asks for another scope each time.
+// TestTokensTakeLittleMemory pulls from a registry that cuts answers, gives long
+// tokens for one use, and asks for another scope each time.
 func TestTokensTakeLittleMemory(t *testing.T) {
 	for _, scope := range []string{"", `,scope="repository:%d:pull"`} {
 		b := newBench(t)
@@ -57,7 +59,8 @@ func TestTokensTakeLittleMemory(t *testing.T) {
 	}
 }
 
-// A token that fits into no header is refused before it is sent.
+// TestTokenThatIsTooLong refuses a token above the limit of headers before it is
+// sent.
 func TestTokenThatIsTooLong(t *testing.T) {
 	for _, test := range []struct {
 		length  int
@@ -90,7 +93,7 @@ func TestTokenCache(t *testing.T) {
 	assert.Equal(t, len(c.all), maxTokens-1)
 }
 
-// A token that is in use stays known however many others are given meanwhile.
+// TestRecentTokens keeps a token in use, however many others are received.
 func TestRecentTokens(t *testing.T) {
 	var r recentTokens
 	r.note("")

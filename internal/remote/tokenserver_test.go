@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -10,8 +12,8 @@ import (
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// A token server that is silent once is asked again, also where the request has
-// a body: that is no upload, which may take long to commit.
+// A request to a token server that does not answer is repeated, also a request with
+// a body: it is not an upload, which can take long to commit.
 func TestSilentTokenServer(t *testing.T) {
 	for name, account := range map[string]*registrytypes.AuthConfig{
 		"password": {Username: "user", Password: "hunter2"},

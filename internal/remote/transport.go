@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package remote
 
 import (
@@ -12,18 +14,17 @@ import (
 
 const (
 	dialTimeout = 30 * time.Second
-	// maxHeaderBytes bounds the headers of an answer. Registries send few, the
-	// longest of which are addresses with signatures.
+	// maxHeaderBytes bounds the headers of an answer. The longest that registries
+	// send are addresses with signatures.
 	maxHeaderBytes = 64 << 10
 )
 
-// transports send requests to an endpoint's host with the client certificates
-// that the operator has set up for it, and to other hosts without: these would
-// learn who asks. A host is one at all its ports, as many registries have their
-// token server at another. The rest of the TLS configuration is the same for all
-// hosts that an endpoint names, as in docker: operators mark a registry as
-// insecure, or set up an authority for it, and mean its token server and storage
-// as well, which they can't name.
+// transports send the operator's client certificates to an endpoint's host only,
+// because they would identify the user to other hosts. Ports do not matter: many
+// registries have their token server at another port. As in docker, the rest of
+// the TLS configuration is the same for all hosts that an endpoint names: an
+// operator who marks a registry as insecure, or configures an authority for it,
+// also means its token server and storage, which have no configuration.
 type transports struct {
 	home  string // a host name
 	own   *http.Transport
@@ -46,7 +47,7 @@ func (t *transports) RoundTrip(request *http.Request) (*http.Response, error) {
 	return t.other.RoundTrip(request)
 }
 
-// CloseIdleConnections closes the connections. All requests have ended.
+// CloseIdleConnections closes the connections, after all requests have ended.
 func (t *transports) CloseIdleConnections() {
 	t.own.CloseIdleConnections()
 	t.other.CloseIdleConnections()
@@ -58,6 +59,12 @@ func (o Options) transport(config *tls.Config) *http.Transport {
 		dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
 	}
 	return &http.Transport{
+		// A connection over HTTP/2 outlives its requests. It is closed after the
+		// operation, but not if a cancelled request still ends then, or if the server
+		// receives no byte.
+		IdleConnTimeout: o.IdleTimeout,
+		HTTP2:           &http.HTTP2Config{WriteByteTimeout: o.IdleTimeout},
+
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dial,
 		TLSClientConfig:        config.Clone(),
