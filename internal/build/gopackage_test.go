@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package build
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"gotest.tools/v3/assert"
+)
+
+// goModule writes a module with a main package serve and a package lib.
+func goModule(t *testing.T) string {
+	t.Helper()
+	top := t.TempDir()
+	for name, content := range map[string]string{
+		"go.mod":            "module example.com/x\n",
+		"serve/main.go":     "package main\n\nfunc main() { println(1) }\n",
+		"serve/config.json": strings.Replace(config, `"entrypoint":["/plugin"],`, "", 1),
+		"other/main.go":     "package main\n\nfunc main() { println(2) }\n",
+		"lib/lib.go":        "package lib\n",
+		"broken/main.go":    "package main\n\nfunc main() { println(x) }\n",
+	} {
+		path := filepath.Join(top, name)
+		assert.NilError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		assert.NilError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	return top
+}
+
+// A package builds to the same plugin in every directory, for any platform, and its
+// program is the entrypoint.
+func TestGoPackage(t *testing.T) {
+	t.Chdir(goModule(t))
+	first := build(t, Options{}, Source{Package: "./serve"})
+	assert.DeepEqual(t, first.config.Entrypoint, []string{"/bin/serve"})
+	assert.Equal(t, len(first.Warnings), 0, "%v", first.Warnings)
+	t.Chdir(goModule(t))
+	assert.Equal(t, build(t, Options{}, Source{Package: "./serve"}).Manifest.Digest, first.Manifest.Digest)
+	arm := ocispec.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
+	other := build(t, Options{}, Source{Package: "example.com/x/serve", Platform: &arm})
+	assert.Equal(t, len(other.Warnings), 0, "%v", other.Warnings)
+	assert.Check(t, other.Manifest.Digest != first.Manifest.Digest)
+}
+
+func TestGoPackageErrors(t *testing.T) {
+	t.Chdir(goModule(t))
+	for name, want := range map[string]string{
+		"./gone":   "directory not found",
+		"./lib":    "no main packages to build",
+		"./broken": "undefined: x",
+		"./other":  "add " + filepath.Join(mustWorkingDirectory(t), "other", "config.json"),
+		"-x":       "it begins with a hyphen",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := newBuilder(t, Options{}).Build(t.Context(), Source{Package: name})
+			assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
+			assert.ErrorContains(t, err, want)
+		})
+	}
+}
+
+func mustWorkingDirectory(t *testing.T) string {
+	t.Helper()
+	directory, err := os.Getwd()
+	assert.NilError(t, err)
+	return directory
+}
+
+func TestLast(t *testing.T) {
+	assert.Equal(t, last(" short\n"), "short")
+	long := strings.Repeat("line\n", maxOutput)
+	assert.Check(t, len(last(long)) < maxOutput)
+	assert.Check(t, strings.HasPrefix(last(long), "line\n"))
+}
