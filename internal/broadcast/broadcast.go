@@ -1,4 +1,8 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+// Package broadcast delivers events to subscribers. A slow subscriber delays
+// neither the publisher nor other subscribers.
+package broadcast
 
 import (
 	"slices"
@@ -6,34 +10,36 @@ import (
 	"time"
 )
 
-// SubscribeEvents returns a channel of the events that match one of the
-// filters, or of all events if there are none, in the order in which they
-// happened. The manager never waits for a subscriber: when buffer events, but
-// at least one, wait to be received, newer ones are dropped. An [EventsDropped]
-// takes their place once there is room: before the next event, or within a
-// second of the receive that made room. It takes no event's room.
-//
-// The caller must call cancel when done, which closes the channel; calling it
-// again does nothing. The channel of a manager that was shut down gets no more
-// events, and stays open until cancel is called.
-func (pm *Manager) SubscribeEvents(buffer int, watchEvents ...Event) (eventCh <-chan interface{}, cancel func()) {
-	return pm.events.subscribe(buffer, watchEvents)
-}
+// Broadcaster delivers each event to every subscriber with a matching filter.
+// Make one with [New]. It is safe for concurrent use.
+type Broadcaster[E any] struct {
+	matches func(filter, event E) bool
+	dropped func(count int) E
 
-// broadcaster hands each event to every subscriber. The zero value is ready.
-type broadcaster struct {
 	mu          sync.Mutex
-	subscribers []*subscriber
+	subscribers []*subscriber[E]
 	closed      bool
 }
 
-func (b *broadcaster) subscribe(buffer int, filters []Event) (<-chan interface{}, func()) {
+// New returns a broadcaster. Matches reports whether an event passes a filter,
+// and dropped makes the event that stands for a number of dropped ones.
+func New[E any](matches func(filter, event E) bool, dropped func(count int) E) *Broadcaster[E] {
+	return &Broadcaster[E]{matches: matches, dropped: dropped}
+}
+
+// Subscribe returns a channel of the events that pass one of the filters, or of
+// all events if there are none, in the order of Publish. When buffer events, but
+// at least one, wait to be received, newer ones are dropped, and their number
+// takes their place once there is room. Cancel closes the channel and must be
+// called; calling it again does nothing.
+func (b *Broadcaster[E]) Subscribe(buffer int, filters []E) (events <-chan any, cancel func()) {
 	buffer = max(buffer, 1)
-	s := &subscriber{
-		events:  make(chan interface{}, 2*buffer+1), // at most one marker before and after each event
-		buffer:  buffer,
-		filters: slices.Clone(filters),
-		ended:   make(chan struct{}),
+	s := &subscriber[E]{
+		broadcaster: b,
+		events:      make(chan any, 2*buffer+1), // at most one marker before and after each event
+		buffer:      buffer,
+		filters:     slices.Clone(filters),
+		ended:       make(chan struct{}),
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,7 +47,7 @@ func (b *broadcaster) subscribe(buffer int, filters []Event) (<-chan interface{}
 	return s.events, func() { b.cancel(s) }
 }
 
-func (b *broadcaster) cancel(s *subscriber) {
+func (b *Broadcaster[E]) cancel(s *subscriber[E]) {
 	b.mu.Lock()
 	i := slices.Index(b.subscribers, s)
 	if i >= 0 {
@@ -55,8 +61,8 @@ func (b *broadcaster) cancel(s *subscriber) {
 	}
 }
 
-// publish never blocks.
-func (b *broadcaster) publish(e Event) {
+// Publish never blocks.
+func (b *Broadcaster[E]) Publish(e E) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -69,8 +75,8 @@ func (b *broadcaster) publish(e Event) {
 	}
 }
 
-// close ends the reports of drops. Subscribers keep their channels.
-func (b *broadcaster) close() {
+// Close ends the reports of drops. Subscribers keep their channels.
+func (b *Broadcaster[E]) Close() {
 	b.mu.Lock()
 	b.closed = true
 	subscribers := slices.Clone(b.subscribers)
@@ -82,13 +88,14 @@ func (b *broadcaster) close() {
 }
 
 // subscriber is one channel of events.
-type subscriber struct {
-	events    chan interface{}
-	buffer    int
-	filters   []Event
-	ended     chan struct{}
-	endOnce   sync.Once
-	reporting sync.WaitGroup // the goroutine of report
+type subscriber[E any] struct {
+	broadcaster *Broadcaster[E]
+	events      chan any
+	buffer      int
+	filters     []E
+	ended       chan struct{}
+	endOnce     sync.Once
+	reporting   sync.WaitGroup // the goroutine of report
 
 	mu      sync.Mutex
 	unread  []bool // for each item in events, after some that were received: whether it is an event
@@ -97,14 +104,14 @@ type subscriber struct {
 	reports bool   // report runs, as long as there are dropped ones
 }
 
-func (s *subscriber) wants(e Event) bool {
-	return len(s.filters) == 0 || slices.ContainsFunc(s.filters, func(filter Event) bool {
-		return filter != nil && filter.matches(e)
+func (s *subscriber[E]) wants(e E) bool {
+	return len(s.filters) == 0 || slices.ContainsFunc(s.filters, func(filter E) bool {
+		return s.broadcaster.matches(filter, e)
 	})
 }
 
 // deliver sends an event, or drops it when as many as fit wait to be received.
-func (s *subscriber) deliver(e Event) {
+func (s *subscriber[E]) deliver(e E) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.roomLocked() {
@@ -122,7 +129,7 @@ func (s *subscriber) deliver(e Event) {
 // report delivers how many events were dropped once there is room, unless an
 // event came first. A channel does not notify its sender of a receive, so the
 // clock is asked, and only while there are drops to report.
-func (s *subscriber) report() {
+func (s *subscriber[E]) report() {
 	const maxPause = time.Second
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -139,7 +146,7 @@ func (s *subscriber) report() {
 	}
 }
 
-func (s *subscriber) reported() bool {
+func (s *subscriber[E]) reported() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.roomLocked() {
@@ -150,15 +157,15 @@ func (s *subscriber) reported() bool {
 }
 
 // markLocked puts the number of dropped events in their place.
-func (s *subscriber) markLocked() {
+func (s *subscriber[E]) markLocked() {
 	if s.dropped > 0 {
-		s.sendLocked(EventsDropped{Count: s.dropped}, false)
+		s.sendLocked(s.broadcaster.dropped(s.dropped), false)
 		s.dropped = 0
 	}
 }
 
 // sendLocked does not block: no other goroutine sends, and there is room.
-func (s *subscriber) sendLocked(item Event, counts bool) {
+func (s *subscriber[E]) sendLocked(item E, counts bool) {
 	s.events <- item
 	s.unread = append(s.unread, counts)
 	if counts {
@@ -167,7 +174,7 @@ func (s *subscriber) sendLocked(item Event, counts bool) {
 }
 
 // roomLocked reports whether fewer events than the buffer holds wait.
-func (s *subscriber) roomLocked() bool {
+func (s *subscriber[E]) roomLocked() bool {
 	for len(s.unread) > len(s.events) {
 		if s.unread[0] {
 			s.waiting--
@@ -177,4 +184,4 @@ func (s *subscriber) roomLocked() bool {
 	return s.waiting < s.buffer
 }
 
-func (s *subscriber) end() { s.endOnce.Do(func() { close(s.ended) }) }
+func (s *subscriber[E]) end() { s.endOnce.Do(func() { close(s.ended) }) }

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
 
 import (
 	"bufio"
@@ -15,24 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/docker/docker/api/types"
-
-	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// hint looks for a cause that people can do something about, after a start
-// that failed. It returns "" when there is none that it knows.
-func hint(p *v2.Plugin) string {
-	snapshot := p.Snapshot()
-	for _, find := range []func(*v2.Plugin, types.Plugin) string{missingSource, badEntrypoint, noexec} {
-		if text := find(p, snapshot); text != "" {
+// Cause returns why the plugin did not start, in words for a user who can
+// change it, or "" if no known cause applies. It only looks at the file
+// system, which may hang.
+func Cause(p Plugin) string {
+	for _, find := range []func(Plugin) string{missingSource, badEntrypoint, noexec} {
+		if text := find(p); text != "" {
 			return text
 		}
 	}
 	return ""
 }
 
-func missingSource(_ *v2.Plugin, snapshot types.Plugin) string {
-	for _, mount := range snapshot.Settings.Mounts {
+func missingSource(p Plugin) string {
+	for _, mount := range p.Settings.Mounts {
 		if mount.Source == nil || *mount.Source == "" || mount.Type != "bind" {
 			continue
 		}
@@ -43,13 +43,13 @@ func missingSource(_ *v2.Plugin, snapshot types.Plugin) string {
 	return ""
 }
 
-func badEntrypoint(p *v2.Plugin, snapshot types.Plugin) string {
-	if len(snapshot.Config.Entrypoint) == 0 {
+func badEntrypoint(p Plugin) string {
+	if len(p.Config.Entrypoint) == 0 {
 		return "the config has no entrypoint"
 	}
-	entrypoint := snapshot.Config.Entrypoint[0]
-	candidates, all := candidatesFor(snapshot, entrypoint)
-	file, info := firstThere(p.ScopedPath, candidates)
+	entrypoint := p.Config.Entrypoint[0]
+	candidates, all := candidatesFor(p.Plugin, entrypoint)
+	file, info := firstThere(p.OnHost, candidates)
 	switch {
 	case file == "" && !all:
 		return "" // it may be further on
@@ -112,8 +112,8 @@ func searchPath(env []string) string {
 	return found
 }
 
-// badProgram tells why the kernel would not run a file that is there.
-func badProgram(p *v2.Plugin, entrypoint, file string) string {
+// badProgram returns why the kernel refuses to run a file that exists.
+func badProgram(p Plugin, entrypoint, file string) string {
 	opened, err := os.Open(file)
 	if err != nil {
 		return ""
@@ -135,9 +135,10 @@ func badProgram(p *v2.Plugin, entrypoint, file string) string {
 // byteOrderMark is what some editors put before the text, in UTF-8.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// badScript tells why the kernel would not run a file that is no program. It
-// takes the first line as it is, up to the newline, see execve(2).
-func badScript(p *v2.Plugin, entrypoint string, script io.Reader) string {
+// badScript returns why the kernel refuses to run a file that is not an ELF
+// program. The kernel takes the first line unchanged, up to the newline, see
+// https://man7.org/linux/man-pages/man2/execve.2.html.
+func badScript(p Plugin, entrypoint string, script io.Reader) string {
 	first, _ := bufio.NewReader(script).Peek(256)
 	text, marked := strings.CutPrefix(string(first), byteOrderMark)
 	line, isScript := strings.CutPrefix(text, "#!")
@@ -157,8 +158,8 @@ func badScript(p *v2.Plugin, entrypoint string, script io.Reader) string {
 	return missingInterpreter(p, entrypoint, words[0])
 }
 
-func missingInterpreter(p *v2.Plugin, entrypoint, interpreter string) string {
-	if _, err := os.Stat(p.ScopedPath(interpreter)); !errors.Is(err, fs.ErrNotExist) {
+func missingInterpreter(p Plugin, entrypoint, interpreter string) string {
+	if _, err := os.Stat(p.OnHost(interpreter)); !errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	return fmt.Sprintf("the entrypoint %s needs %s, which is not in the plugin's rootfs", entrypoint, interpreter)
@@ -184,7 +185,7 @@ func hostMachine() elf.Machine {
 	return elf.EM_NONE
 }
 
-func noexec(p *v2.Plugin, _ types.Plugin) string {
+func noexec(p Plugin) string {
 	var info unix.Statfs_t
 	if err := unix.Statfs(p.Rootfs, &info); err == nil && info.Flags&unix.ST_NOEXEC != 0 {
 		return fmt.Sprintf("the plugin's rootfs is on a file system that is mounted noexec: %s", p.Rootfs)

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
 
 import (
 	"encoding/binary"
@@ -29,24 +31,34 @@ func testProgram(t *testing.T, machine uint16) []byte {
 	return data
 }
 
-func TestHint(t *testing.T) {
+// pluginAt returns a plugin with paths scoped to rootfs.
+func pluginAt(rootfs, entrypoint string) *Plugin {
+	handle := v2.Plugin{Rootfs: rootfs}
+	return &Plugin{
+		Plugin: types.Plugin{Config: types.PluginConfig{Entrypoint: []string{entrypoint}}},
+		Rootfs: rootfs,
+		OnHost: handle.ScopedPath,
+	}
+}
+
+func TestCause(t *testing.T) {
 	const riscv = 243
 	absent := filepath.Join(t.TempDir(), "absent")
 	for _, tc := range []struct {
 		name    string
 		content []byte
 		mode    os.FileMode
-		change  func(p *v2.Plugin, rootfs string)
+		change  func(p *Plugin, rootfs string)
 		want    string
 	}{
 		{name: "fine script", content: []byte("#!/entrypoint -x\n"), mode: 0o755, want: ""},
 		{name: "missing", want: "entrypoint /entrypoint is not in the plugin's rootfs"},
-		{name: "none", change: func(p *v2.Plugin, _ string) { p.PluginObj.Config.Entrypoint = nil }, want: "no entrypoint"},
+		{name: "none", change: func(p *Plugin, _ string) { p.Config.Entrypoint = nil }, want: "no entrypoint"},
 		{name: "not executable", content: []byte("#!/entrypoint"), mode: 0o644, want: "not executable: its mode is -rw-r--r--"},
-		{name: "directory", change: func(p *v2.Plugin, rootfs string) {
+		{name: "directory", change: func(p *Plugin, rootfs string) {
 			assert.NilError(t, os.Mkdir(filepath.Join(rootfs, "entrypoint"), 0o755))
 		}, want: "is a directory"},
-		{name: "pipe", change: func(p *v2.Plugin, rootfs string) {
+		{name: "pipe", change: func(p *Plugin, rootfs string) {
 			assert.NilError(t, unix.Mkfifo(filepath.Join(rootfs, "entrypoint"), 0o755))
 		}, want: "is not a file: its mode is p"},
 		{name: "no loader", content: dynamic64("/lib/ld.so"), mode: 0o755, want: "needs /lib/ld.so, which is not"},
@@ -60,32 +72,32 @@ func TestHint(t *testing.T) {
 		{name: "script without a name", content: []byte("#! \n"), mode: 0o755, want: "names no interpreter after #!"},
 		{name: "no interpreter", content: []byte("#! /bin/sh -e\n"), mode: 0o755, want: "needs /bin/sh, which is not"},
 		{name: "other machine", content: testProgram(t, riscv), mode: 0o755, want: "is built for EM_RISCV"},
-		{name: "absolute link", mode: 0o755, change: func(p *v2.Plugin, rootfs string) {
+		{name: "absolute link", mode: 0o755, change: func(p *Plugin, rootfs string) {
 			assert.NilError(t, os.Symlink("/real", filepath.Join(rootfs, "entrypoint")))
 			assert.NilError(t, os.WriteFile(filepath.Join(rootfs, "real"), []byte("#!/real"), 0o755))
 		}, want: ""},
-		{name: "on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
-			p.PluginObj.Config.Entrypoint = []string{"entrypoint"}
-			p.PluginObj.Settings.Env = []string{"PATH=/nowhere:/"}
+		{name: "on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *Plugin, _ string) {
+			p.Config.Entrypoint = []string{"entrypoint"}
+			p.Settings.Env = []string{"PATH=/nowhere:/"}
 		}, want: ""},
-		{name: "not on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
-			p.PluginObj.Config.Entrypoint = []string{"entrypoint"}
+		{name: "not on the path", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *Plugin, _ string) {
+			p.Config.Entrypoint = []string{"entrypoint"}
 		}, want: "entrypoint entrypoint is not"},
-		{name: "missing source", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *v2.Plugin, _ string) {
-			p.PluginObj.Settings.Mounts = []types.PluginMount{{Type: "bind", Source: &absent, Destination: "/data"}}
+		{name: "missing source", content: []byte("#!/entrypoint"), mode: 0o755, change: func(p *Plugin, _ string) {
+			p.Settings.Mounts = []types.PluginMount{{Type: "bind", Source: &absent, Destination: "/data"}}
 		}, want: absent + " of the mount at /data does not exist"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rootfs := filepath.Join(t.TempDir(), "rootfs")
 			assert.NilError(t, os.Mkdir(rootfs, 0o755))
-			p := &v2.Plugin{Rootfs: rootfs, PluginObj: types.Plugin{Config: types.PluginConfig{Entrypoint: []string{"/entrypoint"}}}}
+			p := pluginAt(rootfs, "/entrypoint")
 			if tc.content != nil {
 				assert.NilError(t, os.WriteFile(filepath.Join(rootfs, "entrypoint"), tc.content, tc.mode))
 			}
 			if tc.change != nil {
 				tc.change(p, rootfs)
 			}
-			got := hint(p)
+			got := Cause(*p)
 			if tc.want == "" {
 				assert.Equal(t, got, "")
 			}
@@ -94,8 +106,8 @@ func TestHint(t *testing.T) {
 	}
 }
 
-// TestHintSearchesFewPlaces counts where a hint looks for a command.
-func TestHintSearchesFewPlaces(t *testing.T) {
+// TestCauseSearchesFewPlaces counts where Cause looks for a command.
+func TestCauseSearchesFewPlaces(t *testing.T) {
 	for _, tc := range []struct {
 		path  string
 		count int
@@ -115,8 +127,7 @@ func TestHintSearchesFewPlaces(t *testing.T) {
 		assert.Check(t, is.Equal(file, ""))
 		assert.Check(t, is.Equal(looked, tc.count))
 	}
-	p := &v2.Plugin{Rootfs: t.TempDir()}
-	p.PluginObj.Config.Entrypoint = []string{"plugin"}
-	p.PluginObj.Settings.Env = []string{"PATH=" + strings.Repeat("/x:", 60_000)}
-	assert.Check(t, is.Equal(badEntrypoint(p, p.Snapshot()), ""))
+	p := pluginAt(t.TempDir(), "plugin")
+	p.Settings.Env = []string{"PATH=" + strings.Repeat("/x:", 60_000)}
+	assert.Check(t, is.Equal(badEntrypoint(*p), ""))
 }

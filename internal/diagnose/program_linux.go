@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
 
 import (
 	"bytes"
@@ -10,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is what the kernel reads of an ELF file before it runs it.
-// debug/elf would read it, too, but promises nothing for hostile files.
+// program holds the parts of an ELF file that the kernel reads before it runs the
+// file. debug/elf reads them also, but is not hardened against hostile files, see
+// https://pkg.go.dev/debug/elf#hdr-Security.
 type program struct {
 	machine     elf.Machine
 	interpreter string // empty for a static one

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package hardening
 
 import (
 	"os"
@@ -14,9 +16,9 @@ import (
 // cpuPeriod is the kernel's default and docker's, in microseconds.
 const cpuPeriod = 100_000
 
-// apply makes spec what h asks for, on this host.
-func (h Hardening) apply(spec *specs.Spec) {
-	if h == (Hardening{}) {
+// Apply changes spec as h asks for, on this host.
+func (h Options) Apply(spec *specs.Spec) {
+	if h == (Options{}) {
 		return
 	}
 	h.applyOn(spec, securityModules{profile: seccomp.GetDefaultProfile, hasAppArmor: hasAppArmor("/sys")})
@@ -28,7 +30,7 @@ type securityModules struct {
 	hasAppArmor bool
 }
 
-func (h Hardening) applyOn(spec *specs.Spec, host securityModules) {
+func (h Options) applyOn(spec *specs.Spec, host securityModules) {
 	if h.NoNewPrivileges {
 		spec.Process.NoNewPrivileges = true
 	}
@@ -51,15 +53,14 @@ func (h Hardening) applyOn(spec *specs.Spec, host securityModules) {
 	h.limit(spec.Linux.Resources)
 }
 
-func (h Hardening) filters(spec *specs.Spec) bool {
-	return h.Seccomp == SeccompAll ||
-		h.Seccomp == SeccompDefault && !slices.Contains(spec.Process.Capabilities.Bounding, "CAP_SYS_ADMIN")
+func (h Options) filters(spec *specs.Spec) bool {
+	return h.Seccomp == FilterAll ||
+		h.Seccomp == FilterDefault && !slices.Contains(spec.Process.Capabilities.Bounding, "CAP_SYS_ADMIN")
 }
 
-// profileOf returns docker's profile for the capabilities of spec. One that
-// can't be made, because the kernel does not tell its version, becomes one
-// that allows nothing: a plugin that does not start is better than one that
-// runs without the filter that was asked for.
+// profileOf returns docker's profile for the capabilities of spec. If it can't be
+// made, for example because the kernel version is unreadable, the returned profile
+// allows nothing: the plugin must not run without the filter.
 func profileOf(spec *specs.Spec, host securityModules) *specs.LinuxSeccomp {
 	profile, err := host.profile(spec)
 	if err != nil {
@@ -68,7 +69,7 @@ func profileOf(spec *specs.Spec, host securityModules) *specs.LinuxSeccomp {
 	return profile
 }
 
-func (h Hardening) limit(resources *specs.LinuxResources) {
+func (h Options) limit(resources *specs.LinuxResources) {
 	if h.MemoryBytes != 0 {
 		limit := h.MemoryBytes
 		resources.Memory = &specs.LinuxMemory{Limit: &limit}
@@ -109,7 +110,8 @@ func cgroupPath(parent, id string) string {
 	return path.Join(parent, id)
 }
 
-// hasAppArmor looks below sys, which is /sys, for what runc looks for.
+// hasAppArmor reports whether AppArmor is enabled, by the same files below sys
+// (normally /sys) that runc checks.
 func hasAppArmor(sys string) bool {
 	if _, err := os.Stat(filepath.Join(sys, "kernel/security/apparmor")); err != nil {
 		return false

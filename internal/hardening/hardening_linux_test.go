@@ -1,19 +1,17 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package hardening
 
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
-	is "gotest.tools/v3/assert/cmp"
 )
 
 // withAppArmor is a host that has everything.
@@ -25,7 +23,7 @@ var withAppArmor = securityModules{
 }
 
 // hardened returns docker's spec with h, on host.
-func hardened(h Hardening, host securityModules, capabilities ...string) *specs.Spec {
+func hardened(h Options, host securityModules, capabilities ...string) *specs.Spec {
 	spec := oci.DefaultSpec()
 	spec.Root = &specs.Root{Path: "/plugins/the-id/rootfs"}
 	spec.Process.Capabilities.Bounding = append(spec.Process.Capabilities.Bounding, capabilities...)
@@ -35,7 +33,7 @@ func hardened(h Hardening, host securityModules, capabilities ...string) *specs.
 
 func TestZeroHardeningChangesNothing(t *testing.T) {
 	spec := oci.DefaultSpec()
-	WithHardening(Hardening{})(&spec)
+	Options{}.Apply(&spec)
 	assert.DeepEqual(t, spec, oci.DefaultSpec())
 }
 
@@ -45,57 +43,57 @@ func TestHardening(t *testing.T) {
 	score := -500
 	for _, tc := range []struct {
 		name string
-		h    Hardening
+		h    Options
 		host securityModules
 		look func(*specs.Spec) any
 		want any
 	}{
 		{
-			"no new privileges", Hardening{NoNewPrivileges: true}, withAppArmor,
+			"no new privileges", Options{NoNewPrivileges: true}, withAppArmor,
 			func(s *specs.Spec) any { return s.Process.NoNewPrivileges }, true,
 		},
 		{
-			"read-only rootfs", Hardening{ReadonlyRootfs: true}, withAppArmor,
+			"read-only rootfs", Options{ReadonlyRootfs: true}, withAppArmor,
 			func(s *specs.Spec) any { return s.Root.Readonly }, true,
 		},
 		{
-			"apparmor", Hardening{AppArmorProfile: "docker-default"}, withAppArmor,
+			"apparmor", Options{AppArmorProfile: "docker-default"}, withAppArmor,
 			func(s *specs.Spec) any { return s.Process.ApparmorProfile }, "docker-default",
 		},
 		{
-			"apparmor on a host without", Hardening{AppArmorProfile: "docker-default"}, withoutAppArmor,
+			"apparmor on a host without", Options{AppArmorProfile: "docker-default"}, withoutAppArmor,
 			func(s *specs.Spec) any { return s.Process.ApparmorProfile }, "",
 		},
 		{
-			"oom score", Hardening{OOMScoreAdj: &score}, withAppArmor,
+			"oom score", Options{OOMScoreAdj: &score}, withAppArmor,
 			func(s *specs.Spec) any { return *s.Process.OOMScoreAdj }, -500,
 		},
 		{
-			"memory", Hardening{MemoryBytes: 64 << 20}, withAppArmor,
+			"memory", Options{MemoryBytes: 64 << 20}, withAppArmor,
 			func(s *specs.Spec) any { return *s.Linux.Resources.Memory.Limit }, int64(64 << 20),
 		},
 		{
-			"processors", Hardening{CPUs: 1.5}, withAppArmor,
+			"processors", Options{CPUs: 1.5}, withAppArmor,
 			func(s *specs.Spec) any { return *s.Linux.Resources.CPU.Quota }, int64(150_000),
 		},
 		{
-			"pids", Hardening{Pids: 100}, withAppArmor,
+			"pids", Options{Pids: 100}, withAppArmor,
 			func(s *specs.Spec) any { return inJSON(s.Linux.Resources.Pids) }, `{"limit":100}`,
 		},
 		{
-			"limits keep the device rules", Hardening{Pids: 100}, withAppArmor,
+			"limits keep the device rules", Options{Pids: 100}, withAppArmor,
 			func(s *specs.Spec) any { return len(s.Linux.Resources.Devices) }, len(oci.DefaultSpec().Linux.Resources.Devices),
 		},
 		{
-			"cgroup", Hardening{CgroupParent: "/plugins/"}, withAppArmor,
+			"cgroup", Options{CgroupParent: "/plugins/"}, withAppArmor,
 			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "/plugins/the-id",
 		},
 		{
-			"cgroup below the daemon's", Hardening{CgroupParent: "plugins"}, withAppArmor,
+			"cgroup below the daemon's", Options{CgroupParent: "plugins"}, withAppArmor,
 			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "plugins/the-id",
 		},
 		{
-			"slice", Hardening{CgroupParent: "plugins.slice"}, withAppArmor,
+			"slice", Options{CgroupParent: "plugins.slice"}, withAppArmor,
 			func(s *specs.Spec) any { return s.Linux.CgroupsPath }, "plugins.slice:plugin:the-id",
 		},
 	} {
@@ -109,20 +107,20 @@ func TestSeccompModes(t *testing.T) {
 	broken := securityModules{profile: func(*specs.Spec) (*specs.LinuxSeccomp, error) { return nil, errors.New("no version") }}
 	for _, tc := range []struct {
 		name         string
-		mode         SeccompMode
+		mode         string
 		host         securityModules
 		capabilities []string
 		want         specs.LinuxSeccompAction // empty for no filter
 	}{
 		{"off", "", withAppArmor, nil, ""},
-		{"default", SeccompDefault, withAppArmor, []string{"CAP_NET_ADMIN"}, specs.ActTrap},
-		{"default for an administrator", SeccompDefault, withAppArmor, []string{"CAP_SYS_ADMIN"}, ""},
-		{"all", SeccompAll, withAppArmor, []string{"CAP_SYS_ADMIN"}, specs.ActTrap},
-		{"without a profile nothing is allowed", SeccompDefault, broken, nil, specs.ActErrno},
+		{"default", FilterDefault, withAppArmor, []string{"CAP_NET_ADMIN"}, specs.ActTrap},
+		{"default for an administrator", FilterDefault, withAppArmor, []string{"CAP_SYS_ADMIN"}, ""},
+		{"all", FilterAll, withAppArmor, []string{"CAP_SYS_ADMIN"}, specs.ActTrap},
+		{"without a profile nothing is allowed", FilterDefault, broken, nil, specs.ActErrno},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got specs.LinuxSeccompAction
-			if filter := hardened(Hardening{Seccomp: tc.mode}, tc.host, tc.capabilities...).Linux.Seccomp; filter != nil {
+			if filter := hardened(Options{Seccomp: tc.mode}, tc.host, tc.capabilities...).Linux.Seccomp; filter != nil {
 				got = filter.DefaultAction
 			}
 			assert.Equal(t, got, tc.want)
@@ -151,26 +149,6 @@ func TestHasAppArmor(t *testing.T) {
 			assert.Equal(t, hasAppArmor(sys), tc.want)
 		})
 	}
-}
-
-func TestHardeningIsValidated(t *testing.T) {
-	score := 1001
-	wrong := Hardening{
-		Seccomp: "most", MemoryBytes: 1, CPUs: math.NaN(), Pids: -1, OOMScoreAdj: &score, CgroupParent: "a/../..",
-	}
-	_, err := NewManager(ManagerConfig{Hardening: wrong})
-	for _, field := range []string{"Root is", "Seccomp", "MemoryBytes", "CPUs", "Pids", "OOMScoreAdj", "CgroupParent"} {
-		assert.Check(t, is.ErrorContains(err, field))
-		if !strings.HasPrefix(field, "Root") {
-			assert.Check(t, is.ErrorContains(wrong.Validate(), field))
-		}
-	}
-	assert.Check(t, cerrdefs.IsInvalidArgument(err))
-	assert.Check(t, cerrdefs.IsInvalidArgument(wrong.Validate()))
-	assert.NilError(t, Hardening{}.Validate())
-	assert.NilError(t, Hardening{Seccomp: SeccompAll, MemoryBytes: 6 << 20, CPUs: 0.01, Pids: 1, CgroupParent: "a..b/c"}.Validate())
-	assert.Check(t, is.ErrorContains(Hardening{CPUs: math.Inf(1)}.Validate(), "CPUs"))
-	assert.Check(t, is.ErrorContains(Hardening{CPUs: -1}.Validate(), "CPUs"))
 }
 
 // inJSON returns how a runtime reads value.

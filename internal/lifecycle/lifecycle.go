@@ -1,5 +1,7 @@
-// Package lifecycle is the state machine of one plugin, as a table. It does
-// nothing and holds nothing: callers keep the state and act on it.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package lifecycle is the state machine of a plugin, as a table. It has no state
+// and no side effects: callers keep the state and act on transitions.
 //
 //	Disabled -enable-> Starting -ready-> Running -exit-> Backoff -retry-> Starting
 //	Starting -refuse-> Stopping (a user asked)   Starting -defer-> Backoff (the manager asked)
@@ -11,45 +13,45 @@ package lifecycle
 
 import "github.com/dovetailhq/plugin/internal/plaintext"
 
-// State is what is really the case with a plugin. It is never persisted. The
-// zero value is Disabled, where every plugin begins.
+// State is the actual state of a plugin. It is never persisted. The zero value is
+// Disabled, the initial state.
 type State int
 
-// The states, each with what may follow.
+// The states, each with its possible successors.
 const (
 	Disabled  State = iota // Starting, Stopping, Upgrading, Removing
 	Starting               // Running, Backoff, Stopping
 	Running                // Backoff, Stopping
 	Backoff                // Starting, Stopping
-	Stopping               // Disabled, once no process is left
+	Stopping               // Disabled, once the process is gone
 	Upgrading              // Disabled
 	Removing               // Removed, Disabled
-	Removed                // nothing
+	Removed                // none
 )
 
 var stateNames = [...]string{"disabled", "starting", "running", "backoff", "stopping", "upgrading", "removing", "removed"}
 
 func (s State) String() string { return stateNames[s] }
 
-// Event is what happens to a plugin.
+// Event is an event in the life of a plugin.
 type Event int
 
 // The events.
 const (
-	Enable  Event = iota // a user, or boot, wants it to run
-	Ready                // its socket accepts
-	Refuse               // the start a user asked for failed
-	Defer                // a start the manager asked for failed
-	Exit                 // the process ended by itself
+	Enable  Event = iota // a user or the boot starts the plugin
+	Ready                // the plugin's socket accepts connections
+	Refuse               // a start requested by a user failed
+	Defer                // a start requested by the manager failed and will be retried
+	Exit                 // the process exited by itself
 	Retry                // the wait before a restart is over
-	Disable              // a user, or shutdown, wants it to stop
+	Disable              // a user or the shutdown stops the plugin
 	Inherit              // an earlier manager may have left a process
-	Stick                // an attempt to end the process failed
+	Stick                // an attempt to stop the process failed
 	Stopped              // the process is gone
 	Upgrade              // an upgrade begins
 	Remove               // a removal begins
-	Done                 // the upgrade or the removal is over
-	Fail                 // the removal did not happen
+	Done                 // the upgrade or the removal has ended
+	Fail                 // the removal failed
 )
 
 var eventNames = [...]string{"enable", "ready", "refuse", "defer", "exit", "retry", "disable", "inherit", "stick", "stopped", "upgrade", "remove", "done", "fail"}
@@ -67,8 +69,8 @@ var transitions = map[State]map[Event]State{
 	Removed:   {},
 }
 
-// Next returns the state that follows from when event happens, or an
-// [ImpossibleError].
+// Next returns the state after event in state from. It returns an
+// [ImpossibleError] if from does not allow event.
 func Next(from State, event Event) (State, error) {
 	to, ok := transitions[from][event]
 	if !ok {
@@ -77,8 +79,7 @@ func Next(from State, event Event) (State, error) {
 	return to, nil
 }
 
-// ImpossibleError refuses an event that a state does not allow. Class
-// Conflict.
+// ImpossibleError reports an event that a state does not allow. Class Conflict.
 type ImpossibleError struct {
 	From  State
 	Event Event

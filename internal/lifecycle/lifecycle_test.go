@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package lifecycle
 
 import (
@@ -10,8 +12,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// pictured reads the transitions out of the package's picture, so that the
-// documentation and the table can't part.
+// pictured returns the transitions in the diagram of the package's doc comment,
+// so that the diagram and the table can't diverge.
 func pictured(t *testing.T) map[[2]string]string {
 	t.Helper()
 	source, err := os.ReadFile("lifecycle.go")
@@ -50,12 +52,12 @@ func TestEveryPair(t *testing.T) {
 				continue
 			}
 			var impossible *ImpossibleError
-			assert.Assert(t, errors.As(err, &impossible), "%s -%s-> %s is not in the picture", from, event, to)
+			assert.Assert(t, errors.As(err, &impossible), "%s -%s-> %s is not in the diagram", from, event, to)
 			assert.Equal(t, *impossible, ImpossibleError{From: from, Event: event})
 			assert.Equal(t, to, from, "a refused event changed the state")
 		}
 	}
-	assert.Equal(t, allowed, len(want), "the picture has a transition of unknown names")
+	assert.Equal(t, allowed, len(want), "the diagram has a transition with unknown names")
 	assert.Equal(t, allowed, 17)
 }
 

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package logbook
 
 import (
 	"bufio"
@@ -13,16 +15,16 @@ import (
 	"github.com/dovetailhq/plugin/internal/layout"
 )
 
-// logFiles are the open files of one logbook, to be read at leisure: what is
-// written, rotated or deleted meanwhile changes nothing.
+// logFiles are the open files of one logbook. Concurrent writes, rotations and
+// deletions don't affect what they read.
 type logFiles struct {
 	files []*os.File // oldest first
 	size  int64      // of the last one when it was opened; it may grow
 	next  uint64     // number of the line that follows
 }
 
-// open opens what files there are. Close must follow.
-func (l *logbook) open() (*logFiles, error) {
+// open opens the files that exist. The caller must call close.
+func (l *Book) open() (*logFiles, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := &logFiles{next: l.next}
@@ -60,9 +62,9 @@ func (f *logFiles) close() {
 	f.files = nil
 }
 
-// lines reads a line as it is asked for. An error comes last.
-func (f *logFiles) lines() iter.Seq2[LogLine, error] {
-	return func(yield func(LogLine, error) bool) {
+// lines reads lines on demand. An error comes last.
+func (f *logFiles) lines() iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
 		for i, file := range f.files {
 			var source io.Reader = file
 			if i == len(f.files)-1 {
@@ -75,13 +77,13 @@ func (f *logFiles) lines() iter.Seq2[LogLine, error] {
 	}
 }
 
-// readLines leaves out what is no line of ours: a crash may have cut one. It
-// reports whether to go on.
-func readLines(source io.Reader, yield func(LogLine, error) bool) bool {
+// readLines yields the lines of source. It skips lines that can't be decoded,
+// because a crash may have cut one. It reports whether to continue.
+func readLines(source io.Reader, yield func(Line, error) bool) bool {
 	reader := bufio.NewReader(source)
 	for {
 		data, err := reader.ReadBytes('\n')
-		var line LogLine
+		var line Line
 		if len(bytes.TrimSpace(data)) > 0 && json.Unmarshal(data, &line) == nil && !yield(line, nil) {
 			return false
 		}
@@ -89,7 +91,7 @@ func readLines(source io.Reader, yield func(LogLine, error) bool) bool {
 			return true
 		}
 		if err != nil {
-			yield(LogLine{}, err)
+			yield(Line{}, err)
 			return false
 		}
 	}

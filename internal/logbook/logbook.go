@@ -1,4 +1,10 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+// Package logbook keeps the output of plugins: each line in memory and in two
+// files of the plugin's directory, and within the plugin's rate in the daemon's
+// log. A [Writer] takes the two streams of one run, a [Book] holds the lines of
+// all runs. No write waits for a reader.
+package logbook
 
 import (
 	"encoding/json"
@@ -21,14 +27,21 @@ const (
 	idleLogFile = 5 * time.Second
 )
 
-// logbook keeps what one plugin writes: the newest lines in memory for those
-// who follow, and more of them in two files. Writing never waits for a reader.
-type logbook struct {
+// Line is one line that a plugin wrote.
+type Line struct {
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"` // stdout, stderr, or manager for a note of ours
+	Text   string    `json:"log"`
+}
+
+// Book keeps the output of one plugin: the newest lines in memory for readers
+// that follow, and more lines in two files. Writing never waits for a reader.
+type Book struct {
 	root *layout.Root
 	id   string
 
 	mu      sync.Mutex
-	recent  []LogLine
+	recent  []Line
 	next    uint64 // number of the next line
 	changed chan struct{}
 	ended   bool
@@ -39,12 +52,14 @@ type logbook struct {
 	failed  error       // of a close that no line waited for
 }
 
-func newLogbook(root *layout.Root, id string) *logbook {
-	return &logbook{root: root, id: id, changed: make(chan struct{})}
+// New returns the empty book of plugin id. The plugin's directory may not exist
+// yet.
+func New(root *layout.Root, id string) *Book {
+	return &Book{root: root, id: id, changed: make(chan struct{})}
 }
 
-// add takes a line. An error means that the file lacks it.
-func (l *logbook) add(line LogLine) error {
+// Add takes a line. An error means that the file lacks it.
+func (l *Book) Add(line Line) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -61,12 +76,12 @@ func (l *logbook) add(line LogLine) error {
 	return errors.Join(failed, l.writeLocked(line))
 }
 
-func (l *logbook) wakeLocked() {
+func (l *Book) wakeLocked() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-func (l *logbook) writeLocked(line LogLine) error {
+func (l *Book) writeLocked(line Line) error {
 	if err := l.root.Check(); err != nil {
 		return err
 	}
@@ -87,7 +102,7 @@ func (l *logbook) writeLocked(line LogLine) error {
 	return err
 }
 
-func (l *logbook) openLocked() error {
+func (l *Book) openLocked() error {
 	if l.file != nil {
 		return nil
 	}
@@ -130,7 +145,7 @@ func endLine(file *os.File) (size int64, err error) {
 	return info.Size() + int64(n), err
 }
 
-func (l *logbook) closeFileLocked() error {
+func (l *Book) closeFileLocked() error {
 	if l.file == nil {
 		return nil
 	}
@@ -139,8 +154,8 @@ func (l *logbook) closeFileLocked() error {
 	return err
 }
 
-// closeIdle closes the file unless a line came meanwhile.
-func (l *logbook) closeIdle() {
+// closeIdle closes the file unless a line has been written recently.
+func (l *Book) closeIdle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if time.Since(l.written) >= idleLogFile {
@@ -148,8 +163,8 @@ func (l *logbook) closeIdle() {
 	}
 }
 
-// close ends the book: with its plugin, or with its manager.
-func (l *logbook) close() error {
+// Close ends the book: with its plugin, or with its manager.
+func (l *Book) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -165,7 +180,7 @@ func (l *logbook) close() error {
 
 // since returns the lines from number next on that are still in memory, how
 // many before them are not, and what closes when there is more.
-func (l *logbook) since(next uint64) (lines []LogLine, missed uint64, changed <-chan struct{}, ended bool) {
+func (l *Book) since(next uint64) (lines []Line, missed uint64, changed <-chan struct{}, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	oldest := l.next - uint64(len(l.recent))

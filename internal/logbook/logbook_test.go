@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin
+package logbook
 
 import (
 	"context"
@@ -22,25 +24,25 @@ import (
 
 // bookOn opens the logbook of a plugin "p" below a root, as a manager does
 // that starts.
-func bookOn(t *testing.T, dir string) *logbook {
+func bookOn(t *testing.T, dir string) *Book {
 	t.Helper()
 	files := durable.Default
 	root, err := layout.Open(dir, &files)
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, root.Close()) })
 	assert.NilError(t, os.MkdirAll(root.Plugin("p"), 0o700))
-	return newLogbook(root, "p")
+	return New(root, "p")
 }
 
-func (l *logbook) mustAdd(t *testing.T, texts ...string) {
+func (l *Book) mustAdd(t *testing.T, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		assert.NilError(t, l.add(LogLine{Time: time.Now(), Stream: "stdout", Text: text}))
+		assert.NilError(t, l.Add(Line{Time: time.Now(), Stream: "stdout", Text: text}))
 	}
 }
 
 // texts returns what the files hold, and the error that comes last.
-func (l *logbook) texts(t *testing.T) (texts []string, err error) {
+func (l *Book) texts(t *testing.T) (texts []string, err error) {
 	t.Helper()
 	files, err := l.open()
 	if err != nil {
@@ -76,14 +78,14 @@ func TestLineAfterACutOne(t *testing.T) {
 	dir := t.TempDir()
 	l := bookOn(t, dir)
 	l.mustAdd(t, "one", "two")
-	assert.NilError(t, l.close())
+	assert.NilError(t, l.Close())
 	path := l.root.Output("p")
 	whole, err := os.ReadFile(path)
 	assert.NilError(t, err)
 	first := strings.IndexByte(string(whole), '\n') + 1
 	for size := range len(whole) + 1 {
 		assert.NilError(t, os.WriteFile(path, whole[:size], 0o600))
-		next := newLogbook(l.root, "p")
+		next := New(l.root, "p")
 		next.mustAdd(t, "three", "four")
 		texts, err := next.texts(t)
 		assert.NilError(t, err)
@@ -95,7 +97,7 @@ func TestLineAfterACutOne(t *testing.T) {
 			want = []string{"one", "three", "four"}
 		}
 		assert.DeepEqual(t, texts, want)
-		assert.NilError(t, next.close())
+		assert.NilError(t, next.Close())
 	}
 }
 
@@ -104,7 +106,7 @@ func TestLogFileIsOpenWhileLinesCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := bookOn(t, dir)
-		defer func() { assert.Check(t, l.close()) }()
+		defer func() { assert.Check(t, l.Close()) }()
 		for i := range 3 {
 			l.mustAdd(t, fmt.Sprint(i))
 			assert.Equal(t, len(descriptors(t, dir)), 1)
@@ -122,8 +124,8 @@ func TestLogFileIsOpenWhileLinesCome(t *testing.T) {
 	})
 }
 
-// TestFailedReadsLeaveNothingOpen makes the second of two files one that can't
-// be opened, or read.
+// TestFailedReadsLeaveNothingOpen makes the second of two files impossible to open,
+// or to read.
 func TestFailedReadsLeaveNothingOpen(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"opened": func(path string) error { return os.Symlink(path, path) },
@@ -134,7 +136,7 @@ func TestFailedReadsLeaveNothingOpen(t *testing.T) {
 			l := bookOn(t, dir)
 			l.mustAdd(t, "older")
 			assert.NilError(t, l.root.RotateOutput("p"))
-			assert.NilError(t, l.close())
+			assert.NilError(t, l.Close())
 			assert.NilError(t, damage(l.root.Output("p")))
 			_, err := l.texts(t)
 			assert.Check(t, err != nil, "an error of the file system is lost")
@@ -152,7 +154,7 @@ func TestLinesAreReadAsTheyAreAskedFor(t *testing.T) {
 	for range 100 {
 		l.mustAdd(t, long)
 	}
-	assert.NilError(t, l.close())
+	assert.NilError(t, l.Close())
 	files, err := l.open()
 	assert.NilError(t, err)
 	defer files.close()
@@ -165,24 +167,24 @@ func TestLinesAreReadAsTheyAreAskedFor(t *testing.T) {
 	assert.Check(t, seen < 10, "%d lines were read ahead", seen)
 }
 
-func TestLogOptionsChoose(t *testing.T) {
+func TestOptionsChoose(t *testing.T) {
 	began := time.Now()
-	lines := func(yield func(LogLine, error) bool) {
+	lines := func(yield func(Line, error) bool) {
 		for i := range 10 {
-			if !yield(LogLine{Time: began.Add(time.Duration(i) * time.Second), Text: fmt.Sprint(i)}, nil) {
+			if !yield(Line{Time: began.Add(time.Duration(i) * time.Second), Text: fmt.Sprint(i)}, nil) {
 				return
 			}
 		}
-		yield(LogLine{}, context.Canceled)
+		yield(Line{}, context.Canceled)
 	}
 	for _, tt := range []struct {
 		name    string
-		options LogOptions
+		options Options
 		want    string
 	}{
-		{"all", LogOptions{}, "0123456789"},
-		{"tail", LogOptions{Tail: 3}, ""},
-		{"since", LogOptions{Since: began.Add(7 * time.Second)}, "789"},
+		{"all", Options{}, "0123456789"},
+		{"tail", Options{Tail: 3}, ""},
+		{"since", Options{Since: began.Add(7 * time.Second)}, "789"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var seen strings.Builder
@@ -195,7 +197,7 @@ func TestLogOptionsChoose(t *testing.T) {
 			assert.Check(t, is.ErrorIs(last, context.Canceled))
 		})
 	}
-	healthy := func(yield func(LogLine, error) bool) {
+	healthy := func(yield func(Line, error) bool) {
 		for line, err := range lines {
 			if errors.Is(err, context.Canceled) || !yield(line, nil) {
 				return
@@ -204,7 +206,7 @@ func TestLogOptionsChoose(t *testing.T) {
 	}
 	for tail, want := range map[int]string{-1: "", 1: "9", 3: "789", 10: "0123456789", 1 << 62: "0123456789"} {
 		var seen strings.Builder
-		for line, err := range (LogOptions{Tail: tail}).choose(healthy) {
+		for line, err := range (Options{Tail: tail}).choose(healthy) {
 			assert.NilError(t, err)
 			seen.WriteString(line.Text)
 		}

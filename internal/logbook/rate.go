@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package logbook
 
 import (
 	"sync"
@@ -18,11 +20,11 @@ const (
 	lineOverhead = 256
 )
 
-// rateLimit is a token bucket for what one plugin writes to the daemon's log. A
+// Rate is a token bucket for what one plugin writes to the daemon's log. A
 // plugin that has emptied it is muted until a quarter is there again, so that
 // whole passages are missing instead of every other line. The zero value is a
 // full bucket. It is safe for concurrent use.
-type rateLimit struct {
+type Rate struct {
 	mu      sync.Mutex
 	spent   float64 // bytes of the burst, at the time of the last line
 	at      time.Time
@@ -41,7 +43,7 @@ type verdict struct {
 
 // take asks for a line at a time. Its length is asked for only when the line may
 // be written: a flood that is left out costs nothing more.
-func (r *rateLimit) take(now time.Time, length func() int) verdict {
+func (r *Rate) take(now time.Time, length func() int) verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.spent = max(0, r.spent-max(0, now.Sub(r.at).Seconds())*outputRate)
@@ -63,20 +65,20 @@ func (r *rateLimit) take(now time.Time, length func() int) verdict {
 	return verdict{write: true, missing: r.unmuteLocked()}
 }
 
-// end returns how many lines were left out that no verdict has told.
-func (r *rateLimit) end() (missing int) {
+// end returns how many lines were left out and not yet reported by a verdict.
+func (r *Rate) end() (missing int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.unmuteLocked()
 }
 
-func (r *rateLimit) unmuteLocked() (missing int) {
+func (r *Rate) unmuteLocked() (missing int) {
 	missing, r.missing, r.muted = r.missing, 0, false
 	return missing
 }
 
-// logCost returns how many bytes a plain text takes in the daemon's log, whose
-// formatter may escape more: as strings of Go, or of JSON that may become HTML.
+// logCost returns how many bytes a plain text takes in the daemon's log. Its
+// formatter may escape the text as a string of Go, or of JSON that is safe in HTML.
 func logCost(plain string) int {
 	cost := len(plain)
 	for i := range len(plain) {

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package logbook
 
 import (
 	"fmt"
@@ -50,9 +52,8 @@ func (d *daemonLog) Format(e *logrus.Entry) ([]byte, error) {
 	return nil, nil
 }
 
-// newWriter returns the output of a plugin with a logbook of its own, and the
-// daemon's log.
-func newWriter(t *testing.T) (*output, *daemonLog) {
+// newWriter returns the Writer of a plugin with a new logbook, and the daemon's log.
+func newWriter(t *testing.T) (*Writer, *daemonLog) {
 	t.Helper()
 	files := durable.Default
 	root, err := layout.Open(t.TempDir(), &files)
@@ -62,15 +63,9 @@ func newWriter(t *testing.T) (*output, *daemonLog) {
 	kept := &daemonLog{}
 	logger := logrus.New()
 	logger.SetFormatter(kept)
-	o := &output{
-		logger:  logging.G(log.WithLogger(t.Context(), logrus.NewEntry(logger))),
-		rate:    &rateLimit{},
-		logbook: newLogbook(root, id),
-		open:    2,
-		closed:  make(chan struct{}),
-	}
+	o := NewWriter(New(root, id), &Rate{}, logging.G(log.WithLogger(t.Context(), logrus.NewEntry(logger))))
 	t.Cleanup(func() {
-		assert.Check(t, o.logbook.close())
+		assert.Check(t, o.book.Close())
 		root.Close()
 	})
 	return o, kept
@@ -78,8 +73,8 @@ func newWriter(t *testing.T) (*output, *daemonLog) {
 
 const noted = "plugin writes more than 32 KiB a second: lines are left out here, the plugin's own log has them"
 
-// TestFloodIsBounded has a plugin write far more than its share for 20 seconds,
-// in lines of each form.
+// TestFloodIsBounded writes far more than a plugin's share for 20 seconds, in lines
+// of each form.
 func TestFloodIsBounded(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -100,7 +95,7 @@ func TestFloodIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o, daemon := newWriter(t)
 				written := 0
-				stdout, stderr := o.stdout(), o.stderr()
+				stdout, stderr := o.Stdout(), o.Stderr()
 				for range 20 {
 					for range tc.lines {
 						_, err := stdout.Write([]byte(tc.line))
@@ -125,7 +120,7 @@ func TestFloodIsBounded(t *testing.T) {
 				assert.Check(t, shown < written)
 				assert.Check(t, is.Equal(shown+missing, written), "lines are unaccounted for")
 
-				lines, missed, _, _ := o.logbook.since(0)
+				lines, missed, _, _ := o.book.since(0)
 				assert.Check(t, is.Equal(len(lines)+int(missed), written), "the plugin's own log lacks lines")
 			})
 		})
@@ -137,7 +132,7 @@ func TestFloodIsBounded(t *testing.T) {
 func TestChattyPluginIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, daemon := newWriter(t)
-		stdout := o.stdout()
+		stdout := o.Stdout()
 		for range 1000 {
 			_, err := stdout.Write([]byte(strings.Repeat("x", 200) + "\n"))
 			assert.NilError(t, err)
@@ -151,12 +146,12 @@ func TestChattyPluginIsHeard(t *testing.T) {
 	})
 }
 
-// TestMutedPluginIsHeardAgain holds the order of what is told.
+// TestMutedPluginIsHeardAgain checks the order of the log entries.
 func TestMutedPluginIsHeardAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, daemon := newWriter(t)
-		o.rate = &rateLimit{spent: outputBurst, at: time.Now()}
-		stdout := o.stdout()
+		o.rate = &Rate{spent: outputBurst, at: time.Now()}
+		stdout := o.Stdout()
 		write := func(text string) {
 			_, err := stdout.Write([]byte(text + "\n"))
 			assert.NilError(t, err)
@@ -169,7 +164,7 @@ func TestMutedPluginIsHeardAgain(t *testing.T) {
 		write("four")
 		assert.NilError(t, stdout.Close())
 		o.rate.spent = outputBurst
-		stderr := o.stderr()
+		stderr := o.Stderr()
 		_, err := stderr.Write([]byte("five"))
 		assert.NilError(t, err)
 		assert.NilError(t, stderr.Close())
@@ -184,17 +179,17 @@ func TestRateLimit(t *testing.T) {
 	began := time.Now()
 	for _, tc := range []struct {
 		name  string
-		limit *rateLimit
+		limit *Rate
 		after time.Duration
 		bytes int
 		want  verdict
 	}{
-		{"the first line", &rateLimit{}, 0, 100, verdict{write: true}},
-		{"the last that fits", &rateLimit{spent: outputBurst - 100 - lineOverhead, at: began}, 0, 100, verdict{write: true}},
-		{"the first that does not", &rateLimit{spent: outputBurst - 99 - lineOverhead, at: began}, 0, 100, verdict{mutes: true}},
-		{"one more", &rateLimit{spent: outputBurst, at: began, muted: true, missing: 1}, time.Second, 100, verdict{}},
-		{"a quarter is there", &rateLimit{spent: outputBurst, at: began, muted: true, missing: 7}, outputBurst / 4 / outputRate * time.Second, 100, verdict{write: true, missing: 7}},
-		{"a clock that went back", &rateLimit{spent: 0, at: began}, -time.Hour, 100, verdict{write: true}},
+		{"the first line", &Rate{}, 0, 100, verdict{write: true}},
+		{"the last that fits", &Rate{spent: outputBurst - 100 - lineOverhead, at: began}, 0, 100, verdict{write: true}},
+		{"the first that does not", &Rate{spent: outputBurst - 99 - lineOverhead, at: began}, 0, 100, verdict{mutes: true}},
+		{"one more", &Rate{spent: outputBurst, at: began, muted: true, missing: 1}, time.Second, 100, verdict{}},
+		{"a quarter is there", &Rate{spent: outputBurst, at: began, muted: true, missing: 7}, outputBurst / 4 / outputRate * time.Second, 100, verdict{write: true, missing: 7}},
+		{"a clock that went back", &Rate{spent: 0, at: began}, -time.Hour, 100, verdict{write: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			assert.Equal(t, tc.limit.take(began.Add(tc.after), func() int { return tc.bytes }), tc.want)

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package logbook
 
 import (
 	"context"
@@ -7,19 +9,11 @@ import (
 	"time"
 )
 
-// LogLine is one line that a plugin wrote, with whatever control characters it
-// has: whoever shows it on a terminal escapes them, or means not to.
-type LogLine struct {
-	Time   time.Time `json:"time"`
-	Stream string    `json:"stream"` // stdout, stderr, or manager for a note of ours
-	Text   string    `json:"log"`
-}
-
-// LogOptions chooses among the lines of a plugin. The zero value means all
-// that are kept, and no waiting for more.
-type LogOptions struct {
-	// Follow waits for more lines, until the context ends or the plugin is
-	// removed.
+// Options chooses among the lines of a plugin. The zero value means all that
+// are kept, and no waiting for more.
+type Options struct {
+	// Follow waits for more lines, until the context ends or the book is
+	// closed.
 	Follow bool
 	// Tail is how many of the newest lines to begin with. Zero means all, a
 	// negative number none.
@@ -28,33 +22,25 @@ type LogOptions struct {
 	Since time.Time
 }
 
-// Logs returns what a plugin wrote, oldest line first. The newest two
-// mebibytes are kept, across restarts of the plugin and of the daemon.
-//
-// The lines are read as the loop asks for them. A loop that falls behind the
-// plugin further than what is kept in memory finds a line of the stream
-// "manager" that says how many it missed; the plugin never waits for a reader.
-// An error, of ctx or of the file system, comes last.
-func (pm *Manager) Logs(ctx context.Context, refOrID string, options LogOptions) (_ iter.Seq2[LogLine, error], retErr error) {
-	defer plain(&retErr)
-	u, err := pm.unit(refOrID)
-	if err != nil {
-		return nil, err
-	}
-	return func(yield func(LogLine, error) bool) {
-		next, ok := u.recall(ctx, options, yield)
+// Read returns the chosen lines, oldest first, and reads each line when the loop
+// asks for it. A loop that falls behind what is kept in memory gets a line of the
+// stream "manager" with the number of lines it missed. An error, of ctx or of the
+// file system, comes last.
+func (l *Book) Read(ctx context.Context, options Options) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		next, ok := l.recall(ctx, options, yield)
 		if ok && options.Follow {
-			u.follow(ctx, next, options, yield)
+			l.follow(ctx, next, options, yield)
 		}
-	}, nil
+	}
 }
 
 // recall yields the lines in the files. It returns the number of the line that
 // follows them, and whether to go on.
-func (u *unit) recall(ctx context.Context, options LogOptions, yield func(LogLine, error) bool) (next uint64, ok bool) {
-	files, err := u.logbook.open()
+func (l *Book) recall(ctx context.Context, options Options, yield func(Line, error) bool) (next uint64, ok bool) {
+	files, err := l.open()
 	if err != nil {
-		yield(LogLine{}, fmt.Errorf("read logs of plugin %q: %w", u.plugin.Name(), err))
+		yield(Line{}, err)
 		return 0, false
 	}
 	defer files.close()
@@ -63,7 +49,7 @@ func (u *unit) recall(ctx context.Context, options LogOptions, yield func(LogLin
 			err = ctx.Err()
 		}
 		if err != nil {
-			yield(LogLine{}, fmt.Errorf("read logs of plugin %q: %w", u.plugin.Name(), err))
+			yield(Line{}, err)
 			return 0, false
 		}
 		if !yield(line, nil) {
@@ -75,16 +61,16 @@ func (u *unit) recall(ctx context.Context, options LogOptions, yield func(LogLin
 
 // choose leaves out older lines. It holds the newest ones in memory only if
 // their number is limited.
-func (o LogOptions) choose(lines iter.Seq2[LogLine, error]) iter.Seq2[LogLine, error] {
-	return func(yield func(LogLine, error) bool) {
+func (o Options) choose(lines iter.Seq2[Line, error]) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
 		if o.Tail < 0 {
 			return
 		}
-		var tail []LogLine
+		var tail []Line
 		for line, err := range lines {
 			switch {
 			case err != nil:
-				yield(LogLine{}, err)
+				yield(Line{}, err)
 				return
 			case line.Time.Before(o.Since):
 			case o.Tail > 0:
@@ -106,11 +92,11 @@ func (o LogOptions) choose(lines iter.Seq2[LogLine, error]) iter.Seq2[LogLine, e
 	}
 }
 
-func (u *unit) follow(ctx context.Context, next uint64, options LogOptions, yield func(LogLine, error) bool) {
+func (l *Book) follow(ctx context.Context, next uint64, options Options, yield func(Line, error) bool) {
 	for {
-		lines, missed, changed, ended := u.logbook.since(next)
+		lines, missed, changed, ended := l.since(next)
 		if missed > 0 {
-			note := LogLine{Time: time.Now(), Stream: "manager", Text: fmt.Sprintf("%d lines were missed", missed)}
+			note := Line{Time: time.Now(), Stream: "manager", Text: fmt.Sprintf("%d lines were missed", missed)}
 			if !yield(note, nil) {
 				return
 			}
@@ -127,7 +113,7 @@ func (u *unit) follow(ctx context.Context, next uint64, options LogOptions, yiel
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			yield(LogLine{}, ctx.Err())
+			yield(Line{}, ctx.Err())
 			return
 		}
 	}

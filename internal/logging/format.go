@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package logging
 
 import (
@@ -7,9 +9,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// MakePlain makes plain also what other packages write to the logger of the
-// process, docker's volume service above all. It is for a program that owns
-// that logger; calling it again changes nothing.
+// MakePlain makes the process's logger quote also the lines of other packages,
+// such as docker's volume service. Only a program that owns the logger should
+// call it. Further calls do nothing.
 func MakePlain() {
 	logger := log.L.Logger
 	if _, done := logger.Formatter.(plainFormatter); !done {
@@ -17,12 +19,12 @@ func MakePlain() {
 	}
 }
 
-// plainFormatter formats lines that were made plain.
+// plainFormatter makes lines plain before it formats them.
 type plainFormatter struct{ logrus.Formatter }
 
 // Format implements [logrus.Formatter].
 func (f plainFormatter) Format(line *logrus.Entry) ([]byte, error) {
-	plainLine := *line // the caller's has its message for hooks
+	plainLine := *line // a copy, because hooks see the original
 	plainLine.Message = plaintext.Quote(line.Message)
 	plainLine.Data = make(logrus.Fields, len(line.Data))
 	for key, value := range line.Data {

@@ -1,8 +1,9 @@
-// Package logging is how the daemon's log is written to: by containerd's logger,
-// whose level, format and destination are the embedding daemon's, and with
-// everything made plain that comes from outside. A plugin, a registry or a
-// runtime can thus neither command the terminal a log is shown on nor forge
-// its lines.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package logging writes the daemon's log. It uses containerd's logger and quotes
+// untrusted text. The embedding daemon sets the logger's level, format and
+// destination. A plugin, a registry or a runtime can neither manipulate the
+// terminal that shows a log nor forge its lines.
 package logging
 
 import (
@@ -14,23 +15,22 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Level is how much a line matters.
+// Level is the severity of a line.
 type Level = log.Level
 
-// The levels of what plugins write.
+// The levels of plugin output.
 const (
 	InfoLevel  = log.InfoLevel
 	ErrorLevel = log.ErrorLevel
 )
 
-// SetLevel sets the least level of lines that are written, by its name.
+// SetLevel sets, by its name, the lowest level of lines that are written.
 func SetLevel(name string) error { return log.SetLevel(name) }
 
 // Fields are the named values of a line.
 type Fields = log.Fields
 
-// Entry is a line to be written, with the fields it has so far. Copies are
-// independent; it is safe for concurrent use.
+// Entry holds the fields of a line. It is immutable and safe for concurrent use.
 type Entry struct{ entry *log.Entry }
 
 // G returns the logger of ctx.
@@ -39,15 +39,15 @@ func G(ctx context.Context) Entry { return Entry{log.G(ctx)} }
 // L returns the logger of the process.
 func L() Entry { return Entry{log.L} }
 
-// WithError adds the field of an error.
+// WithError returns a copy of the entry with the field of an error.
 func (e Entry) WithError(err error) Entry { return Entry{e.entry.WithError(plaintext.Error(err))} }
 
-// WithField adds a field.
+// WithField returns a copy of the entry with another field.
 func (e Entry) WithField(key string, value any) Entry {
 	return Entry{e.entry.WithField(key, plain(value))}
 }
 
-// WithFields adds fields.
+// WithFields returns a copy of the entry with more fields.
 func (e Entry) WithFields(fields Fields) Entry {
 	plainFields := make(Fields, len(fields))
 	for key, value := range fields {
@@ -56,8 +56,9 @@ func (e Entry) WithFields(fields Fields) Entry {
 	return Entry{e.entry.WithFields(plainFields)}
 }
 
-// plain makes a value so. What is no number is taken as it would be printed.
-// Newlines stay: formatters quote the values of fields.
+// plain returns a value that is plain text when printed. It keeps numbers and
+// errors, and formats all other values. Newlines stay, because formatters quote
+// the values of fields.
 func plain(value any) any {
 	switch value := value.(type) {
 	case nil, bool, int, int32, int64, uint32, uint64, float64:
@@ -68,23 +69,17 @@ func plain(value any) any {
 	return plaintext.Lines(fmt.Sprint(value))
 }
 
-// Debug writes the line for developers.
+// Debug writes a line for developers.
 func (e Entry) Debug(message string) { e.Log(log.DebugLevel, message) }
 
-// Info writes the line for operators.
+// Info writes a line for operators.
 func (e Entry) Info(message string) { e.Log(InfoLevel, message) }
 
-// Warn writes the line of what went wrong and can be lived with.
+// Warn writes a line about a problem that needs no action.
 func (e Entry) Warn(message string) { e.Log(log.WarnLevel, message) }
 
-// Error writes the line of what went wrong and needs somebody's attention.
+// Error writes a line about a problem that needs the operator's attention.
 func (e Entry) Error(message string) { e.Log(ErrorLevel, message) }
-
-// Debugf is [Entry.Debug] of a format.
-func (e Entry) Debugf(format string, args ...any) { e.Debug(fmt.Sprintf(format, args...)) }
-
-// Infof is [Entry.Info] of a format.
-func (e Entry) Infof(format string, args ...any) { e.Info(fmt.Sprintf(format, args...)) }
 
 // Warnf is [Entry.Warn] of a format.
 func (e Entry) Warnf(format string, args ...any) { e.Warn(fmt.Sprintf(format, args...)) }
@@ -92,5 +87,11 @@ func (e Entry) Warnf(format string, args ...any) { e.Warn(fmt.Sprintf(format, ar
 // Errorf is [Entry.Error] of a format.
 func (e Entry) Errorf(format string, args ...any) { e.Error(fmt.Sprintf(format, args...)) }
 
-// Log writes the line at level.
-func (e Entry) Log(level Level, message string) { e.entry.Log(level, plaintext.Quote(message)) }
+// Log writes a line at level. It returns soon also when the log blocks. Lines that
+// the log does not take are lost, and their number is logged when it takes lines
+// again.
+func (e Entry) Log(level Level, message string) {
+	if e.entry.Logger.IsLevelEnabled(level) {
+		e.write(level, plaintext.Quote(message))
+	}
+}

@@ -1,6 +1,8 @@
-// Package memnet is a network in memory, for tests in virtual time: goroutines
-// that wait for it are durably blocked, see testing/synctest. Connections have
-// no buffers, so a peer that doesn't read blocks the one that writes.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memnet is an in-memory network for tests in virtual time: goroutines
+// that wait for it are durably blocked (see testing/synctest). Connections have
+// no buffers, so a peer that does not read blocks the writer.
 package memnet
 
 import (
@@ -10,15 +12,15 @@ import (
 	"syscall"
 )
 
-// Network is a set of addresses that are listened on. The zero value has none.
+// Network is a set of listeners by address. The zero value is an empty network.
 // It is safe for concurrent use.
 type Network struct {
 	mu        sync.Mutex
 	listeners map[string]*listener
 }
 
-// Listen listens on an address, a host and a port, until the listener is
-// closed.
+// Listen listens on an address of the form host:port until the listener is
+// closed. It replaces an earlier listener of the address.
 func (n *Network) Listen(address string) net.Listener {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -30,8 +32,9 @@ func (n *Network) Listen(address string) net.Listener {
 	return l
 }
 
-// Dial connects to an address, as net.Dialer's DialContext does. Where there is
-// no listener the connection is refused.
+// Dial connects to an address like [net.Dialer.DialContext]. It returns
+// ECONNREFUSED if the address has no listener, and the cause of ctx if ctx ends
+// before the listener accepts.
 func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[address]

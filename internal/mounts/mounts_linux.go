@@ -1,4 +1,9 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mounts makes and undoes the mounts in a plugin's directory. It reads
+// the mount table and makes no call into a mounted file system, because its
+// server can be gone; only DetachDead does, within a limit.
+package mounts
 
 import (
 	"errors"
@@ -11,26 +16,33 @@ import (
 	"github.com/moby/sys/mount"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
-// shareMounts makes dir a mount whose sub-mounts the plugin and the host see
-// of each other. A mount that is shared already stays, with what is mounted
-// below it.
-func shareMounts(dir string) error { return mount.MakeRShared(dir) }
+// Share makes dir a shared mount: host and plugin see each other's mounts below
+// it, see https://man7.org/linux/man-pages/man7/mount_namespaces.7.html. A mount
+// that is shared already stays, together with the mounts below it.
+func Share(dir string) error { return mount.MakeRShared(dir) }
 
-// unmountAll detaches what is mounted at or below dir; shared are the places in
-// it of which shareMounts has made mounts. It asks nothing of the file systems:
-// their servers may be gone.
-func unmountAll(dir string, shared ...string) error {
-	if err := detachInside(dir, shared...); err != nil {
+// UnmountBelow detaches the mounts below dir; shared are the directories in it that
+// Share has made mounts. A mount at dir itself is the operator's and stays. It does
+// not access the file systems, because their servers may be gone.
+func UnmountBelow(dir string, shared ...string) error {
+	isBelow := func(info *mountinfo.Info) bool { return info.Mountpoint != dir }
+	if err := detachInside(dir, shared, isBelow); err != nil {
 		return err
 	}
-	return detach(dir, func(*mountinfo.Info) bool { return true }, func(string) error { return nil })
+	return detach(dir, isBelow, func(string) error { return nil })
 }
 
-// detachInside detaches what is mounted at or below dir, except the lowest
-// mounts at the places in shared, which shareMounts has made.
-func detachInside(dir string, shared ...string) error {
+// DetachInside detaches what is mounted at or below dir, except the lowest
+// mounts at the places in shared, which Share has made.
+func DetachInside(dir string, shared ...string) error {
+	return detachInside(dir, shared, func(*mountinfo.Info) bool { return true })
+}
+
+func detachInside(dir string, shared []string, chosen func(*mountinfo.Info) bool) error {
 	kept := map[int]bool{}
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
@@ -39,7 +51,7 @@ func detachInside(dir string, shared ...string) error {
 	for _, info := range lowestAt(mounts, shared) {
 		kept[info.ID] = true
 	}
-	return detach(dir, func(info *mountinfo.Info) bool { return !kept[info.ID] }, isolate)
+	return detach(dir, func(info *mountinfo.Info) bool { return chosen(info) && !kept[info.ID] }, isolate)
 }
 
 // detach detaches the chosen mounts at or below dir, each with what is mounted
@@ -118,10 +130,10 @@ func isolate(point string) error {
 	return nil
 }
 
-// detachDead detaches the mounts below dir whose server is gone, as a plugin
-// that serves a file system leaves them when it dies: nothing can be done
-// with them, not even mounting over them.
-func detachDead(dir string) error {
+// DetachDead detaches the mounts below dir that have lost their server. A plugin
+// that serves a file system leaves such mounts when it dies, and nothing can be
+// mounted over them.
+func DetachDead(dir string) error {
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
 	if err != nil {
 		return err
@@ -149,7 +161,7 @@ func isDead(info *mountinfo.Info) bool {
 		return false
 	}
 	const patience = 100 * time.Millisecond
-	err, ok := answer(patience, func() error {
+	err, ok := bounded.Within(patience, func() error {
 		defer probes.Delete(asked)
 		_, err := os.Lstat(info.Mountpoint)
 		return err

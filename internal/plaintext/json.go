@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plaintext
 
 import (
@@ -8,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// JSONWriter returns a writer of JSON texts, one Write each, in whose strings
-// everything that is not plain is escaped as RFC 8259 has it: the value is the
-// same, and a terminal shows it as text.
+// JSONWriter returns a writer that escapes, in the strings of JSON texts, every
+// character that is not plain (https://www.rfc-editor.org/rfc/rfc8259#section-7).
+// The values stay the same, and a terminal can show the text. Each Write takes
+// one or more complete JSON texts.
 func JSONWriter(w io.Writer) io.Writer { return jsonWriter{w} }
 
 type jsonWriter struct{ io.Writer }

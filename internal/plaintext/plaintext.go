@@ -1,9 +1,11 @@
-// Package plaintext makes text from outside safe to print: on a terminal, which
-// obeys control characters, and in a log, whose lines it could forge.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plaintext makes untrusted text safe to print on a terminal, which obeys
+// control characters, and in a log, where such text could forge lines.
 //
-// Command lines print errors and progress as they are, so whoever composes
-// such a text quotes what it takes from configs, archives, registries, runtimes
-// and plugins. Letters of all scripts stay what they are.
+// Command line tools print errors and progress verbatim. Code that composes such
+// texts therefore quotes the parts that come from configs, archives, registries,
+// runtimes and plugins. Letters of all scripts stay unchanged.
 package plaintext
 
 import (
@@ -13,18 +15,18 @@ import (
 	"unicode/utf8"
 )
 
-// Quote returns text on one line, with what is no plain text escaped as in a
-// string of Go: control characters (C0, DEL, C1), separators of lines, what
-// changes the direction of writing or can't be seen, and bytes that are no
-// UTF-8. Quoting twice changes nothing more.
+// Quote returns text on one line. It escapes, as in a Go string, control
+// characters (C0, DEL, C1), line separators, characters that are invisible or
+// change the writing direction, and bytes that are not UTF-8. Quote is
+// idempotent.
 func Quote(text string) string { return quote(text, false) }
 
-// Lines is [Quote] for a text that may have several lines: newlines stay. Use
-// it only where they come from this program, such as between joined errors.
+// Lines is like [Quote] but keeps newlines. Use it only where newlines come from
+// this program, such as between joined errors.
 func Lines(text string) string { return quote(text, true) }
 
-// Sprintf is [fmt.Sprintf], quoted. The lines of an error among args, such as
-// of joined ones, come one after the other, separated by semicolons.
+// Sprintf is like [fmt.Sprintf] with a quoted result. It joins the lines of an
+// error among args, such as a joined error, by semicolons.
 func Sprintf(format string, args ...any) string {
 	for i, arg := range args {
 		if err, ok := arg.(error); ok && err != nil {
@@ -34,11 +36,11 @@ func Sprintf(format string, args ...any) string {
 	return Quote(fmt.Sprintf(format, args...))
 }
 
-// Is reports whether text is plain: whether [Quote] leaves it alone.
+// Is reports whether text is plain: whether [Quote] returns it unchanged.
 func Is(text string) bool { return indexUnplain(text, false) < 0 }
 
-// Error returns err with a text that is safe to print, in which newlines stay:
-// err itself if it is so already. The result wraps err.
+// Error returns err itself if its text is plain except for newlines. Otherwise it
+// returns an error that wraps err and has the text quoted by [Lines].
 func Error(err error) error {
 	if err == nil || indexUnplain(err.Error(), true) < 0 {
 		return err
@@ -46,7 +48,7 @@ func Error(err error) error {
 	return quotedError{err}
 }
 
-// quotedError is an error whose text is not plain.
+// quotedError wraps an error and makes its text plain.
 type quotedError struct{ error }
 
 func (e quotedError) Error() string { return Lines(e.error.Error()) }
@@ -72,7 +74,7 @@ func quote(text string, lines bool) string {
 	return quoted.String()
 }
 
-// indexUnplain returns where the first character is that is not plain, or -1.
+// indexUnplain returns the index of the first character that is not plain, or -1.
 func indexUnplain(text string, lines bool) int {
 	for at := 0; at < len(text); {
 		r, size := utf8.DecodeRuneInString(text[at:])
@@ -96,39 +98,41 @@ func isPlain(r rune, size int, lines bool) bool {
 	return !unicode.IsControl(r) && !unicode.Is(unplain, r)
 }
 
-// unplain is what beyond control characters is not written as it is: ends of
-// lines, and what can't be seen, which is Unicode's [Default_Ignorable_Code_Point]
-// and a blank. Joiners (U+200C, U+200D) and the variation selectors U+FE00 to
-// U+FE0F are not among it: Persian, Hindi and emoji need them.
+// unplain are the characters, besides control characters, that are escaped: line
+// separators and invisible characters, which are Unicode's
+// [Default_Ignorable_Code_Point] and a blank. Joiners (U+200C, U+200D) and the
+// variation selectors U+FE00 to U+FE0F are excluded, because Persian, Hindi and
+// emoji need them.
 //
 // [Default_Ignorable_Code_Point]: https://www.unicode.org/reports/tr44/#Default_Ignorable_Code_Point
 var unplain = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{Lo: 0x00AD, Hi: 0x00AD, Stride: 1}, // soft hyphen
-		{Lo: 0x034F, Hi: 0x034F, Stride: 1}, // joiner of graphemes
-		{Lo: 0x061C, Hi: 0x061C, Stride: 1}, // the direction of Arabic
-		{Lo: 0x115F, Hi: 0x1160, Stride: 1}, // fillers of Hangul
-		{Lo: 0x17B4, Hi: 0x17B5, Stride: 1}, // inherent vowels of Khmer
-		{Lo: 0x180B, Hi: 0x180F, Stride: 1}, // selectors and separator of Mongolian
-		{Lo: 0x200B, Hi: 0x200B, Stride: 1}, // no width
-		{Lo: 0x200E, Hi: 0x200F, Stride: 1}, // marks of direction
-		{Lo: 0x2028, Hi: 0x202E, Stride: 1}, // ends of lines and paragraphs; embeddings, overrides
-		{Lo: 0x2060, Hi: 0x206F, Stride: 1}, // no width; isolates
-		{Lo: 0x2800, Hi: 0x2800, Stride: 1}, // a blank of Braille
-		{Lo: 0x3164, Hi: 0x3164, Stride: 1}, // a filler of Hangul
-		{Lo: 0xFEFF, Hi: 0xFEFF, Stride: 1}, // mark of byte order
-		{Lo: 0xFFA0, Hi: 0xFFA0, Stride: 1}, // a filler of Hangul
-		{Lo: 0xFFF0, Hi: 0xFFFB, Stride: 1}, // reserved; annotations between lines
+		{Lo: 0x034F, Hi: 0x034F, Stride: 1}, // combining grapheme joiner
+		{Lo: 0x061C, Hi: 0x061C, Stride: 1}, // Arabic letter mark
+		{Lo: 0x115F, Hi: 0x1160, Stride: 1}, // Hangul fillers
+		{Lo: 0x17B4, Hi: 0x17B5, Stride: 1}, // Khmer inherent vowels
+		{Lo: 0x180B, Hi: 0x180F, Stride: 1}, // Mongolian variation selectors and vowel separator
+		{Lo: 0x200B, Hi: 0x200B, Stride: 1}, // zero width space
+		{Lo: 0x200E, Hi: 0x200F, Stride: 1}, // directional marks
+		{Lo: 0x2028, Hi: 0x202E, Stride: 1}, // line and paragraph separators; directional embeddings and overrides
+		{Lo: 0x2060, Hi: 0x206F, Stride: 1}, // word joiner, invisible operators; directional isolates
+		{Lo: 0x2800, Hi: 0x2800, Stride: 1}, // Braille blank
+		{Lo: 0x3164, Hi: 0x3164, Stride: 1}, // Hangul filler
+		{Lo: 0xFEFF, Hi: 0xFEFF, Stride: 1}, // byte order mark
+		{Lo: 0xFFA0, Hi: 0xFFA0, Stride: 1}, // Hangul filler
+		{Lo: 0xFFF0, Hi: 0xFFFB, Stride: 1}, // reserved; interlinear annotation
 	},
 	R32: []unicode.Range32{
-		{Lo: 0x1BCA0, Hi: 0x1BCA3, Stride: 1}, // controls of shorthand
-		{Lo: 0x1D173, Hi: 0x1D17A, Stride: 1}, // controls of musical notes
-		{Lo: 0xE0000, Hi: 0xE0FFF, Stride: 1}, // tags, selectors of ideographs
+		{Lo: 0x1BCA0, Hi: 0x1BCA3, Stride: 1}, // shorthand format controls
+		{Lo: 0x1D173, Hi: 0x1D17A, Stride: 1}, // musical symbol format controls
+		{Lo: 0xE0000, Hi: 0xE0FFF, Stride: 1}, // tags, ideographic variation selectors
 	},
 	LatinOffset: 1,
 }
 
-// escape writes a character, whose first byte is first, as Go does.
+// escape returns a character as a Go escape sequence. If r is not valid UTF-8, it
+// escapes first, the byte at its position.
 func escape(r rune, size int, first byte) string {
 	switch {
 	case r == utf8.RuneError && size == 1:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plaintext
 
 import (
@@ -48,15 +50,14 @@ func TestQuote(t *testing.T) {
 	}
 }
 
-// TestInvisibleTextIsNotPlain takes every character that Go's tables know, by
-// the derivation of Default_Ignorable_Code_Point in Unicode's
-// DerivedCoreProperties.txt.
+// Every character that Go's tables classify as Default_Ignorable_Code_Point, by
+// the derivation in Unicode's DerivedCoreProperties.txt, is escaped.
 func TestInvisibleTextIsNotPlain(t *testing.T) {
 	kept := func(r rune) bool { return r == 0x200C || r == 0x200D || r >= 0xFE00 && r <= 0xFE0F }
 	invisible := func(r rune) bool {
 		return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Cf, unicode.Variation_Selector) &&
 			!unicode.In(r, unicode.White_Space, unicode.Prepended_Concatenation_Mark) &&
-			(r < 0x13430 || r > 0x13440) // hieroglyphs' layout, which is seen
+			(r < 0x13430 || r > 0x13440) // hieroglyph format controls, which are visible
 	}
 	for r := rune(0x20); r <= unicode.MaxRune; r++ {
 		switch {
@@ -87,8 +88,8 @@ func TestErrorIsWhatItWraps(t *testing.T) {
 	assert.Check(t, is.Equal(errors.Unwrap(quoted), hostile))
 }
 
-// FuzzQuote holds that what is quoted is plain, stays so, and has lost nothing
-// that was.
+// FuzzQuote checks that quoted text is plain, that Quote is idempotent, and that
+// no information is lost.
 func FuzzQuote(f *testing.F) {
 	for _, seed := range []string{"", "plain", "\x1b[2J", "a\u202eb", "\xff", "插件\n", "\U000E0041"} {
 		f.Add(seed)

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package pluginclient
 
 import (
 	"bytes"
@@ -9,35 +11,35 @@ import (
 )
 
 const (
-	// maxAnswer bounds the answer of a plugin to one call. Callers decode
-	// answers in memory. The longest that plugins have reason to give is a
-	// list of volumes: at some 250 bytes a volume there is room for 30,000.
-	maxAnswer = 8 << 20
-	// maxAnswerItems bounds the commas in it, hence the values. A decoder
-	// makes a hundred bytes of an empty object, which takes three.
-	maxAnswerItems = 256 << 10
+	// MaxAnswer bounds the answer of a plugin to one call. Callers decode answers
+	// in memory. The longest legitimate answer is a list of volumes: at some 250
+	// bytes a volume there is room for 30,000.
+	MaxAnswer = 8 << 20
+	// MaxAnswerItems bounds the commas in an answer, and thereby the values: a
+	// decoder turns an empty object of three bytes into a hundred bytes.
+	MaxAnswerItems = 256 << 10
 
-	// shortAnswer and shortAnswerItems are what an answer may have to be read
-	// without waiting for others: any but a list of hundreds of volumes.
+	// shortAnswer and shortAnswerItems bound answers that are read without
+	// waiting for others: all except lists of hundreds of volumes.
 	shortAnswer      = 64 << 10
 	shortAnswerItems = 1 << 10
-	// maxLongAnswers is how many longer answers are read at the same time, over
+	// MaxLongAnswers is how many longer answers are read at the same time, over
 	// all plugins of a manager: 32 MiB, and a million values.
-	maxLongAnswers = 4
+	MaxLongAnswers = 4
 )
 
-// longAnswers has room for each long answer that is being read: one of a plugin,
+// Room has room for each long answer that is being read: one of a plugin,
 // so that a plugin that stalls leaves room to the others, and a few of all
 // plugins together. It is safe for concurrent use.
-type longAnswers struct{ ofPlugin, ofAll chan struct{} }
+type Room struct{ ofPlugin, ofAll chan struct{} }
 
-// newLongAnswers returns the room of a plugin, in the one that all plugins share.
-func newLongAnswers(ofAll chan struct{}) longAnswers {
-	return longAnswers{ofPlugin: make(chan struct{}, 1), ofAll: ofAll}
+// NewRoom returns the room of a plugin, within the room that all plugins share.
+func NewRoom(ofAll chan struct{}) Room {
+	return Room{ofPlugin: make(chan struct{}, 1), ofAll: ofAll}
 }
 
-// take waits for room, or for the end of ctx.
-func (l longAnswers) take(ctx context.Context) error {
+// enter waits for room, or for the end of ctx.
+func (l Room) enter(ctx context.Context) error {
 	select {
 	case l.ofPlugin <- struct{}{}:
 	case <-ctx.Done():
@@ -52,7 +54,7 @@ func (l longAnswers) take(ctx context.Context) error {
 	}
 }
 
-func (l longAnswers) release() {
+func (l Room) release() {
 	<-l.ofAll
 	<-l.ofPlugin
 }
@@ -62,31 +64,34 @@ func (l longAnswers) release() {
 // while Read waits, and ends the wait.
 type boundedAnswer struct {
 	io.ReadCloser
-	method string
-	bytes  int64 // how many may still come
-	items  int
-	room   longAnswers
-	ctx    context.Context // of the call; it ends with Close
-	cancel context.CancelFunc
+	method  string
+	limit   int64
+	bytes   int64 // how many may still come
+	items   int
+	room    Room
+	tooLong func(method string) error
+	ctx     context.Context // of the call; it ends with Close
+	cancel  context.CancelFunc
 
 	mu     sync.Mutex
 	long   bool // it has room
 	closed bool // it takes no more
 }
 
-func newBoundedAnswer(ctx context.Context, body io.ReadCloser, method string, room longAnswers) *boundedAnswer {
+func newBoundedAnswer(ctx context.Context, body io.ReadCloser, method string, limit int64, options Options) *boundedAnswer {
 	ctx, cancel := context.WithCancel(ctx)
 	return &boundedAnswer{
-		ReadCloser: body, method: method, bytes: maxAnswer, items: maxAnswerItems,
-		room: room, ctx: ctx, cancel: cancel,
+		ReadCloser: body, method: method, limit: limit, bytes: limit, items: MaxAnswerItems,
+		room: options.Room, tooLong: options.TooLong, ctx: ctx, cancel: cancel,
 	}
 }
 
 func (b *boundedAnswer) Read(p []byte) (int, error) {
 	if b.bytes < 0 || b.items < 0 {
-		return 0, &AnswerError{Method: b.method}
+		return 0, b.tooLong(b.method)
 	}
-	// One byte more tells an answer that is too long from one that fits.
+	// One byte more distinguishes an answer that is too long from an answer of
+	// the maximum length.
 	if int64(len(p)) > b.bytes+1 {
 		p = p[:b.bytes+1]
 	}
@@ -95,13 +100,13 @@ func (b *boundedAnswer) Read(p []byte) (int, error) {
 	b.items -= bytes.Count(p[:n], []byte(","))
 	if b.bytes < 0 || b.items < 0 {
 		b.end()
-		return 0, &AnswerError{Method: b.method}
+		return 0, b.tooLong(b.method)
 	}
 	if err != nil && err != io.EOF {
 		b.end()
 		return n, err
 	}
-	if maxAnswer-b.bytes > shortAnswer || maxAnswerItems-b.items > shortAnswerItems {
+	if b.limit-b.bytes > shortAnswer || MaxAnswerItems-b.items > shortAnswerItems {
 		if err := b.waitForRoom(); err != nil {
 			return 0, fmt.Errorf("call %s: wait until other long answers are read: %w", b.method, err)
 		}
@@ -116,7 +121,7 @@ func (b *boundedAnswer) waitForRoom() error {
 	if long {
 		return nil
 	}
-	if err := b.room.take(b.ctx); err != nil {
+	if err := b.room.enter(b.ctx); err != nil {
 		return err
 	}
 	b.mu.Lock()

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package pluginclient
 
 import (
 	"context"
@@ -39,13 +41,13 @@ func (s *stalling) Close() error { return nil }
 // answersOf counts answers that are read.
 type answersOf struct {
 	all    chan struct{}
-	handed atomic.Int32 // all of whose text the caller has
-	read   atomic.Int32 // that have ended
+	handed atomic.Int32 // answers with all their text handed to the caller
+	read   atomic.Int32 // answers that have ended
 }
 
-// call reads one, whose end or failure comes when more is closed.
-func (a *answersOf) call(ctx context.Context, room longAnswers, text string, more <-chan struct{}, fails error) {
-	body := newBoundedAnswer(ctx, &stalling{strings.NewReader(text), more, fails}, "A.B", room)
+// call reads an answer, which ends or fails when more is closed.
+func (a *answersOf) call(ctx context.Context, room Room, text string, more <-chan struct{}, fails error) {
+	body := newBoundedAnswer(ctx, &stalling{strings.NewReader(text), more, fails}, "A.B", MaxAnswer, Options{Room: room, TooLong: tooLong})
 	defer body.Close()
 	if _, err := io.ReadFull(body, make([]byte, len(text))); err != nil {
 		return
@@ -55,8 +57,8 @@ func (a *answersOf) call(ctx context.Context, room longAnswers, text string, mor
 	a.read.Add(1)
 }
 
-// TestLongAnswersShareRoom has plugins give answers that stall before their end,
-// and counts those that callers hold.
+// TestLongAnswersShareRoom counts the answers that callers hold while plugins stall
+// before the end of their answers.
 func TestLongAnswersShareRoom(t *testing.T) {
 	long, items := strings.Repeat("x", shortAnswer+1), strings.Repeat(",", shortAnswerItems+1)
 	for _, tc := range []struct {
@@ -68,17 +70,17 @@ func TestLongAnswersShareRoom(t *testing.T) {
 		want    int // answers in flight
 	}{
 		{"short", strings.Repeat(",", shortAnswerItems), 8, 10, nil, 80},
-		{"long", long, 8, 10, nil, maxLongAnswers},
-		{"of many values", items, 8, 10, nil, maxLongAnswers},
-		{"long ones of one plugin", long, 1, 10, nil, 1},
-		{"long ones that fail", long, 8, 10, errors.New("reset"), maxLongAnswers},
+		{"long", long, 8, 10, nil, MaxLongAnswers},
+		{"of many values", items, 8, 10, nil, MaxLongAnswers},
+		{"long, of one plugin", long, 1, 10, nil, 1},
+		{"long and failing", long, 8, 10, errors.New("reset"), MaxLongAnswers},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := answersOf{all: make(chan struct{}, maxLongAnswers)}
+				a := answersOf{all: make(chan struct{}, MaxLongAnswers)}
 				more := make(chan struct{})
 				for range tc.plugins {
-					room := newLongAnswers(a.all)
+					room := NewRoom(a.all)
 					for range tc.calls {
 						go a.call(t.Context(), room, tc.text, more, tc.fails)
 					}
@@ -101,18 +103,18 @@ func TestLongAnswersWaitAsLongAsTheirCalls(t *testing.T) {
 		a := answersOf{all: make(chan struct{}, 1)}
 		more := make(chan struct{})
 		long := strings.Repeat("x", shortAnswer+1)
-		first, second := newLongAnswers(a.all), newLongAnswers(a.all)
+		first, second := NewRoom(a.all), NewRoom(a.all)
 		go a.call(t.Context(), first, long, more, nil)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		began := time.Now()
-		_, err := io.ReadAll(newBoundedAnswer(ctx, io.NopCloser(strings.NewReader(long)), "A.B", second))
+		_, err := io.ReadAll(newBoundedAnswer(ctx, io.NopCloser(strings.NewReader(long)), "A.B", MaxAnswer, Options{Room: second, TooLong: tooLong}))
 		assert.Check(t, is.ErrorIs(err, context.DeadlineExceeded))
 		assert.Check(t, is.ErrorContains(err, "call A.B: wait until other long answers are read"))
 		assert.Check(t, is.Equal(time.Since(began), time.Minute))
 
-		waits := newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader(long)), "A.B", second)
+		waits := newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader(long)), "A.B", MaxAnswer, Options{Room: second, TooLong: tooLong})
 		read := make(chan error, 1)
 		go func() {
 			_, err := io.ReadAll(waits)
@@ -126,7 +128,7 @@ func TestLongAnswersWaitAsLongAsTheirCalls(t *testing.T) {
 		close(more)
 		synctest.Wait()
 		assert.Check(t, is.Len(a.all, 0))
-		_, err = io.ReadAll(newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader(long)), "A.B", second))
+		_, err = io.ReadAll(newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader(long)), "A.B", MaxAnswer, Options{Room: second, TooLong: tooLong}))
 		assert.NilError(t, err)
 	})
 }

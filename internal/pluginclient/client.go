@@ -1,7 +1,13 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pluginclient makes the clients by which a daemon calls its plugins.
+// They are docker's clients with two additions: limits on the memory for a
+// plugin's answers, and an immediate error for a plugin that is down.
+package pluginclient
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,21 +21,43 @@ import (
 
 	"github.com/docker/docker/pkg/plugins"
 	"github.com/docker/docker/pkg/plugins/transport"
+
+	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 // streamMethods are the calls that docker answers with a stream of any length.
 // Their callers read it piece by piece.
 var streamMethods = []string{"/LogDriver.ReadLogs", "/GraphDriver.Diff"}
 
-// newPluginClient returns the client for the plugin that listens on the unix
-// socket at path. A call may take as long as timeout, or any time if that is
-// zero. While the plugin can't be connected to, the client repeats a call for
-// some 15 seconds, unless available, asked once a connection was refused, says
-// why that is of no use. It may be nil. An answer longer than a call's caller
-// should hold in memory fails to be read, with an [AnswerError]. One that is
-// long waits for room among those of all plugins, as long as the call may take.
-func newPluginClient(path string, timeout time.Duration, available func(limit time.Time) error, room longAnswers) (*plugins.Client, error) {
-	client, err := plugins.NewClientWithTimeout("unix://"+path, nil, timeout)
+// maxHeaderBytes bounds the first line and the headers of an answer. Headers take 25
+// times their bytes once they are parsed. Errors quote lines that are malformed, and
+// docker's client logs such an error at each of its retries.
+const maxHeaderBytes = 16 << 10
+
+// Options configure a client.
+type Options struct {
+	// Dir holds the unix socket Name on which the plugin listens.
+	Dir, Name string
+	// Timeout bounds a call; zero means no limit.
+	Timeout time.Duration
+	// Available is called when a connection was refused. It returns why a retry
+	// is useless, or nil. It may wait for the plugin until limit, which is
+	// Patience later. With a nil Available the client retries for some 15 s.
+	Available func(limit time.Time) error
+	Patience  time.Duration
+	// Room is where a long answer waits until others are read, as long as its
+	// call may take.
+	Room Room
+	// TooLong makes the error of a call with an answer that is longer than
+	// [MaxAnswer], or [MaxShortAnswer] for some calls, or has more values than
+	// [MaxAnswerItems].
+	TooLong func(method string) error
+}
+
+// New returns a client. Calls that docker answers with a stream have answers of
+// any length.
+func New(options Options) (*plugins.Client, error) {
+	client, err := plugins.NewClientWithTimeout("unix:///plugin.sock", nil, options.Timeout)
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
 	}
@@ -37,7 +65,15 @@ func newPluginClient(path string, timeout time.Duration, available func(limit ti
 	if err != nil {
 		return nil, fmt.Errorf("make plugin client: %w", err)
 	}
-	carried.RoundTripper = boundedAnswers{carried.RoundTripper, available, room}
+	connections, ok := carried.RoundTripper.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("make plugin client: %w", errUnknownClient)
+	}
+	connections.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return socketpath.Dial(ctx, options.Dir, options.Name)
+	}
+	connections.MaxResponseHeaderBytes = maxHeaderBytes
+	carried.RoundTripper = boundedAnswers{connections, options}
 	return client, nil
 }
 
@@ -58,32 +94,36 @@ func transportOf(client *plugins.Client) (*transport.HTTPTransport, error) {
 	return carried, nil
 }
 
-// boundedAnswers is a transport whose answers end in an error where they are
-// longer than callers can take, and come at once from a plugin that is down.
+// boundedAnswers is a transport that cuts answers off at a limit with an error,
+// and answers at once in the place of a plugin that is down.
 type boundedAnswers struct {
 	http.RoundTripper
-	available func(limit time.Time) error
-	room      longAnswers
+	options Options
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (b boundedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(r)
 	var connection *net.OpError
-	if b.available != nil && errors.As(err, &connection) && connection.Op == "dial" {
-		if down := b.available(time.Now().Add(firstMoments)); down != nil {
+	if b.options.Available != nil && errors.As(err, &connection) && connection.Op == "dial" {
+		if down := b.options.Available(time.Now().Add(b.options.Patience)); down != nil {
 			return unavailableAnswer(r, down), nil
 		}
 	}
 	if err != nil || isStream(r, response) {
 		return response, err
 	}
-	response.Body = newBoundedAnswer(r.Context(), response.Body, called(r), b.room)
+	method := called(r)
+	answer := newBoundedAnswer(r.Context(), response.Body, method, limitOf(method, response.StatusCode), b.options)
+	response.Body = answer
+	if response.StatusCode == http.StatusOK && (method == listMethod || method == getMethod) {
+		response.Body = &volumesAnswer{boundedAnswer: answer}
+	}
 	return response, nil
 }
 
 // unavailableAnswer is the answer in the place of a plugin that is down, in the
-// form of plugins' errors. Docker's client repeats what had no answer.
+// form of plugins' errors. Without an answer docker's client would retry.
 func unavailableAnswer(r *http.Request, down error) *http.Response {
 	text, err := json.Marshal(map[string]string{"Err": down.Error()})
 	if err != nil {

@@ -1,4 +1,6 @@
-package plugin
+// SPDX-License-Identifier: Apache-2.0
+
+package pluginclient
 
 import (
 	"encoding/json"
@@ -18,6 +20,8 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
+func tooLong(method string) error { return fmt.Errorf("call %s: the answer is too long", method) }
+
 // answering returns a client of a plugin that answers by handler.
 func answering(t *testing.T, handler http.HandlerFunc) *plugins.Client {
 	t.Helper()
@@ -33,7 +37,10 @@ func answering(t *testing.T, handler http.HandlerFunc) *plugins.Client {
 		assert.Check(t, is.ErrorIs(<-served, http.ErrServerClosed))
 		assert.Check(t, os.RemoveAll(dir))
 	})
-	client, err := newPluginClient(listener.Addr().String(), time.Minute, nil, newLongAnswers(make(chan struct{}, 1)))
+	client, err := New(Options{
+		Dir: dir, Name: "s", Timeout: time.Minute,
+		Room: NewRoom(make(chan struct{}, 1)), TooLong: tooLong,
+	})
 	assert.NilError(t, err)
 	return client
 }
@@ -49,9 +56,9 @@ func endless(status int, begin, more string) http.HandlerFunc {
 	}
 }
 
-// TestAnswersAreBounded has plugins answer without end, in each form.
+// TestAnswersAreBounded gets endless answers from plugins, in each form.
 func TestAnswersAreBounded(t *testing.T) {
-	const tooLong = "call VolumeDriver.List: the plugin's answer is longer than 8 MiB or has more than 262144 values"
+	const refused = "call VolumeDriver.List: the answer is too long"
 	redirected := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/VolumeDriver.List" {
 			http.Redirect(w, r, streamMethods[0], http.StatusTemporaryRedirect)
@@ -76,16 +83,49 @@ func TestAnswersAreBounded(t *testing.T) {
 				Err     string
 			}
 			err := client.Call("VolumeDriver.List", map[string]string{}, &list)
-			assert.ErrorContains(t, err, tooLong)
+			assert.ErrorContains(t, err, refused)
 		})
 	}
 }
 
-// TestAnswersThatFit has plugins answer as much as they may.
+// TestHeadersAreBounded gets answers that begin with long lines, or with many headers.
+// Their errors, which daemons log, are short.
+func TestHeadersAreBounded(t *testing.T) {
+	long := strings.Repeat("\x9b", 4<<20)
+	for name, begin := range map[string]string{
+		"no HTTP":          long,
+		"a long status":    "HTTP/1.1 200 " + long,
+		"a long header":    "HTTP/1.1 200 OK\r\nA: " + long,
+		"no header":        "HTTP/1.1 200 OK\r\n" + long,
+		"many headers":     "HTTP/1.1 200 OK\r\n" + strings.Repeat("A:\r\n", 1<<20),
+		"many early hints": strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1<<18),
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+				connection, _, err := http.NewResponseController(w).Hijack()
+				assert.Check(t, err)
+				_, _ = io.WriteString(connection, begin+"\r\n\r\n{}") // the client does not read it all
+				_ = connection.Close()
+			})
+			carried, err := transportOf(client)
+			assert.NilError(t, err)
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plugin/VolumeDriver.List", http.NoBody)
+			assert.NilError(t, err)
+			response, err := carried.RoundTrip(request)
+			if err == nil {
+				_ = response.Body.Close()
+			}
+			assert.Assert(t, err != nil, "the answer was accepted")
+			assert.Check(t, len(err.Error()) < 5*maxHeaderBytes, "an error of %d bytes", len(err.Error()))
+		})
+	}
+}
+
+// TestAnswersThatFit gets answers of the maximum size.
 func TestAnswersThatFit(t *testing.T) {
 	for _, tc := range []struct{ name, answer string }{
-		{"long", `{"Err":"` + strings.Repeat("x", maxAnswer-len(`{"Err":""}`)) + `"}`},
-		{"of many values", `{"Volumes":[{}` + strings.Repeat(",{}", maxAnswerItems) + `]}`},
+		{"long", `{"Status":"` + strings.Repeat("x", MaxAnswer-len(`{"Status":""}`)) + `"}`},
+		{"of many values", `{"Volumes":[{"Status":{"a":[0` + strings.Repeat(",0", MaxAnswerItems) + `]}}]}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			client := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tc.answer) })
@@ -102,7 +142,7 @@ func TestStreamsAreNot(t *testing.T) {
 	stream, err := client.Stream("LogDriver.ReadLogs", nil)
 	assert.NilError(t, err)
 	defer stream.Close()
-	_, err = io.CopyN(io.Discard, stream, 2*maxAnswer)
+	_, err = io.CopyN(io.Discard, stream, 2*MaxAnswer)
 	assert.NilError(t, err)
 }
 
@@ -111,18 +151,17 @@ func TestStreamsAreNot(t *testing.T) {
 func TestErrorOfAStreamIsBounded(t *testing.T) {
 	client := answering(t, endless(http.StatusNotFound, "", "0123456789"))
 	_, err := client.Stream("LogDriver.ReadLogs", nil)
-	assert.ErrorContains(t, err, "call LogDriver.ReadLogs: the plugin's answer is longer")
+	assert.ErrorContains(t, err, "call LogDriver.ReadLogs: the answer is too long")
 }
 
 // TestBoundedAnswerStaysCut reads on after the error.
 func TestBoundedAnswerStaysCut(t *testing.T) {
-	body := newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader("0123456789")), "A.B", newLongAnswers(make(chan struct{}, 1)))
+	body := newBoundedAnswer(t.Context(), io.NopCloser(strings.NewReader("0123456789")), "A.B", MaxAnswer, Options{Room: NewRoom(make(chan struct{}, 1)), TooLong: tooLong})
 	body.bytes, body.items = 4, 1
 	got, err := io.ReadAll(body)
 	assert.Equal(t, string(got), "")
 	for range 2 {
-		var tooLong *AnswerError
-		assert.Assert(t, errors.As(err, &tooLong), fmt.Sprint(err))
+		assert.Error(t, err, "call A.B: the answer is too long")
 		_, err = body.Read(make([]byte, 1))
 	}
 }
@@ -131,8 +170,8 @@ func TestBoundedAnswerStaysCut(t *testing.T) {
 // repeats a call for 15 seconds, and a plugin that is known to be down answers
 // at once.
 func TestCallOfAPluginThatIsDown(t *testing.T) {
-	down := &UnavailableError{Name: "p:latest", State: "backoff"}
-	client, err := newPluginClient(filepath.Join(t.TempDir(), "s"), time.Minute, func(time.Time) error { return down }, longAnswers{})
+	down := errors.New("plugin p:latest is down")
+	client, err := New(Options{Dir: t.TempDir(), Name: "s", Timeout: time.Minute, Available: func(time.Time) error { return down }})
 	assert.NilError(t, err)
 	began := time.Now()
 	err = client.Call("VolumeDriver.List", nil, nil)

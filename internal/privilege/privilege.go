@@ -1,6 +1,8 @@
-// Package privilege computes what a plugin's config asks of its host, in the
-// form that docker's CLI shows and sends back, and compares it with what the
-// user granted. It is pure: nothing it is given is changed.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package privilege computes the privileges that a plugin's config asks for, in
+// the form that docker's CLI shows and sends back, and compares them with what
+// the user granted. Its functions are pure and do not change their arguments.
 package privilege
 
 import (
@@ -13,9 +15,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Of returns what config asks for, in docker's order and words. What a mount
-// shows is more than its source says unless it is a bind or of type tmpfs: then
-// the value has its type, place and options as well.
+// Of returns the privileges that config asks for, in docker's order and words.
+// The value of a mount is its source. If the mount is neither a bind nor of type
+// tmpfs, the value also has its type, destination and options.
 func Of(config types.PluginConfig) types.PluginPrivileges {
 	var all types.PluginPrivileges
 	add := func(name, description string, values ...string) {
@@ -51,8 +53,8 @@ func Of(config types.PluginConfig) types.PluginPrivileges {
 	return all
 }
 
-// describeMount returns docker's text for binds and tmpfs, which is the source:
-// grants that were given to docker stay valid.
+// describeMount returns the value of a mount. For binds and tmpfs it is docker's
+// text, the source, so that grants given to docker stay valid.
 func describeMount(m types.PluginMount) string {
 	source := ""
 	if m.Source != nil {
@@ -68,9 +70,9 @@ func describeMount(m types.PluginMount) string {
 	return strings.TrimSpace(text + ")")
 }
 
-// isOrdinary reports whether the source says all about a mount. Any option that
-// says bind makes it a bind, whatever its type; one without a type can't be
-// mounted.
+// isOrdinary reports whether the source describes a mount completely. The option
+// bind or rbind makes a mount a bind, whatever its type. A mount without a type
+// can't be mounted.
 func isOrdinary(m types.PluginMount) bool {
 	if slices.Contains([]string{"", "bind", "rbind", "tmpfs"}, m.Type) {
 		return true
@@ -85,9 +87,8 @@ func isOrdinary(m types.PluginMount) bool {
 	return false
 }
 
-// Check returns a [MismatchError] unless granted is what required is, in
-// whatever order: as many entries of each name and values. Descriptions are
-// for people and don't count.
+// Check returns a [MismatchError] unless granted and required are equal as
+// multisets of names and values. It ignores order and descriptions.
 func Check(required, granted types.PluginPrivileges) error {
 	missing, excess := Diff(granted, required)
 	if len(missing)+len(excess) > 0 {
@@ -96,13 +97,13 @@ func Check(required, granted types.PluginPrivileges) error {
 	return nil
 }
 
-// Diff returns what to has and from has not, and the other way round, each in
-// its order.
+// Diff returns the privileges that only to has, and those that only from has, in
+// their original order.
 func Diff(from, to types.PluginPrivileges) (added, dropped types.PluginPrivileges) {
 	return subtract(to, from), subtract(from, to)
 }
 
-// subtract returns what is left of all when each of some is taken from it once.
+// subtract returns all without some, as multisets.
 func subtract(all, some types.PluginPrivileges) (left types.PluginPrivileges) {
 	counts := make(map[string]int)
 	for _, p := range some {
@@ -118,21 +119,22 @@ func subtract(all, some types.PluginPrivileges) (left types.PluginPrivileges) {
 	return left
 }
 
-// key is the same for privileges that are the same but for the order of their
-// values. Quoting keeps values apart.
+// key returns the same text for privileges that differ only in the order of their
+// values and in their description. Values are quoted, so that they can't run into
+// each other.
 func key(p types.PluginPrivilege) string {
 	values := slices.Sorted(slices.Values(p.Value))
 	return fmt.Sprintf("%q %q", p.Name, values)
 }
 
-// MismatchError refuses grants that are not what the plugin asks for. Class
+// MismatchError reports grants that differ from what the plugin asks for. Class
 // InvalidParameter.
 type MismatchError struct {
-	// Missing is what the plugin asks for and was not granted, Excess what was
-	// granted and it does not ask for.
+	// Missing lists the privileges that the plugin asks for and were not granted,
+	// Excess those that were granted but the plugin does not ask for.
 	Missing, Excess types.PluginPrivileges
-	// Added is what the new version asks for beyond the one that is installed,
-	// and Dropped what it does not ask for any more. Only upgrades have them.
+	// Added lists the privileges that only the new version asks for, Dropped
+	// those that only the installed version asks for. Only upgrades set them.
 	Added, Dropped types.PluginPrivileges
 }
 
@@ -156,7 +158,7 @@ func (e *MismatchError) Error() string {
 // InvalidParameter marks the error's class.
 func (e *MismatchError) InvalidParameter() {}
 
-// Bounds of an error's text: a config can ask for more than is ever read.
+// Bounds of an error's text: a config can ask for any number of privileges.
 const (
 	maxShown      = 50
 	maxShownBytes = 1 << 10
@@ -173,7 +175,7 @@ func describe(privileges types.PluginPrivileges) string {
 	return strings.Join(texts, ", ")
 }
 
-// shown is the beginning of a privilege's values, or all of them.
+// shown returns the first values of a privilege, up to maxShownBytes.
 func shown(values []string) []string {
 	length := 0
 	for i, value := range values {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package privilege
 
 import (
@@ -9,6 +11,8 @@ import (
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 func pointer(s string) *string { return &s }
@@ -41,7 +45,8 @@ func TestOf(t *testing.T) {
 	})
 }
 
-// TestOfMounts shows what a mount is that is more than its source says.
+// The value of a mount has more than the source if the source does not describe
+// the mount completely.
 func TestOfMounts(t *testing.T) {
 	mount := func(typ, source string, options ...string) types.PluginMount {
 		return types.PluginMount{Type: typ, Source: &source, Destination: "/x", Options: options}
@@ -75,7 +80,7 @@ func TestOfMounts(t *testing.T) {
 	}
 }
 
-// configs of which each field may ask for something, or not.
+// randomConfig returns a config in which each field may ask for a privilege.
 func randomConfig(r *rand.Rand) types.PluginConfig {
 	some := func() *string {
 		if r.IntN(4) == 0 {
@@ -97,11 +102,10 @@ func randomConfig(r *rand.Rand) types.PluginConfig {
 	return config
 }
 
-// TestOfSkipsNothing counts, and holds the results against each other: two
-// configs ask for the same exactly if their privileges are the same.
+// Of returns an entry for every field that asks for a privilege, and the same
+// privileges for the same config.
 func TestOfSkipsNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 2000 {
 		config := randomConfig(r)
@@ -126,9 +130,9 @@ func TestOfSkipsNothing(t *testing.T) {
 		assert.Equal(t, len(asked), wanted, "%+v", config)
 		for _, p := range asked {
 			assert.Assert(t, p.Name != "" && p.Description != "" && len(p.Value) > 0)
-			p.Value[0] += "changed by who got it"
+			p.Value[0] += "changed by the caller"
 		}
-		assert.NilError(t, Check(Of(config), shuffle(r, Of(config))), "the config was changed by way of its privileges")
+		assert.NilError(t, Check(Of(config), shuffle(r, Of(config))), "a change of the privileges changed the config")
 	}
 }
 
@@ -160,11 +164,10 @@ func shuffle(r *rand.Rand, privileges types.PluginPrivileges) types.PluginPrivil
 	return shuffled
 }
 
-// TestCheckIsEqualityOfMultisets accepts any permutation, and refuses any one
-// value changed, missing or added.
+// Check accepts any permutation. It refuses a single changed, missing or added
+// value.
 func TestCheckIsEqualityOfMultisets(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 5000 {
 		required := random(r)
@@ -189,7 +192,7 @@ func TestCheckIsEqualityOfMultisets(t *testing.T) {
 		case 4:
 			granted = append(granted, granted[i])
 		case 5:
-			// A value moves to an entry of its own.
+			// Move a value to a new entry.
 			granted = append(granted, types.PluginPrivilege{Name: granted[i].Name, Value: []string{granted[i].Value[k]}})
 			granted[i].Value = slices.Delete(granted[i].Value, k, k+1)
 		default:

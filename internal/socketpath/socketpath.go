@@ -1,6 +1,8 @@
-// Package socketpath reaches unix sockets whose paths are longer than a
-// sockaddr_un takes: through a descriptor of a directory above them, as
-// /proc/self/fd/N/name. See unix(7) and proc(5).
+// SPDX-License-Identifier: Apache-2.0
+
+// Package socketpath reaches Unix sockets with paths that are too long for a
+// sockaddr_un. It uses a descriptor of a parent directory: /proc/self/fd/N/name.
+// See https://man7.org/linux/man-pages/man7/unix.7.html.
 package socketpath
 
 import (
@@ -13,25 +15,26 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Max is the longest path that fits a sockaddr_un, without the NUL at its end.
+// Max is the length of the longest path that fits into a sockaddr_un, without the
+// terminating NUL.
 const Max = 107
 
-// Directory is a directory below which there are sockets, or will be. It is
-// safe for concurrent use. Close must follow.
+// Directory is a directory with sockets below it. It is safe for concurrent use.
+// The caller closes it.
 type Directory struct {
 	path string
 
 	mu     sync.Mutex
-	opened []*os.File // the last one is the directory that is at path now
+	opened []*os.File // the last is the directory at path, unless that was replaced
 }
 
-// New takes the directory at path, which need not exist yet.
+// New returns the directory at path, which need not exist yet.
 func New(path string) *Directory { return &Directory{path: path} }
 
-// Path returns the path of the socket name, which may have slashes: the plain
-// one if it fits, else one through a descriptor. The latter is valid in this
-// process only, and until Close. The error is a [TooLongError], or says why the
-// directory can't be opened.
+// Path returns the path of the socket name, which may contain slashes: the plain
+// path if it fits, and a path through a descriptor otherwise. The latter is valid
+// only in this process and until Close. The error is a [TooLongError], or the
+// reason why the directory can't be opened.
 func (d *Directory) Path(name string) (string, error) {
 	plain := filepath.Join(d.path, name)
 	if len(plain) <= Max {
@@ -48,8 +51,8 @@ func (d *Directory) Path(name string) (string, error) {
 	return short, nil
 }
 
-// open returns a descriptor of the directory, a new one if another directory
-// has taken its place.
+// open returns a descriptor of the directory. It opens a new one if the directory
+// at path was replaced.
 func (d *Directory) open() (descriptor uintptr, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,7 +74,7 @@ func (d *Directory) open() (descriptor uintptr, err error) {
 	return file.Fd(), nil
 }
 
-// Close makes the paths through descriptors invalid.
+// Close closes the descriptors and thereby invalidates the paths through them.
 func (d *Directory) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,13 +86,13 @@ func (d *Directory) Close() error {
 	return errors.Join(problems...)
 }
 
-// TooLongError reports a socket that no path of at most [Max] bytes reaches.
+// TooLongError reports a socket that has no path of at most [Max] bytes.
 type TooLongError struct {
-	Path  string // of the socket
-	Short string // the shortest one
+	Path  string // the plain path
+	Short string // the path through a descriptor
 }
 
 func (e *TooLongError) Error() string {
-	return plaintext.Sprintf("%s has %d bytes, and %d through a descriptor of its directory; the system allows %d: shorten the directory or the socket's name",
+	return plaintext.Sprintf("socket path %s has %d bytes, or %d through a descriptor of its directory, but the system allows %d: shorten the directory or the name of the socket",
 		e.Path, len(e.Path), len(e.Short), Max)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package socketpath
@@ -17,8 +19,7 @@ import (
 
 func TestErrorsArePlain(t *testing.T) { plaintexttest.Check(t, &TooLongError{}) }
 
-// TestPathsAreReachable listens and dials by paths of every length around the
-// bound.
+// Sockets with paths of every length around Max can be listened on and dialed.
 func TestPathsAreReachable(t *testing.T) {
 	base, err := os.MkdirTemp("", "sp")
 	assert.NilError(t, err)

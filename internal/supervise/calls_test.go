@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -9,6 +11,8 @@ import (
 
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
 // takes is a call that takes some time.
@@ -29,8 +33,8 @@ func TestCallsAreBounded(t *testing.T) {
 	}{
 		{"at once", 0, false, 0},
 		{"in time", 9 * time.Second, false, 9 * time.Second},
-		{"as this process was stopped", 10*time.Second + lateness/2, false, 10*time.Second + lateness/2},
-		{"too late", time.Minute, true, 10*time.Second + lateness},
+		{"as this process was stopped", 10*time.Second + bounded.Grace/2, false, 10*time.Second + bounded.Grace/2},
+		{"too late", time.Minute, true, 10*time.Second + bounded.Grace},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -50,7 +54,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// TestCallsWaitForOneThatHangs makes a call after one that was given up.
+// TestCallsWaitForOneThatHangs makes a call after another call was given up.
 func TestCallsWaitForOneThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls()
@@ -67,7 +71,8 @@ func TestCallsWaitForOneThatHangs(t *testing.T) {
 		assert.NilError(t, err)
 		assert.Equal(t, answer, "answer")
 		assert.Check(t, time.Since(began) > 50*time.Second, "two calls at a time")
-		assert.Equal(t, len(c.late), 1, "the return of the first call wakes nobody")
+		synctest.Wait()
+		assert.Equal(t, len(c.late), 1, "the return of the first call wakes no waiter")
 	})
 }
 
@@ -75,7 +80,7 @@ func TestCallsWaitForOneThatHangs(t *testing.T) {
 func TestCallsThatPanic(t *testing.T) {
 	c := newCalls()
 	_, err := do(t.Context(), c, "the call", func() (string, error) { panic("no") })
-	var panicked *PanicError
+	var panicked *bounded.PanicError
 	assert.Assert(t, errors.As(err, &panicked))
 	assert.Check(t, is.Contains(string(panicked.Stack), "calls_test.go"))
 	_, err = do(t.Context(), c, "the call", takes(0))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -9,16 +11,19 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// limitVariable makes this test's process one whose limit, a file in
-// /proc/sys/user, is zero.
+// limitVariable names the limit, a file in /proc/sys/user, that is zero in this
+// process.
 const limitVariable = "DOVETAIL_TEST_INOTIFY_LIMIT"
 
 // TestAwaitSocketWithoutInotify waits for sockets where no inotify instance, or
 // no watch, is left to the user. Limits are of a user namespace of the test's,
 // see namespaces(7).
 func TestAwaitSocketWithoutInotify(t *testing.T) {
+	testenv.NeedsRoot(t, "limits of inotify")
 	if limit := os.Getenv(limitVariable); limit != "" {
 		awaitWithout(t, limit)
 		return

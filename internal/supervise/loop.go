@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -6,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 )
 
@@ -31,8 +34,8 @@ func (s *Supervisor) loop() error {
 	}
 }
 
-// live is one life of the process, until it has ended by itself or
-// supervision ends. An error means that it did not get ready.
+// live starts the process and waits until it has ended by itself or supervision
+// ends. An error means that the process did not get ready.
 func (s *Supervisor) live() (uptime time.Duration, err error) {
 	if err := s.attempt(); err != nil {
 		return 0, err
@@ -49,7 +52,7 @@ func (s *Supervisor) live() (uptime time.Duration, err error) {
 	return time.Since(since), nil
 }
 
-// rest waits before the next life. It reports false when supervision ends.
+// rest waits before the next start. It returns false when supervision ends.
 func (s *Supervisor) rest(err error, pause time.Duration) bool {
 	if err == nil {
 		s.Changed(lifecycle.Exit, &ExitedError{}, pause)
@@ -68,10 +71,10 @@ func (s *Supervisor) rest(err error, pause time.Duration) bool {
 	}
 }
 
-// attempt starts the process, or adopts the one that lives, and waits until it
-// is ready. After an error that is not of an end of supervision the process is
-// gone, unless a call hangs or the process is stuck: then present is true, and
-// the next attempt begins with that.
+// attempt starts the process, or adopts a living process, and waits until it is
+// ready. After an error the process is gone, unless supervision ended, a call
+// hangs or the process is stuck. Then present is true, and the next attempt begins
+// by ending that process.
 func (s *Supervisor) attempt() error {
 	defer s.hasBegun()
 	s.forgetExits()
@@ -96,16 +99,16 @@ func (s *Supervisor) attempt() error {
 		s.release()
 		return err
 	}
-	// It had its time; a process without its socket does nothing that a
-	// SIGTERM could save.
+	// The start took too long. A process without its socket has nothing to save,
+	// so it gets no SIGTERM first.
 	if stuck := s.terminate(s.running, 0); stuck != nil {
 		return errors.Join(err, stuck)
 	}
 	return err
 }
 
-// settlePast ends what an earlier manager or an earlier attempt left, or
-// adopts it.
+// settlePast ends the process that an earlier manager or attempt left, or adopts
+// it.
 func (s *Supervisor) settlePast() (adopted bool, err error) {
 	if err := s.restore(s.running); err != nil {
 		return false, err
@@ -147,17 +150,20 @@ func (s *Supervisor) restore(ctx context.Context) error {
 	return err
 }
 
-// checkAbandoned detaches the supervisor of a process that another one has.
+// checkAbandoned detaches the supervisor if another one has the process.
 func (s *Supervisor) checkAbandoned(err error) {
 	if errors.Is(err, ErrAbandoned) {
 		s.abandon()
 	}
 }
 
+// StartCall is the name of [Process.Start] in a [HungError].
+const StartCall = "start"
+
 func (s *Supervisor) start(ctx context.Context) error {
-	_, err := do(ctx, s.calls, "start", func() (struct{}, error) {
+	_, err := do(ctx, s.calls, StartCall, func() (struct{}, error) {
 		s.present.Store(true)
-		err := Protect(func() error { return s.Process.Start(ctx) })
+		err := bounded.Protect(func() error { return s.Process.Start(ctx) })
 		if err != nil {
 			s.Process.Ended()
 			s.present.Store(false)
@@ -173,7 +179,7 @@ func (s *Supervisor) awaitReady(ctx context.Context) error {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ready, ended := make(chan error, 1), make(chan bool, 1)
-	go func() { ready <- Protect(func() error { return s.Process.Ready(waiting) }) }()
+	go func() { ready <- bounded.Protect(func() error { return s.Process.Ready(waiting) }) }()
 	go func() { ended <- s.awaitEnd(waiting) }()
 	select {
 	case err := <-ready:
@@ -184,7 +190,7 @@ func (s *Supervisor) awaitReady(ctx context.Context) error {
 		return err
 	case hasEnded := <-ended:
 		cancel()
-		err, answered := settleReady(ctx, ready)
+		err, answered := settleReady(ready)
 		switch {
 		case hasEnded:
 			return &ExitedError{}
@@ -195,10 +201,10 @@ func (s *Supervisor) awaitReady(ctx context.Context) error {
 	}
 }
 
-// settleReady gives the wait for the socket a moment to return, so that it can
-// say what it found and does not disturb the next one.
-func settleReady(ctx context.Context, ready <-chan error) (err error, answered bool) {
-	timer := time.NewTimer(lateness)
+// settleReady gives the wait for the socket a moment to return, so that it returns
+// its error and does not overlap with the next wait.
+func settleReady(ready <-chan error) (err error, answered bool) {
+	timer := time.NewTimer(bounded.Grace)
 	defer timer.Stop()
 	select {
 	case err := <-ready:
@@ -208,8 +214,8 @@ func settleReady(ctx context.Context, ready <-chan error) (err error, answered b
 	}
 }
 
-// awaitEnd blocks until the process is known to have ended. It reports false
-// when ctx ends first; then a report that was not answered is kept.
+// awaitEnd blocks until the process is known to have ended. It returns false
+// when ctx ends first, and then keeps a report that it has not checked.
 func (s *Supervisor) awaitEnd(ctx context.Context) bool {
 	var again <-chan time.Time
 	for pause := time.Second; ; {
@@ -233,7 +239,7 @@ func (s *Supervisor) awaitEnd(ctx context.Context) bool {
 	}
 }
 
-// presence is what an executor says of a process.
+// presence is an executor's answer about a process.
 type presence int
 
 const (
@@ -256,7 +262,7 @@ func (s *Supervisor) look(ctx context.Context) presence {
 	return gone
 }
 
-// release releases what the run held that has ended. If that hangs, the next
+// release releases the resources of a run that has ended. If that hangs, the next
 // start waits for it.
 func (s *Supervisor) release() {
 	s.present.Store(false)
@@ -275,8 +281,8 @@ func (s *Supervisor) forgetExits() {
 	}
 }
 
-// jitter shortens a wait by up to a fifth, so that plugins that died together
-// don't return together.
+// jitter shortens a wait by up to a fifth, so that plugins that exited together
+// don't restart together.
 func jitter(wait time.Duration) time.Duration {
 	return wait - rand.N(wait/5+1)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -12,6 +14,5 @@ func TestErrorsArePlain(t *testing.T) {
 		&ExitedError{},
 		&StuckError{},
 		&HungError{},
-		&PanicError{},
 	)
 }

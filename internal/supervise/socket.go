@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,28 +17,32 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 // Sockets waits for unix sockets to accept connections. One serves all
 // plugins, because inotify instances are few, and because closing one costs
-// the kernel more than ten milliseconds. While a host has no instance or watch
-// to give, the clock is asked instead. It is safe for concurrent use.
+// the kernel more than ten milliseconds. While a host has no free instance or
+// watch, it polls instead. It is safe for concurrent use.
 type Sockets struct {
 	mu      sync.Mutex
 	watcher *fsnotify.Watcher // nil until one was needed and there was one
 	done    chan struct{}     // closed when the watcher's events end
 	closed  bool
 	waiting map[string]chan struct{} // by directory; gets at most one wake-up
+
+	looks bounded.Lines[string] // by directory of a plugin
 }
 
-// NewSockets begins to watch nothing. Close must follow.
+// NewSockets returns a Sockets that watches nothing yet. The caller must call
+// Close.
 func NewSockets() *Sockets {
 	return &Sockets{waiting: make(map[string]chan struct{})}
 }
 
-// Close ends the watch. Awaits in progress go on until their contexts end.
+// Close ends the watch. Awaits in progress continue until their contexts end.
 func (s *Sockets) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -70,63 +76,117 @@ func (s *Sockets) open() (*fsnotify.Watcher, error) {
 	return watcher, nil
 }
 
-// Await blocks until something accepts connections on the socket name in dir,
-// which must be watched by no other Await, or until ctx ends or dir is gone:
-// then a [NoSocketError] lists what is there instead.
+// Await blocks until the socket name in dir accepts connections, or until ctx ends
+// or dir is gone: then a [NoSocketError] lists the files that are there. Only one
+// Await at a time may watch dir. A look at dir that hangs in a file system does not
+// delay Await beyond ctx. Until it returns, no other Await looks at dir.
 func (s *Sockets) Await(ctx context.Context, dir, name string) error {
-	path := filepath.Join(dir, name)
-	if accepts(ctx, dir, name) {
-		return nil
-	}
 	w := &watch{sockets: s, wake: make(chan struct{}, 1)}
-	defer w.forget()
-	// A socket shows up with bind and accepts only from listen on, of which
-	// there is no event: between the two, and where nothing can be watched, the
-	// clock is asked.
+	// bind creates the file, but listen causes no inotify event: poll between the
+	// two, and where nothing can be watched.
 	const maxPause = 50 * time.Millisecond
-	pause := time.Millisecond
-	for {
-		watched := w.add(dir) == nil
-		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-			// What the process makes in a directory that was deleted is not
-			// reachable. The next start makes a new one.
+	for pause := time.Millisecond; ; pause = min(2*pause, maxPause) {
+		seen, err := s.look(ctx, w, dir, name)
+		switch {
+		case err != nil:
 			return &NoSocketError{Name: name, Err: err}
-		}
-		watched = w.descend(dir, name) && watched
-		if accepts(ctx, dir, name) {
+		case seen.accepts:
+			w.end()
 			return nil
+		case seen.over != nil:
+			w.end()
+			return &NoSocketError{Name: name, Found: seen.names, Err: seen.over}
 		}
 		var clock <-chan time.Time
-		if _, err := os.Lstat(path); err == nil || !watched {
+		if seen.exists || !seen.watched {
 			clock = time.After(pause)
-			pause = min(2*pause, maxPause)
 		}
 		select {
 		case <-ctx.Done():
-			if acceptsNow(ctx, dir, name) {
-				return nil
-			}
-			return &NoSocketError{Name: name, Found: names(dir), Err: context.Cause(ctx)}
 		case <-w.wake:
 		case <-clock:
 		}
 	}
 }
 
-// acceptsNow looks once more when the time is up: if this process was stopped
-// meanwhile, the plugin may have been ready in time.
-func acceptsNow(ctx context.Context, dir, name string) bool {
-	if context.Cause(ctx) != context.DeadlineExceeded {
-		return false
-	}
-	const patience = 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	return accepts(ctx, dir, name)
+// sight is the result of a look at a directory of sockets.
+type sight struct {
+	accepts bool  // the socket does
+	exists  bool  // there is a file of its name
+	watched bool  // each change that matters causes an event
+	over    error // why further looks are useless
+	names   []string
 }
 
-// watch is what one Await watches: the directory of the sockets, and those on
-// the way to a socket that is in a directory of its own.
+// look looks at dir. After ctx has ended it looks a last time, because the plugin
+// may have been ready in time while this process was suspended. An error means
+// that a look hangs; the watch ends when it returns.
+func (s *Sockets) look(ctx context.Context, w *watch, dir, name string) (sight, error) {
+	over := context.Cause(ctx)
+	if over != nil {
+		const patience = 100 * time.Millisecond
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		ctx = last
+	}
+	call, err := bounded.StartFor(ctx, &s.looks, dir, func() (sight, error) {
+		if over != nil {
+			return w.lastLook(dir, name, over), nil
+		}
+		return w.look(dir, name), nil
+	})
+	if err != nil {
+		w.end()
+		return sight{}, fmt.Errorf("an earlier look at it hangs in a file system: %w", cmp.Or(over, err))
+	}
+	seen, returned, err := call.Await(ctx)
+	if !returned {
+		go func() {
+			<-call.Done()
+			w.end()
+		}()
+		return seen, fmt.Errorf("the look at it hangs in a file system: %w", cmp.Or(over, err))
+	}
+	return seen, err
+}
+
+func (w *watch) look(dir, name string) sight {
+	if accepts(dir, name) {
+		return sight{accepts: true}
+	}
+	// Adding a watch holds a lock of all watches, so dir must answer first.
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		// Files that the process makes in a deleted directory can't be reached.
+		// The next start makes a new directory.
+		return sight{over: err}
+	}
+	watched := w.add(dir) == nil
+	watched = w.descend(dir, name) && watched
+	if accepts(dir, name) {
+		return sight{accepts: true}
+	}
+	_, err := os.Lstat(filepath.Join(dir, name))
+	return sight{exists: err == nil, watched: watched}
+}
+
+func (w *watch) lastLook(dir, name string, over error) sight {
+	if errors.Is(over, context.DeadlineExceeded) && accepts(dir, name) {
+		return sight{accepts: true}
+	}
+	return sight{over: over, names: names(dir)}
+}
+
+func accepts(dir, name string) bool {
+	conn, err := socketpath.Connect(dir, name)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// watch holds the directories that one Await watches: the directory of the
+// sockets, and subdirectories on the way to the socket.
 type watch struct {
 	sockets *Sockets
 	watcher *fsnotify.Watcher // nil before the first of dirs
@@ -152,7 +212,7 @@ func (w *watch) add(dir string) error {
 
 // descend watches the directories on the way to name that the process has made
 // by now. A directory that was removed is watched again when it comes back. It
-// reports false if there is one that can't be watched.
+// returns false if a directory can't be watched.
 func (w *watch) descend(dir, name string) (watched bool) {
 	rest := strings.Split(filepath.Clean(name), string(filepath.Separator))
 	for _, component := range rest[:len(rest)-1] {
@@ -168,9 +228,9 @@ func (w *watch) descend(dir, name string) (watched bool) {
 	return true
 }
 
-// forget ends the watch, except of directories that a later Await has taken
+// end ends the watch, except of directories that a later Await has taken
 // over: an earlier one may have hung.
-func (w *watch) forget() {
+func (w *watch) end() {
 	for _, dir := range w.dirs {
 		if w.disown(dir) {
 			_ = w.watcher.Remove(dir) // it fails if the directory has gone
@@ -223,54 +283,24 @@ func (s *Sockets) wakeAll() {
 	}
 }
 
-func accepts(ctx context.Context, dir, name string) bool {
-	if !leadsInside(dir, name) {
-		return false
-	}
-	directory := socketpath.New(dir)
-	defer directory.Close()
-	path, err := directory.Path(name)
-	if err != nil {
-		return false
-	}
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
-}
-
-// leadsInside reports whether name, which the process made, is not a link to
-// somebody else's socket. A process may replace it later.
-func leadsInside(dir, name string) bool {
-	within, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return false
-	}
-	socket, err := filepath.EvalSymlinks(filepath.Join(dir, name))
-	return err == nil && strings.HasPrefix(socket, within+string(filepath.Separator))
-}
-
 const (
-	// enoughNames are named in an error, of those that a process made.
+	// enoughNames bounds the names of files in an error.
 	enoughNames = 10
-	// mostLooked bounds how much is looked at for them, and maxNameDepth how deep:
-	// a process can make as many files as it likes.
-	mostLooked   = 100
+	// maxLooked bounds how many entries are read for them, and maxNameDepth how
+	// deep, because a process can make any number of files.
+	maxLooked    = 100
 	maxNameDepth = 4
 )
 
-// names lists some of what the process made, to tell a wrong name from a missing
-// one. It looks at nothing outside dir.
+// names lists some of the files that the process made, so that an error can show
+// that the socket has a wrong name. It reads nothing outside dir.
 func names(dir string) []string {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil
 	}
 	defer root.Close()
-	looked := mostLooked
+	looked := maxLooked
 	var found []string
 	addNames(root, ".", &looked, &found)
 	slices.Sort(found)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -185,7 +187,7 @@ func TestAwaitSocketOfSomebodyElse(t *testing.T) {
 	assert.DeepEqual(t, missing.Found, []string{"p.sock -> " + others})
 	assert.NilError(t, listener.(*net.UnixListener).SetDeadline(time.Unix(1, 0)))
 	_, err = listener.Accept()
-	assert.Check(t, is.ErrorIs(err, os.ErrDeadlineExceeded), "somebody connected")
+	assert.Check(t, is.ErrorIs(err, os.ErrDeadlineExceeded), "a client connected")
 }
 
 func TestAwaitSocketWithoutDirectory(t *testing.T) {
@@ -227,7 +229,7 @@ func TestNamesAreFew(t *testing.T) {
 	}
 	assert.NilError(t, os.WriteFile(filepath.Join(deep, "file"), nil, 0o600))
 	assert.Equal(t, len(names(dir)), 1)
-	for i := range 10 * mostLooked {
+	for i := range 10 * maxLooked {
 		assert.NilError(t, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600))
 	}
 	assert.Equal(t, len(names(dir)), enoughNames)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -8,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
@@ -93,26 +96,28 @@ func (s *Supervisor) linger(wait time.Duration) {
 
 // terminate ends the process, if there is one: by SIGTERM if grace is not
 // zero, and by SIGKILL when that has passed. It returns nil when the process
-// is gone, else a [StuckError], after grace and killTimeout at the latest.
+// is gone, else a [StuckError]. Each step has its own limit from when it begins: a
+// daemon that was stopped itself (SIGSTOP, a suspended machine) finds the limit of
+// one step expired, and performs the next.
 func (s *Supervisor) terminate(ctx context.Context, grace time.Duration) error {
-	limited, cancel := context.WithTimeout(ctx, grace+killTimeout)
+	restoring, cancel := context.WithTimeout(ctx, grace+killTimeout)
 	defer cancel()
-	if err := s.restore(limited); err != nil {
+	if err := s.restore(restoring); err != nil {
 		return &StuckError{Err: err}
 	}
 	if !s.present.Load() {
 		return nil
 	}
 	s.forgetExits()
-	e := ending{Supervisor: s, ctx: limited}
+	e := ending{Supervisor: s}
 	var asked error
 	isGone := false
 	if grace > 0 {
-		isGone, asked = e.ask(grace)
+		isGone, asked = e.ask(ctx, grace)
 	}
 	var killed error
 	if !isGone {
-		isGone, killed = e.kill()
+		isGone, killed = e.kill(ctx)
 	}
 	if !isGone {
 		return &StuckError{Err: errors.Join(asked, killed)}
@@ -124,19 +129,18 @@ func (s *Supervisor) terminate(ctx context.Context, grace time.Duration) error {
 // ending is one attempt to end a process.
 type ending struct {
 	*Supervisor
-	ctx      context.Context
 	reported bool // an exit was reported since the attempt began
 }
 
-// ask sends SIGTERM and waits for the process to end. A report that the
-// executor contradicts may be late, or of another process: then, as after
+// ask sends SIGTERM and waits for the process to end, for grace at most. A report
+// that the executor contradicts may be late, or of another process: then, as after
 // grace, SIGKILL follows.
-func (e *ending) ask(grace time.Duration) (isGone bool, err error) {
-	ctx, cancel := context.WithTimeout(e.ctx, grace)
+func (e *ending) ask(ctx context.Context, grace time.Duration) (isGone bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	err = e.signal(ctx, syscall.SIGTERM)
 	for {
-		if e.look(e.ctx) == gone {
+		if e.look(ctx) == gone {
 			return true, nil
 		}
 		if e.reported || err != nil && !errdefs.IsNotFound(err) {
@@ -152,19 +156,19 @@ func (e *ending) ask(grace time.Duration) (isGone bool, err error) {
 	}
 }
 
-// kill sends SIGKILL and waits for the process to end. A report that the
-// executor contradicts gets a second SIGKILL: most say now that they don't find
-// the process. If that is reported as well, the report is believed.
-func (e *ending) kill() (isGone bool, err error) {
-	ctx, cancel := context.WithTimeout(e.ctx, killTimeout)
+// kill sends SIGKILL and waits for the process to end, for killTimeout at most. A
+// report that the executor contradicts gets a second SIGKILL: most say now that they
+// don't find the process. If that is reported as well, the report is believed.
+func (e *ending) kill(ctx context.Context) (isGone bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, killTimeout)
 	defer cancel()
-	if e.reported && !e.canTell() {
-		e.killFake()
+	if e.reported && !e.canTell(ctx) {
+		e.killFake(ctx)
 		return true, nil
 	}
 	for range 2 {
 		err = e.signal(ctx, syscall.SIGKILL)
-		switch seen := e.look(e.ctx); {
+		switch seen := e.look(ctx); {
 		case seen == gone, errdefs.IsNotFound(err), seen == unknown && e.reported && err == nil:
 			return true, nil
 		case err != nil:
@@ -176,24 +180,25 @@ func (e *ending) kill() (isGone bool, err error) {
 		case <-ctx.Done():
 			return e.lookOnceMore() == gone, nil
 		}
-		if e.look(e.ctx) == gone || !e.canTell() {
+		if e.look(ctx) == gone || !e.canTell(ctx) {
 			return true, nil
 		}
 	}
 	return true, nil
 }
 
-// lookOnceMore is for when the time is up.
+// lookOnceMore is a last look after the context has ended.
 func (e *ending) lookOnceMore() presence {
-	ctx, cancel := context.WithTimeout(e.detached, lateness)
+	ctx, cancel := context.WithTimeout(e.detached, bounded.Grace)
 	defer cancel()
 	return e.look(ctx)
 }
 
-// killFake sends SIGKILL to what an executor reported as ended that says of
-// everything that it runs. Such executors are fakes, and some hang now.
-func (e *ending) killFake() {
-	ctx, cancel := context.WithTimeout(e.ctx, lateness)
+// killFake sends SIGKILL to a process that was reported as ended by an executor
+// that reports every process as running. Such executors are fakes, and some hang
+// in this call.
+func (e *ending) killFake(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, bounded.Grace)
 	defer cancel()
 	_ = e.signal(ctx, syscall.SIGKILL) // the report is believed all the same
 	if e.calls.busy() {
@@ -209,9 +214,9 @@ func (e *ending) signal(ctx context.Context, signal syscall.Signal) error {
 	return err
 }
 
-// canTell asks on a goroutine of its own: a signal may hang meanwhile.
-func (e *ending) canTell() bool {
-	ctx, cancel := context.WithTimeout(e.ctx, callTimeout)
+// canTell asks outside of the line of calls, because a signal may hang in it.
+func (e *ending) canTell(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	answer, err := do(ctx, newCalls(), "the look at no process", func() (bool, error) { return e.Process.CanTell(), nil })
 	return err != nil || answer

@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package supervise keeps one plugin running: it starts the process, waits
 // until it is ready, watches for its end, restarts it after a wait that
 // doubles, and stops it when asked.
 //
 // Each [Supervisor] is one goroutine, from Start, Recover or End until the
 // process is gone or the supervisor is detached. It makes every call into the
-// [Process] on a goroutine of its own: a call that hangs delays nothing beyond
-// a limit, and what it has done is undone when it returns.
+// [Process] on a separate goroutine: a call that hangs delays nothing beyond a
+// limit, and its effects are undone when it returns.
 //
 // A process that cannot be stopped stays supervised: Stop returns a
 // [StuckError], and the supervisor tries again, after waits that double and
@@ -29,46 +31,44 @@ const (
 	calmUptime = 10 * time.Second
 	// killTimeout is how long the kernel may take to end a killed process.
 	killTimeout = 10 * time.Second
-	// callTimeout is how long a call that has no limit of its own may take.
+	// callTimeout bounds calls without another limit.
 	callTimeout = 10 * time.Second
 )
 
-// Process is what is supervised. The supervisor makes one call at a time, from
-// changing goroutines; Ready and CanTell may run beside another call. Any call
-// may hang, and may panic.
+// Process is a supervised process. The supervisor makes one call at a time, from
+// different goroutines; only Ready and CanTell may overlap with another call. Any
+// call may hang, and may panic.
 type Process interface {
 	// Restore takes over a process that an earlier manager left, and reports
-	// whether one lives. After an error that is not known.
+	// whether one lives. An error means that this is not known.
 	Restore() (alive bool, err error)
-	// Start prepares and starts the process. After an error there is none. It
-	// begins no further step once ctx has ended.
+	// Start prepares and starts the process. After an error no process is left.
+	// It begins no further step once ctx has ended.
 	Start(ctx context.Context) error
 	// Ready blocks until the process serves, or until ctx ends.
 	Ready(ctx context.Context) error
 	// Alive reports whether the process lives.
 	Alive() (bool, error)
-	// CanTell reports whether Alive is worth anything: fakes exist whose
-	// answer is always true.
+	// CanTell reports whether Alive is meaningful: some fakes always return true.
 	CanTell() bool
 	// Signal sends a signal to the process. An error of class NotFound means
 	// that the process has ended, even if Alive reports it later.
 	Signal(signal syscall.Signal) error
-	// Ended releases what a run held. It is called once after each run.
+	// Ended releases the resources of a run. It is called once after each run.
 	Ended()
-	// Stopped releases what outlives a run. It is called when supervision
-	// ends and no process is left, and again if it hung.
+	// Stopped releases resources that outlive a run. It is called when
+	// supervision ends and no process is left, and again if it hung.
 	Stopped()
 }
 
-// Config is what a supervisor works by. All fields but KeepTrying are
-// required.
+// Config configures a supervisor. All fields except KeepTrying are required.
 type Config struct {
 	Process      Process
 	StartTimeout time.Duration // from the beginning of a start until ready
 	StopTimeout  time.Duration // between SIGTERM and SIGKILL
 	Backoff      time.Duration // before the first restart
-	// KeepTrying retries a first start that failed. Otherwise such a failure
-	// ends the supervisor.
+	// KeepTrying retries a failed first start. Otherwise such a failure ends the
+	// supervisor.
 	KeepTrying bool
 	// Changed is called at each step, with the error that caused it and,
 	// before a restart, the length of the wait. It runs on the supervisor's
@@ -83,8 +83,8 @@ type Supervisor struct {
 	exits chan struct{} // at most one report is pending; more add nothing
 	again chan struct{} // a Stop asks for another attempt
 
-	// running ends when the process shall run no more, detached when it is
-	// to be left alone; detached is the parent.
+	// running ends when the process is to be stopped, detached when it is to be
+	// left alone; detached is the parent.
 	running  context.Context
 	stop     context.CancelCauseFunc
 	detached context.Context
@@ -93,7 +93,7 @@ type Supervisor struct {
 	// known is false until Restore has answered; present is true from before
 	// a process is made until it is known to be gone.
 	known, present atomic.Bool
-	keep           bool // a process that Restore finds goes on; of the goroutine
+	keep           bool // keep a process that Restore finds; used by the goroutine only
 
 	begun chan struct{} // closed when the process was first made, or was not
 	first chan struct{} // closed when the first start has settled
@@ -108,11 +108,11 @@ type Supervisor struct {
 }
 
 var (
-	// ErrAbandoned is wrapped by an error of a [Process] that belongs to
-	// another supervisor by now. It detaches the supervisor.
+	// ErrAbandoned is wrapped by errors of a [Process] that another supervisor
+	// has taken over. It detaches the supervisor.
 	ErrAbandoned = errors.New("another manager has taken over")
 
-	errStopped  = errors.New("it was stopped meanwhile")
+	errStopped  = errors.New("it was stopped")
 	errDetached = errors.New("its supervision has ended")
 )
 
@@ -140,8 +140,8 @@ func (s *Supervisor) Start() {
 }
 
 // Recover supervises the process that an earlier manager left, if it lives and
-// keep is set, else a new one. A new one is started only when Restore has
-// reported that none lives, or when that one has ended.
+// keep is set, else a new process. A new process is started only when Restore has
+// reported that none lives, or when the earlier process has ended.
 func (s *Supervisor) Recover(keep bool) {
 	s.keep = keep
 	go s.run()

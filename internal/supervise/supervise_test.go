@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package supervise
 
 import (
@@ -25,9 +27,9 @@ type program struct {
 	lives       time.Duration // zero: until stopped
 	ignoresTerm bool
 	immortal    bool // as seen by Alive, as fakes people have are
-	fake        bool // Alive and Signal are worth nothing: every id lives, each end is reported once
+	fake        bool // Alive and Signal are worth nothing: every ID lives, each end is reported once
 	unkillable  bool
-	dying       time.Duration // how long its end takes to be told
+	dying       time.Duration // until its end is reported
 
 	restoreErrors []error // of the first looks at what an earlier manager left
 
@@ -300,8 +302,8 @@ func TestStopInterrupts(t *testing.T) {
 	}
 }
 
-// TestInterruptComesFirst has a stop that overtakes the start, as a Disable may
-// an Enable.
+// TestInterruptComesFirst interrupts before the start, as a Disable can overtake an
+// Enable.
 func TestInterruptComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{readyAfter: time.Second}
@@ -339,8 +341,8 @@ func TestStopEscalates(t *testing.T) {
 	})
 }
 
-// TestStopOfADyingProcess stops one that has ended, of which the executor is
-// still collecting the output.
+// TestStopOfADyingProcess stops a process that has ended while the executor still
+// collects its output.
 func TestStopOfADyingProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{dying: time.Second}
@@ -352,7 +354,7 @@ func TestStopOfADyingProcess(t *testing.T) {
 		assert.Equal(t, p.seen(), "ready at 0s, terminated at 0s, stopped at 1s")
 		assert.Equal(t, time.Since(p.began), p.dying)
 
-		// One that is said to live and to be gone, for ever, is gone.
+		// A process that Alive reports and Signal does not find is gone.
 		p = &program{dying: time.Second, immortal: true}
 		s = p.supervise(false)
 		s.Start()
@@ -409,7 +411,7 @@ func TestRecoverWhatDiedMeanwhile(t *testing.T) {
 }
 
 // TestRestoreIsRetried takes over a process while the executor does not answer
-// yet: no second process is started beside it, and it is not killed.
+// yet: no second process is started, and the first is not killed.
 func TestRestoreIsRetried(t *testing.T) {
 	away := errors.New("containerd is restarting")
 	for _, keep := range []bool{true, false} {

@@ -1,5 +1,7 @@
-// Package plaintexttest holds error types to plain texts, whatever is in their
-// fields.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plaintexttest checks that error types have plain texts, whatever their
+// fields contain.
 package plaintexttest
 
 import (
@@ -13,13 +15,13 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Hostile is text that paints over a terminal, in several ways, and forges
+// Hostile is text that would manipulate a terminal in several ways and forge
 // lines.
 const Hostile = "x\r\n\x1b[2J\x1b]0;t\a\b\x7f\u009b1A\u202e\u2066\u2028\xff"
 
-// Check fills the fields of errs that are empty with [Hostile] text and errors
-// of it, and holds that the texts are plain. Each is a pointer to a value of
-// its type. Types whose texts have several lines are for [CheckLines].
+// Check fills the empty fields of errs with [Hostile] text and errors, and checks
+// that the texts of errs are plain. Each is a pointer to a value of its type. Use
+// [CheckLines] for types with texts of several lines.
 func Check(t testing.TB, errs ...any) {
 	t.Helper()
 	for _, err := range errs {
@@ -29,8 +31,8 @@ func Check(t testing.TB, errs ...any) {
 	}
 }
 
-// CheckLines is [Check] for types that write lines of their own: as many as
-// lines, plain each.
+// CheckLines is [Check] for a type with a text of several lines. It checks their
+// number and that each is plain.
 func CheckLines(t testing.TB, lines int, err any) {
 	t.Helper()
 	split := strings.Split(filled(t, err).Error(), "\n")
@@ -44,12 +46,13 @@ func CheckLines(t testing.TB, lines int, err any) {
 	}
 }
 
-// filled returns the error that pointer is or points to, with its fields filled.
+// filled fills the fields of the value that pointer points to, and returns pointer
+// or the value as an error.
 func filled(t testing.TB, pointer any) error {
 	t.Helper()
 	value := reflect.ValueOf(pointer)
 	if value.Kind() != reflect.Pointer {
-		t.Fatalf("%T is no pointer", pointer)
+		t.Fatalf("%T is not a pointer", pointer)
 	}
 	fill(value.Elem())
 	if err, ok := pointer.(error); ok {
@@ -57,13 +60,12 @@ func filled(t testing.TB, pointer any) error {
 	}
 	err, ok := value.Elem().Interface().(error)
 	if !ok {
-		t.Fatalf("%T is no error", pointer)
+		t.Fatalf("%T is not an error", pointer)
 	}
 	return err
 }
 
-// fill gives every string, error and list below value a hostile content, where
-// it has none.
+// fill sets every empty string, error and slice in value to hostile content.
 func fill(value reflect.Value) {
 	if value.Kind() == reflect.Struct {
 		for i := range value.NumField() {

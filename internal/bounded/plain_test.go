@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bounded
+
+import (
+	"testing"
+
+	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
+)
+
+func TestErrorsArePlain(t *testing.T) {
+	plaintexttest.Check(t,
+		&PanicError{},
+		&SilentError{},
+	)
+}
