@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -8,7 +10,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// handler makes an exit handler of a function.
+// handler is an exit handler that calls a function.
 type handler func(id string)
 
 func (h handler) HandleExitEvent(id string) error {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -14,19 +16,19 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// Create starts the process of plugin id from spec, whose rootfs is a
-// directory, and returns once that was started. It takes over both streams
-// and closes them when the run has ended, or at once if Create fails.
+// Create starts the process of plugin id from spec and returns once it has
+// started. The rootfs of spec is a directory. Create takes ownership of both
+// streams, and closes them when the run has ended, or at once if Create fails.
 //
-// A container or task of id that a crashed daemon left is replaced, also if
-// it lives; a run that this executor knows to live is an error of class
-// conflict. What containerd or the runtime refuse is an error that says why.
-// It is of class unavailable if containerd can't be reached, went down on the
-// way, or has not answered within a minute. Close ends the wait at once.
+// Create replaces a container or task of id that a crashed daemon left, even if it
+// is alive. It returns an error of class Conflict if this executor has a living
+// run of id, and one of class Unavailable if containerd can't be reached, goes
+// down, or does not answer within a minute. Other errors are those of containerd
+// and the runtime. Close ends the wait at once.
 //
-// A failed Create leaves nothing behind. If containerd does not answer, what it
-// makes of the start is removed once it answers again; until then other calls
-// of Create and Restore for id are unavailable.
+// A failed Create leaves nothing behind. If containerd did not answer, the
+// executor removes the container once containerd answers again. Until then calls
+// of Create and Restore for id return errors of class Unavailable.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
 	_, err := e.perform(id, e.limits.create, stdout, stderr, func(ctx context.Context) attend.Started[*run] {
 		return e.create(ctx, id, spec)
@@ -37,7 +39,7 @@ func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteClo
 	return nil
 }
 
-// create returns a run that has started.
+// create removes what an earlier daemon left of id and starts a run.
 func (e *Executor) create(ctx context.Context, id string, spec specs.Spec) attend.Started[*run] {
 	if err := e.clear(ctx, id); err != nil {
 		return attend.Started[*run]{Err: err}
@@ -59,9 +61,9 @@ func (e *Executor) create(ctx context.Context, id string, spec specs.Spec) atten
 	return attend.Started[*run]{Err: err}
 }
 
-// start makes a container and its task. Its requests to containerd are not
-// cancelled when ctx ends: what came of one would not be known, and could not
-// be undone. Nothing is requested any more after that.
+// start makes a container and its task. It does not cancel a request when ctx
+// ends, because the request's effect would be unknown and could not be undone. It
+// makes no further requests then.
 func (e *Executor) start(ctx context.Context, id string, spec specs.Spec) (*run, error) {
 	if err := e.createContainer(id, spec); err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (e *Executor) start(ctx context.Context, id string, spec specs.Spec) (*run,
 		s.close()
 		return nil, err
 	}
-	s.settle()
+	s.closeKeepers()
 	return e.newRun(id, pid, s), nil
 }
 
@@ -95,8 +97,8 @@ func (e *Executor) startTask(ctx context.Context, id string, p pipes) (pid uint3
 	return created.GetPid(), err
 }
 
-// undo removes what is left of id as soon as containerd answers. The end of the
-// executor leaves it to the next one.
+// undo removes the container and the task of id as soon as containerd answers. If
+// the executor is closed before, the next one removes them.
 func (e *Executor) undo(id string) {
 	for backoff := newBackoff(); ; {
 		ctx, cancel := e.cleaning()
@@ -106,7 +108,7 @@ func (e *Executor) undo(id string) {
 			return
 		}
 		if !errdefs.IsUnavailable(err) || !e.reconnect(e.ctx, &backoff) {
-			logging.L().WithError(err).WithField("plugin", id).Warn("what a plugin left was not removed")
+			logging.L().WithError(err).WithField("plugin", id).Warn("container of a plugin was not removed")
 			return
 		}
 	}

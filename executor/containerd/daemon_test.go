@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -10,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	client "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
@@ -18,6 +19,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/executor/containerd"
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 )
 
 const (
@@ -25,7 +27,7 @@ const (
 	shim      = "io.containerd.runc.v2"
 )
 
-// daemon is a containerd of a test's own, which can be restarted.
+// daemon is a private containerd of a test. It can be restarted.
 type daemon struct {
 	t         testing.TB
 	directory string
@@ -35,7 +37,7 @@ type daemon struct {
 	client    *client.Client
 }
 
-// startDaemon starts a containerd and a client of it, both for the test.
+// startDaemon starts a containerd and a client. Both end with the test.
 func startDaemon(t testing.TB) *daemon {
 	t.Helper()
 	// Not t.TempDir: a socket path must be short.
@@ -69,18 +71,18 @@ func (d *daemon) start() {
 	assert.NilError(d.t, d.command.Start(), "the tests need containerd, and root")
 }
 
-// kill ends containerd as a crash does; its shims go on.
+// kill kills containerd. Its shims keep running.
 func (d *daemon) kill() {
 	d.t.Helper()
 	assert.NilError(d.t, d.command.Process.Kill())
 	assert.ErrorContains(d.t, d.command.Wait(), "killed")
 }
 
-// awaitServing waits until the client has reached containerd. A connection to
-// one that was killed may break as it is used.
+// awaitServing waits until the client has reached containerd. A connection to a
+// killed containerd can break on first use.
 func (d *daemon) awaitServing() {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), attendtest.Patience)
 	defer cancel()
 	for {
 		serving, err := d.client.IsServing(ctx)
@@ -100,9 +102,6 @@ func (d *daemon) remove() {
 	}
 	assert.NilError(d.t, os.RemoveAll(d.directory))
 }
-
-// patience bounds waits for what should happen at once.
-const patience = 30 * time.Second
 
 func (d *daemon) newExecutor(root string, exits containerd.ExitHandler) *containerd.Executor {
 	d.t.Helper()

@@ -1,7 +1,9 @@
-// Package containerd is a plugin executor for daemons that have a containerd:
-// 1.6 or newer, reached through the client of containerd 2. It is tested with
-// 1.6, 1.7 and 2.1, each with its own shim for runc. Its constructor and types
-// are those of docker's package of the same name.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package containerd is a plugin executor for daemons that have a containerd. It
+// uses the client of containerd 2 and supports containerd 1.6 and newer; it is
+// tested with 1.6, 1.7 and 2.1, each with its own shim for runc. Its constructor
+// and types are those of docker's package of the same name.
 //
 //	client, err := containerd.New("/run/containerd/containerd.sock")
 //	// ...
@@ -15,18 +17,17 @@
 //
 // # How a plugin runs
 //
-// A plugin is a container and its task, both named by the plugin's id, in a
-// namespace that should be the plugins' own. Its rootfs is the directory that
-// the spec names; there is no image and no snapshot. Output goes through two
-// named pipes, which the task's shim holds open, so a plugin can write while
-// no daemon reads; what the pipes hold is kept for the next.
+// A plugin is a container and its task. Both have the plugin's ID, in a namespace
+// that should be used for plugins only. The rootfs is the directory that the spec
+// names; there is no image and no snapshot. Output goes through two named pipes,
+// which the task's shim holds open. A plugin can therefore write while no daemon
+// reads, and the next daemon gets what the pipes hold.
 //
-// The end of a run is learnt from a Wait call and, should that fail, from the
-// event stream. Both are taken up again when a connection to containerd is
-// lost, and what happened meanwhile is asked for: an end is reported once,
-// however it came to be known, and after the last output was delivered. Of a
-// run that ended while containerd was down the exit code may be unknown.
-// Processes that somebody executes in a plugin's container don't matter.
+// The executor learns of the end of a run from a Wait call and, if that fails,
+// from the event stream. After a lost connection it repeats both and asks for the
+// state of every run. Each end is reported once, after the last output was
+// delivered. The exit code can be unknown if a run ended while containerd was
+// down. Processes executed in a plugin's container are ignored.
 //
 // # When containerd does not answer
 //
@@ -36,20 +37,22 @@
 //	Restore, IsRunning,
 //	Signal, Runs             10 s
 //	Close                    5 s, and usually at once; it ends all other calls
-//	New                      it does not wait for containerd
+//	New                      does not wait for containerd
 //
-// Restore and IsRunning tell "not alive" from "not known", which is an error.
-// Requests of a Create are not cancelled at its limit. When containerd answers
-// them at last, what came of them is removed.
+// If Restore and IsRunning can't find out whether a plugin is alive, they return
+// an error. Create does not cancel its requests at its limit. When containerd
+// answers them later, the executor removes the container.
 //
 // # On disk
 //
-//	<rootDir>/<id>/  <id>-stdout, <id>-stderr
+//	<rootDir>/<id>/                <id>-stdout, <id>-stderr
+//	<rootDir>/.lock-<16 digits>/   locked, and empty
 //
-// One executor at a time uses rootDir, which flock(2) on it ensures.
+// One executor at a time uses rootDir for a namespace of a containerd. A lock on a
+// directory ensures this (https://man7.org/linux/man-pages/man2/flock.2.html).
 //
-// When a run has ended, its task, its container and its pipes are deleted.
-// What a crashed daemon left of an id is replaced by Create, and removed by
-// Restore if it is dead. Only what containerd was still making for it as it
-// crashed is left to containerd, which clears up after a client that is gone.
+// When a run has ended, its task, its container and its pipes are deleted. Create
+// replaces a run that a crashed daemon left, and Restore removes it if it is dead.
+// Requests that were in progress when the daemon crashed are cleaned up by
+// containerd.
 package containerd

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -11,9 +13,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// follow is the goroutine that follows containerd's events. They tell of a
-// want of memory, and of ends should a Wait call not: nobody relies on them
-// alone, for what happens between two streams is in neither.
+// follow is the goroutine that follows containerd's events. They report OOM kills,
+// and ends of runs in case that a Wait call fails. Events between two streams are
+// lost, so nothing relies on events alone.
 func (e *Executor) follow(ns string) {
 	defer close(e.followed)
 	filters := []string{
@@ -25,7 +27,7 @@ func (e *Executor) follow(ns string) {
 		if e.ctx.Err() != nil {
 			return
 		}
-		logging.L().WithError(err).Debug("events of containerd end; following them again")
+		logging.L().WithError(err).Debug("event stream of containerd ended; subscribing again")
 		if !e.reconnect(e.ctx, &backoff) {
 			return
 		}
@@ -38,10 +40,10 @@ func (e *Executor) receive(filters []string, backoff *backoff) error {
 	stream, failures := e.client.Subscribe(ctx, filters...)
 	defer func() {
 		cancel()
-		for range failures { // closes when the stream's goroutine has ended
+		for range failures { // closed when the stream's goroutine has ended
 		}
 	}()
-	e.lookAtAll()
+	e.recheckAll()
 	for {
 		select {
 		case envelope := <-stream:
@@ -53,26 +55,26 @@ func (e *Executor) receive(filters []string, backoff *backoff) error {
 	}
 }
 
-// lookAtAll asks about every run: its end may have been told to nobody.
-func (e *Executor) lookAtAll() {
+// recheckAll checks every run, because events of its end may be lost.
+func (e *Executor) recheckAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
-		r.lookAgain()
+		r.recheck()
 	}
 }
 
 func (e *Executor) handle(envelope *events.Envelope) {
 	event, err := typeurl.UnmarshalAny(envelope.Event)
 	if err != nil {
-		logging.L().WithError(err).Warn("event of containerd can't be read")
+		logging.L().WithError(err).Warn("event of containerd can't be decoded")
 		return
 	}
 	switch event := event.(type) {
 	case *apievents.TaskExit:
-		// Another ID than the container's is that of an executed process.
+		// An ID other than the container's is that of an executed process.
 		if r := e.run(event.ContainerID); r != nil && event.ID == event.ContainerID {
-			r.lookAgain()
+			r.recheck()
 		}
 	case *apievents.TaskOOM:
 		if r := e.run(event.ContainerID); r != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -14,16 +16,18 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	libcontainerdtypes "github.com/docker/docker/libcontainerd/types"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
 	"github.com/dovetailhq/plugin/executor/internal/hold"
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// Executor runs plugins as tasks of a containerd. Make one with [New]. Its
-// methods may be called concurrently, but for the same id only one of Create
-// and Restore at a time.
+// Executor runs plugins as tasks of a containerd. Use [New] to make one. It is
+// safe for concurrent use, with one exception: at most one call of Create or
+// Restore may be in progress for each ID.
 type Executor struct {
 	client   *containerd.Client
 	root     string
@@ -33,39 +37,40 @@ type Executor struct {
 	limits   limits
 
 	hold *hold.Hold
-	// ctx has the values of New's and the namespace; it ends as Close begins.
+	// ctx has the values of New's context and the namespace. Close cancels it.
 	ctx   context.Context
 	calls *attend.Calls
-	// followed closes when the event stream is followed no more.
+	// followed is closed when follow has returned.
 	followed chan struct{}
-	// shut ends the executor, once.
-	shut func() error
+	// closeOnce is close, which runs once.
+	closeOnce func() error
 
 	mu    sync.Mutex
 	runs  map[string]*run
 	ended map[string]ending
-	// watched are the runs whose goroutine has not ended. It includes those
-	// whose end is being reported.
+	// watched has the runs with a living goroutine, including runs whose end is
+	// being reported.
 	watched map[*run]struct{}
-	// silent says that no end is reported any more.
+	// silent is set when no end may be reported any more.
 	silent bool
 }
 
-// New returns an executor that runs plugins in namespace ns of the containerd
-// that cli talks to, under the runtime shim with shimOpts; an empty shim means
-// containerd's default. Named pipes are made below rootDir, which is made if
-// absent. The executor tells exitHandler the end of every run.
+// New returns an executor that runs plugins in namespace ns of the containerd of
+// cli, with the given runtime shim and its options. An empty shim means
+// containerd's default. The executor makes named pipes below rootDir, which it
+// creates if necessary. It reports the end of every run to exitHandler.
 //
-// One executor at a time uses rootDir, whatever its containerd and namespace:
-// Runs lists what was made from there, and a manager ends runs that it does not
-// know. If another process uses rootDir, the error is a [LockedError]. An older
-// executor of this process is closed, as if its daemon had ended; two managers
-// of one process therefore need a directory each.
+// One executor at a time uses rootDir for a namespace of a containerd, because a
+// manager ends the runs in Runs that it does not know. If another process does, New
+// returns a [LockedError]. An older executor of this process is closed, as if its
+// daemon had ended; two managers in one process therefore need two directories, or
+// two namespaces. Daemons with different containerds, as the address of cli shows,
+// can share rootDir.
 //
-// The executor works until Close is called. Of ctx it takes the values alone:
-// its end ends nothing, so that a daemon whose context ends by a signal can
-// still stop its plugins. New does not close cli, and does not need containerd
-// to answer yet.
+// The executor works until Close is called. It uses the values of ctx but ignores
+// its cancellation, so that a daemon can stop its plugins after a signal canceled
+// its context. New does not wait for containerd. The caller closes cli after
+// Close.
 func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string, exitHandler ExitHandler, shim string, shimOpts interface{}) (*Executor, error) {
 	root, err := filepath.Abs(rootDir)
 	if err != nil {
@@ -85,15 +90,27 @@ func New(ctx context.Context, rootDir string, cli *containerd.Client, ns string,
 		watched:  make(map[*run]struct{}),
 	}
 	e.ctx = e.calls.Context()
-	e.shut = sync.OnceValue(e.close)
-	if e.hold, err = hold.Take(root, e); err != nil {
+	e.closeOnce = sync.OnceValue(e.close)
+	if e.hold, err = hold.Take(filepath.Join(root, lockName(cli, ns)), e); err != nil {
 		return nil, e.refused(err)
 	}
 	go e.follow(ns)
 	return e, nil
 }
 
-// refused gives the error of a lock that another process has its type.
+// lockName returns the name of the directory in rootDir that is locked for a
+// namespace of a containerd.
+func lockName(cli *containerd.Client, ns string) string {
+	target := ""
+	if cli != nil {
+		if conn, ok := cli.Conn().(interface{ Target() string }); ok {
+			target = conn.Target()
+		}
+	}
+	return ".lock-" + digest.FromString(target + "\x00" + ns).Encoded()[:16]
+}
+
+// refused makes the error of a lock that another process holds a LockedError.
 func (e *Executor) refused(err error) error {
 	if errors.Is(err, dirlock.ErrLocked) {
 		return &LockedError{Directory: e.root}
@@ -101,77 +118,77 @@ func (e *Executor) refused(err error) error {
 	return err
 }
 
-// IsRunning reports whether the main process of plugin id lives. That
-// includes one that an earlier executor left and that was not restored yet.
-// A run is over once its end can be told: when LastExit knows about it and
-// its output was delivered.
+// IsRunning reports whether the main process of plugin id is alive, also if an
+// earlier executor started it and it was not restored yet. A run counts as alive
+// until its output was delivered and LastExit returns its exit code.
 //
-// The error is of class not found if containerd has no task of id: it never
-// had, or the run is over. Other errors mean that it is not known whether the
-// process lives; they are of class unavailable if containerd, or the task's
-// shim, has not answered within ten seconds.
+// The error is of class NotFound if containerd has no task of id. Other errors
+// mean that the state is unknown; they are of class Unavailable if containerd or
+// the task's shim does not answer within ten seconds, and after Close.
 func (e *Executor) IsRunning(id string) (bool, error) {
-	if e.run(id) != nil {
+	if e.run(id) != nil && e.calls.Check() == nil {
 		return true, nil
 	}
-	ctx, cancel := e.bounded(e.limits.outage)
+	ctx, cancel := e.calls.Bounded(e.limits.outage)
 	defer cancel()
 	task, err := e.task(ctx, id)
 	if err != nil {
 		return false, fmt.Errorf("find plugin %s: %w", id, err)
 	}
 	if task.Process == nil {
-		return false, notFoundError{fmt.Errorf("plugin %s has no process", id)}
+		return false, class.NotFound(fmt.Errorf("plugin %s has no process", id))
 	}
 	return task.lives(), nil
 }
 
 // Signal sends signal to the main process of plugin id. The error is of class
-// not found if that does not run, and unavailable if containerd has not
-// answered within ten seconds; the signal may arrive later then. It is
-// unavailable as well once a newer executor of this process has taken the
-// directory over.
+// NotFound if the process is not running. It is of class Unavailable if containerd
+// does not answer within ten seconds, in which case the signal can still arrive,
+// and after Close or after a newer executor of this process has taken over the
+// directory.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
+	if err := e.calls.Check(); err != nil {
+		return class.Unavailable(fmt.Errorf("signal plugin %s: %w", id, err))
+	}
 	if !e.hold.HeldBy(e) {
-		return unavailableError{fmt.Errorf("signal plugin %s: %w", id, errTakenOver)}
+		return class.Unavailable(fmt.Errorf("signal plugin %s: %w", id, errTakenOver))
 	}
 	if r := e.run(id); r != nil && signal == syscall.SIGKILL {
 		r.killed.Store(true)
 	}
-	ctx, cancel := e.bounded(e.limits.outage)
+	ctx, cancel := e.calls.Bounded(e.limits.outage)
 	defer cancel()
-	err := e.persist(ctx, func() error {
+	err := e.retryLost(ctx, func() error {
 		_, err := e.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal)})
 		return err
 	})
 	if err == nil {
 		return nil
 	}
-	// A shim on its way out answers one thing or another.
+	// The error of a shim that is exiting is not specified: look at the task.
 	if task, unknown := e.task(ctx, id); unknown == nil && !task.lives() {
-		return notFoundError{fmt.Errorf("signal plugin %s: it is not running", id)}
+		return class.NotFound(fmt.Errorf("signal plugin %s: not running", id))
 	}
 	return fmt.Errorf("signal plugin %s: %w", id, native(ctx, err))
 }
 
-// ProcessEvent takes an event about the process ei.ProcessID of plugin id from
-// whoever else listens to containerd. Only the end of the main process means
-// something: if that really is over, the exit handler is told, once, as it is
-// without this call.
+// ProcessEvent is for callers that also listen to containerd's events. If the event
+// is the exit of the main process of plugin id, the executor checks the run. An
+// end is reported to the exit handler only if the run has ended, and only once.
+// The error is always nil.
 func (e *Executor) ProcessEvent(id string, et libcontainerdtypes.EventType, ei libcontainerdtypes.EventInfo) error {
 	if et != libcontainerdtypes.EventExit || ei.ProcessID != "" && ei.ProcessID != id {
 		return nil
 	}
 	if r := e.run(id); r != nil {
-		r.lookAgain()
+		r.recheck()
 	}
 	return nil
 }
 
-// LastExit returns how the newest ended run of plugin id ended: its exit code,
-// 128+n if it ended by signal n, and whether the kernel killed it for want of
-// memory, as far as containerd told. ok is false if no run has ended since
-// New, or if the code is not known.
+// LastExit returns the exit code of the last ended run of plugin id, which is
+// 128+n after signal n, and whether containerd reported that the OOM killer killed
+// it. ok is false if no run has ended since New, or if the code is unknown.
 func (e *Executor) LastExit(id string) (code int, oomKilled bool, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -179,8 +196,8 @@ func (e *Executor) LastExit(id string) (code int, oomKilled bool, ok bool) {
 	return end.code, end.oomKilled, end.known
 }
 
-// Pid returns the main process of plugin id in containerd's pid namespace. ok
-// is false if it is not running, or was not restored yet.
+// Pid returns the PID of the main process of plugin id in containerd's PID
+// namespace. ok is false if the plugin is not running, or was not restored yet.
 func (e *Executor) Pid(id string) (pid int, ok bool) {
 	r := e.run(id)
 	if r == nil {
@@ -189,22 +206,22 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 	return int(r.pid), true
 }
 
-// Close stops watching all runs, without ending any: what they write is kept
-// for the executor that restores them, their streams are closed, and no end is
-// reported once Close has returned. A Create or Restore in progress fails, and
-// so do later ones.
+// Close stops watching the runs but does not stop them. It closes their streams;
+// the pipes keep their output for the executor that restores them. After Close has
+// returned, no end is reported. Calls of Create and Restore fail, also those in
+// progress.
 //
-// Close waits five seconds at most, for example for an exit handler that does
-// not return; the error then names the plugins that it gave up on. Close may be
-// called more than once, and returns the same each time.
-func (e *Executor) Close() error { return e.shut() }
+// Close waits at most five seconds, for example for an exit handler that does not
+// return. The error then names the plugins that it gave up on. Further calls of
+// Close return the same error.
+func (e *Executor) Close() error { return e.closeOnce() }
 
 func (e *Executor) close() error {
 	limit, cancel := context.WithTimeout(context.Background(), e.limits.close)
 	defer cancel()
 	var problems []error
 	for _, id := range e.calls.Close(limit) {
-		problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", id)})
+		problems = append(problems, class.Unavailable(fmt.Errorf("close executor: start of plugin %s has not returned", id)))
 	}
 	select {
 	case <-e.followed:
@@ -218,7 +235,7 @@ func (e *Executor) close() error {
 	return errors.Join(problems...)
 }
 
-// awaitRuns waits until no run is watched.
+// awaitRuns waits until no run is watched, or limit ends.
 func (e *Executor) awaitRuns(limit context.Context) error {
 	e.mu.Lock()
 	runs := slices.Collect(maps.Keys(e.watched))
@@ -228,7 +245,7 @@ func (e *Executor) awaitRuns(limit context.Context) error {
 		select {
 		case <-r.watched:
 		case <-limit.Done():
-			problems = append(problems, unavailableError{fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)})
+			problems = append(problems, class.Unavailable(fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)))
 		}
 	}
 	return errors.Join(problems...)
@@ -240,7 +257,7 @@ func (e *Executor) run(id string) *run {
 	return e.runs[id]
 }
 
-// report tells the handler of the end of id.
+// report reports the end of id to the exit handler.
 func (e *Executor) report(id string) {
 	e.mu.Lock()
 	silent := e.silent
@@ -249,6 +266,6 @@ func (e *Executor) report(id string) {
 		return
 	}
 	if err := e.exits.HandleExitEvent(id); err != nil {
-		logging.L().WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
+		logging.L().WithError(err).WithField("plugin", id).Warn("exit handler failed")
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -8,11 +10,10 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 )
 
-// persist makes a call that may be made twice. One that failed because the
-// connection was lost, or was not there, is made again when containerd is back,
-// until ctx ends, which is that of the call. A connection that the end of
-// containerd left says so only to the first who uses it.
-func (e *Executor) persist(ctx context.Context, call func() error) error {
+// retryLost makes an idempotent call. It repeats the call, until ctx ends, if the
+// connection to containerd was lost or missing. A connection broken by the exit of
+// containerd fails only on first use. Ctx must also be the context of the call.
+func (e *Executor) retryLost(ctx context.Context, call func() error) error {
 	for backoff := newBackoff(); ; {
 		err := call()
 		if !isLost(err) || !e.reconnect(ctx, &backoff) {
@@ -21,8 +22,8 @@ func (e *Executor) persist(ctx context.Context, call func() error) error {
 	}
 }
 
-// isLost reports whether err is about the connection: that it broke, or that
-// its owner replaced it.
+// isLost reports whether err means that the connection broke, or that the owner
+// of the client replaced it.
 func isLost(err error) bool {
 	if err == nil {
 		return false
@@ -31,7 +32,7 @@ func isLost(err error) bool {
 	return errdefs.IsUnavailable(err) || errdefs.IsCanceled(err)
 }
 
-// backoff paces attempts that fail at once.
+// backoff paces attempts that fail immediately.
 type backoff struct{ pause time.Duration }
 
 const (
@@ -43,8 +44,8 @@ func newBackoff() backoff { return backoff{minPause} }
 
 func (b *backoff) reset() { b.pause = minPause }
 
-// reconnect waits until containerd can be reached again, and for a pause that
-// doubles; it reports false if ctx ended before.
+// reconnect waits for a pause, which doubles each time, and until containerd can be
+// reached. It returns false if ctx ends before.
 func (e *Executor) reconnect(ctx context.Context, b *backoff) bool {
 	timer := time.NewTimer(b.pause)
 	defer timer.Stop()
@@ -54,7 +55,7 @@ func (e *Executor) reconnect(ctx context.Context, b *backoff) bool {
 	case <-ctx.Done():
 		return false
 	}
-	// Its error is that of the next attempt too.
+	// The next attempt returns the same error.
 	_, _ = e.client.IsServing(ctx)
 	return ctx.Err() == nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -9,30 +11,32 @@ import (
 	"github.com/containerd/errdefs"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// What happens while containerd is down is learnt when it is back.
+// The executor reports runs that ended while containerd was down once containerd is
+// back.
 func TestContainerdRestarts(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	tests := []struct {
 		name string
-		// end ends the run: before, while or after containerd is down.
+		// outage calls end, which ends the run, before, during or after it.
 		outage func(t *testing.T, d *daemon, end func())
 		known  bool
 	}{
-		{"and the run ends meanwhile", func(t *testing.T, d *daemon, end func()) {
+		{"run ends during the outage", func(t *testing.T, d *daemon, end func()) {
 			d.kill()
 			end()
 			d.start()
 		}, false},
-		{"and the run ends later", func(t *testing.T, d *daemon, end func()) {
+		{"run ends after the outage", func(t *testing.T, d *daemon, end func()) {
 			d.kill()
 			d.start()
 			d.awaitServing()
 			end()
 		}, true},
-		{"twice", func(t *testing.T, d *daemon, end func()) {
+		{"two outages", func(t *testing.T, d *daemon, end func()) {
 			for range 2 {
 				d.kill()
 				d.start()
@@ -40,7 +44,7 @@ func TestContainerdRestarts(t *testing.T) {
 			}
 			end()
 		}, true},
-		{"just not, but the client connects anew", func(t *testing.T, d *daemon, end func()) {
+		{"no outage, but the client reconnects", func(t *testing.T, d *daemon, end func()) {
 			assert.NilError(t, d.client.Reconnect())
 			end()
 		}, true},
@@ -49,24 +53,24 @@ func TestContainerdRestarts(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			executortest.VerifyNoLeaks(t)
 			d := startDaemon(t)
-			root, ended, id, stdout := t.TempDir(), make(exits, 1), newID(), newOutput()
-			other := newID()
+			root, ended, id, stdout := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID(), attendtest.NewOutput()
+			other := attendtest.NewID()
 			e := d.newExecutor(root, ended)
 			defer e.Close()
-			pull := trigger(t, rootfs, id[:8])
-			assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=up", "step=/"+id[:8], "out=bye", "exit=5"), stdout, newOutput()))
-			assert.NilError(t, e.Create(other, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
-			stdout.awaitText(t, "up\n")
+			pull := attendtest.Trigger(t, rootfs, id[:8])
+			assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=up", "step=/"+id[:8], "out=bye", "exit=5"), stdout, attendtest.NewOutput()))
+			assert.NilError(t, e.Create(other, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
+			stdout.AwaitText(t, "up\n")
 			pid, ok := e.Pid(id)
 			assert.Assert(t, ok)
-			awaitDeath := watchProcess(t, pid)
+			awaitDeath := attendtest.WatchProcess(t, pid)
 
 			test.outage(t, d, func() {
 				pull()
 				awaitDeath()
 			})
-			ended.await(t, id)
-			assert.Equal(t, stdout.all(t), "up\nbye\n")
+			ended.Await(t, id)
+			assert.Equal(t, stdout.All(t), "up\nbye\n")
 			code, _, known := e.LastExit(id)
 			if test.known {
 				assert.Assert(t, known)
@@ -78,28 +82,28 @@ func TestContainerdRestarts(t *testing.T) {
 			assert.NilError(t, err)
 			assert.Assert(t, alive)
 			assert.NilError(t, e.Signal(other, syscall.SIGKILL))
-			ended.await(t, other)
+			ended.Await(t, other)
 			assert.Equal(t, len(ended), 0, "an end was reported twice")
 			d.assertNothingLeft(root)
 		})
 	}
 }
 
-// A call that finds containerd gone, or only its old connection, waits for the
-// next one.
+// A call that finds containerd down, or its connection broken, waits for the next
+// containerd.
 func TestCallsOutlastARestart(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
 	d := startDaemon(t)
-	root, ended, id, other := t.TempDir(), make(exits, 1), newID(), newID()
+	root, ended, id, other := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID(), attendtest.NewID()
 	e := d.newExecutor(root, ended)
 	defer e.Close()
 	calls := map[string]func() error{
 		"Create": func() error {
-			return e.Create(other, executortest.Spec(rootfs), newOutput(), newOutput())
+			return e.Create(other, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput())
 		},
 		"Restore": func() error {
-			_, err := e.Restore(other, newOutput(), newOutput())
+			_, err := e.Restore(other, attendtest.NewOutput(), attendtest.NewOutput())
 			return err
 		},
 		"IsRunning": func() error {
@@ -114,7 +118,7 @@ func TestCallsOutlastARestart(t *testing.T) {
 	for _, name := range []string{"Restore", "IsRunning", "Create", "Signal"} {
 		t.Run(name, func(t *testing.T) {
 			if name == "Signal" {
-				assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+				assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
 			}
 			d.kill()
 			result := make(chan error, 1)
@@ -123,29 +127,29 @@ func TestCallsOutlastARestart(t *testing.T) {
 			assert.NilError(t, <-result)
 			switch name {
 			case "Create":
-				ended.await(t, other)
+				ended.Await(t, other)
 			case "Signal":
-				ended.await(t, id)
+				ended.Await(t, id)
 			}
 		})
 	}
 	d.assertNothingLeft(root)
 }
 
-// The task's shim may go before the task: nobody is left to tell of its end.
+// A shim can die before its task. Then no event reports the end of the task.
 func TestAShimIsKilled(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
 	d := startDaemon(t)
-	root, ended, id := t.TempDir(), make(exits, 1), newID()
+	root, ended, id := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID()
 	e := d.newExecutor(root, ended)
 	defer e.Close()
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
 	pid, ok := e.Pid(id)
 	assert.Assert(t, ok)
-	awaitDeath := watchProcess(t, pid)
-	assert.NilError(t, syscall.Kill(parentOf(t, pid), syscall.SIGKILL))
-	ended.await(t, id)
+	awaitDeath := attendtest.WatchProcess(t, pid)
+	assert.NilError(t, syscall.Kill(attendtest.ParentOf(t, pid), syscall.SIGKILL))
+	ended.Await(t, id)
 	awaitDeath()
 	d.assertNothingLeft(root)
 }

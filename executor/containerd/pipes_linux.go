@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -20,7 +22,7 @@ func (e *Executor) pipes(id string) pipes {
 	return pipes{directory, filepath.Join(directory, id+"-stdout"), filepath.Join(directory, id+"-stderr")}
 }
 
-// remove deletes the pipes, and their directory if nothing else is in it.
+// remove deletes the pipes, and their directory if it is empty then.
 func (p pipes) remove() error {
 	for _, pipe := range []string{p.stdout, p.stderr} {
 		if err := os.Remove(pipe); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -34,15 +36,16 @@ func (p pipes) remove() error {
 	return fmt.Errorf("remove %s: %w", p.directory, err)
 }
 
-// streams are the near ends of a run's pipes.
+// streams are the executor's ends of a run's pipes. Keepers hold the shim's ends
+// open.
 type streams struct {
 	readers, keepers []*os.File
 	copies           []chan struct{}
 }
 
-// open makes the pipes, where they are not there yet, and opens their near
-// ends. Until settle is called the far ends are held open as well: the shim
-// need not be there yet, and may be gone any moment.
+// open opens the executor's ends of the pipes, and makes the pipes if necessary. It
+// also holds the shim's ends open until closeKeepers, because the shim may not have
+// opened them yet, and may exit at any moment.
 func (p pipes) open() (s *streams, err error) {
 	if err := os.MkdirAll(p.directory, 0o700); err != nil {
 		return nil, err
@@ -71,21 +74,22 @@ func (p pipes) open() (s *streams, err error) {
 	return s, nil
 }
 
-// settle leaves the far ends to the shim alone, so that their end is ours.
-func (s *streams) settle() {
+// closeKeepers makes the shim the only writer, so that readers see the end of
+// output when the shim closes its ends.
+func (s *streams) closeKeepers() {
 	for _, keeper := range s.keepers {
 		keeper.Close()
 	}
 	s.keepers = nil
 }
 
-// copy hands on all output from here on, in goroutines of its own, and closes
-// each writer when no more can come.
+// copy starts goroutines that forward all output. They close each writer at the end
+// of its stream.
 func (s *streams) copy(stdout, stderr io.WriteCloser) {
-	s.copies = []chan struct{}{handOn(s.readers[0], stdout), handOn(s.readers[1], stderr)}
+	s.copies = []chan struct{}{forward(s.readers[0], stdout), forward(s.readers[1], stderr)}
 }
 
-func handOn(from io.Reader, to io.WriteCloser) (done chan struct{}) {
+func forward(from io.Reader, to io.WriteCloser) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -94,8 +98,8 @@ func handOn(from io.Reader, to io.WriteCloser) (done chan struct{}) {
 		for {
 			n, err := from.Read(buffer)
 			if n > 0 {
-				// A writer that fails does not stop the plugin: its output is
-				// read on, so that it never has to wait.
+				// Keep reading after a write error, so that the plugin never
+				// blocks on its output.
 				_, _ = to.Write(buffer[:n])
 			}
 			if err != nil {
@@ -106,17 +110,17 @@ func handOn(from io.Reader, to io.WriteCloser) (done chan struct{}) {
 	return done
 }
 
-// finish waits until all output of a run that has ended is delivered, and
-// closes the near ends. A process that holds on to the far ends, or a writer
-// that blocks, is waited for no longer than handover.
+// finish waits until all output of an ended run is delivered, and closes the
+// streams. It waits at most handover for a process that holds the pipes open, or a
+// writer that blocks.
 func (s *streams) finish() {
 	s.awaitCopies()
 	s.close()
 }
 
-// leave closes the near ends; what the pipes hold is for the next reader. A
-// writer that blocks is waited for no longer than handover.
-func (s *streams) leave() {
+// detach closes the streams and leaves the content of the pipes to the next reader.
+// It waits at most handover for a writer that blocks.
+func (s *streams) detach() {
 	s.close()
 	s.awaitCopies()
 }
@@ -134,7 +138,7 @@ func (s *streams) awaitCopies() {
 }
 
 func (s *streams) close() {
-	s.settle()
+	s.closeKeepers()
 	for _, reader := range s.readers {
 		reader.Close()
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -16,8 +18,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// proxy stands between a client and a containerd. It stops forwarding, in one
-// direction or both, from a certain call on, as if containerd were stopped.
+// proxy is between a client and a containerd. From a certain call on it stops
+// forwarding, in one or both directions, as if containerd were stopped.
 type proxy struct {
 	listener *net.UnixListener
 	to       string
@@ -27,12 +29,12 @@ type proxy struct {
 	calls   int
 	deaf    bool
 	stopped bool
-	reached chan struct{} // closes at the call at which to stop
+	reached chan struct{} // closed at the call at which the proxy stops
 	resumed chan struct{}
 }
 
-// startProxy returns a client that reaches d through a proxy. Calls pass until
-// it is told otherwise.
+// startProxy returns a client that reaches d through a proxy. The proxy forwards all
+// calls until stopAfter.
 func startProxy(t *testing.T, d *daemon) (*proxy, *client.Client) {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "ctp")
@@ -58,22 +60,22 @@ func startProxy(t *testing.T, d *daemon) (*proxy, *client.Client) {
 	return p, cli
 }
 
-// stopAfter lets calls pass and stops at the next. A deaf proxy keeps the
-// requests to itself; another hands them on and keeps the answers.
+// stopAfter makes the proxy stop after the given number of calls. A deaf proxy holds
+// back requests; otherwise it forwards requests and holds back the answers.
 func (p *proxy) stopAfter(calls int, deaf bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls, p.deaf = calls, deaf
 }
 
-// hasStopped reports whether there was a call at which to stop.
+// hasStopped reports whether the call at which the proxy stops was made.
 func (p *proxy) hasStopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stopped
 }
 
-// resume forwards what was held back, and all that follows.
+// resume forwards the data that was held back, and all later data.
 func (p *proxy) resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,8 +112,9 @@ func (p *proxy) serve() {
 	}
 }
 
-// forwardRequests forwards frames of HTTP/2, RFC 9113 section 4.1. Each call
-// begins with one of type HEADERS.
+// forwardRequests forwards HTTP/2 frames
+// (https://www.rfc-editor.org/rfc/rfc9113#section-4.1). Each call begins with a
+// HEADERS frame.
 func (p *proxy) forwardRequests(from io.Reader, to io.Writer) {
 	const preface, header, headers = len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 9, 1
 	if _, err := io.CopyN(to, from, int64(preface)); err != nil {

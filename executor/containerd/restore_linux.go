@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -11,20 +13,18 @@ import (
 )
 
 // Restore takes over the run of plugin id that an earlier executor left, and
-// reports whether it lives. The streams get what the pipes have kept since,
-// and then what the plugin writes; they are closed as those of Create, or at
-// once if the run is dead, unknown or can't be taken over. The container of a
-// run that is dead is deleted, with its task if that is still there.
+// reports whether it is alive. The streams get the content of the pipes, and then
+// the plugin's further output. They are closed like those of Create, or at once if
+// the run is dead, unknown or can't be taken over. Restore deletes the container
+// and the task of a dead run.
 //
-// An error says that it is not known whether the run lives, or that what is
-// left of it can't be removed; the run goes on then, and the call may be made
-// again. The error is of class unavailable if containerd, or the task's shim,
-// has not answered within ten seconds, and of class conflict if this executor
-// attends the run already.
+// An error means that the state of the run is unknown, or that a dead run can't be
+// removed. Restore then stops nothing, and the caller can retry. The error is of
+// class Unavailable if containerd or the task's shim does not answer within ten
+// seconds, and of class Conflict if this executor already has the run.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (bool, error) {
 	alive, err := e.perform(id, e.limits.outage, stdout, stderr, func(ctx context.Context) (s attend.Started[*run]) {
-		s.Run, s.Err = e.restore(ctx, id)
-		if s.Run != nil {
+		if s.Run, s.Err = e.restore(ctx, id); s.Run != nil {
 			s.Undo = s.Run.streams.close
 		}
 		return s
@@ -35,7 +35,7 @@ func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (bool, erro
 	return alive, nil
 }
 
-// restore returns the run of id, nil if there is none that lives.
+// restore returns the living run of id, or nil if there is none.
 func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	found, err := e.task(ctx, id)
 	if err != nil {
@@ -44,7 +44,7 @@ func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	if !found.lives() {
 		return nil, e.clear(ctx, id)
 	}
-	// Whoever started the task chose the pipes.
+	// The executor that started the task, which may be docker's, chose the pipes.
 	p := e.pipes(id)
 	p.stdout = cmp.Or(found.Stdout, p.stdout)
 	p.stderr = cmp.Or(found.Stderr, p.stderr)
@@ -53,6 +53,6 @@ func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.settle()
+	s.closeKeepers()
 	return e.newRun(id, found.Pid, s), nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -13,12 +15,11 @@ import (
 )
 
 const (
-	// handover is how long, after the end of a plugin, its streams may take
-	// to be read. It is needed in full only when a process that outlived the
-	// plugin holds on to its output, or when a writer blocks.
+	// handover is how long after the end of a plugin its streams are read. It is
+	// used up only if a process that outlived the plugin holds the pipes open,
+	// or if a writer blocks.
 	handover = time.Second
-	// oomDelay is how long the event of a want of memory may be slower than
-	// the end that it caused.
+	// oomDelay is how much later than the end of a run its OOM event can arrive.
 	oomDelay = 200 * time.Millisecond
 	// killedCode is the exit code of a run that ended by SIGKILL.
 	killedCode = 128 + int(syscall.SIGKILL)
@@ -28,27 +29,28 @@ const (
 type ending struct {
 	code      int
 	oomKilled bool
-	// known says that code is.
+	// known is false if code is unknown.
 	known bool
 }
 
-// run is a plugin's task from the moment it was started, or restored, until
-// its end was told.
+// run is a plugin's task from its start, or its restore, until its end was
+// reported.
 type run struct {
 	e       *Executor
 	id      string
 	pid     uint32
 	streams *streams
 
-	// again has an item when the task shall be looked at.
+	// again has an item when watch must check whether the task is alive.
 	again chan struct{}
-	// killed says that SIGKILL came from us.
+	// killed is set when this executor has sent SIGKILL.
 	killed atomic.Bool
-	// oom has an item when the kernel has killed for want of memory.
+	// oom has an item when the OOM killer has killed a process of the task.
 	oom chan struct{}
-	// over closes when the run is nobody's business any more but its report's.
+	// over is closed once the run is removed from runs; only its report is
+	// pending then.
 	over chan struct{}
-	// watched closes when the run's goroutine has ended.
+	// watched is closed when the run's goroutine has ended.
 	watched chan struct{}
 }
 
@@ -62,8 +64,8 @@ func (e *Executor) newRun(id string, pid uint32, s *streams) *run {
 	}
 }
 
-// begin makes the run known and starts to watch it.
-func (r *run) begin(stdout, stderr io.WriteCloser) {
+// Begin adds the run to the executor and starts to watch it.
+func (r *run) Begin(stdout, stderr io.WriteCloser) {
 	r.streams.copy(stdout, stderr)
 	r.e.mu.Lock()
 	r.e.runs[r.id] = r
@@ -72,8 +74,8 @@ func (r *run) begin(stdout, stderr io.WriteCloser) {
 	go r.watch()
 }
 
-// lookAgain makes watch ask whether the run still lives.
-func (r *run) lookAgain() { offer(r.again) }
+// recheck makes watch check whether the run is alive.
+func (r *run) recheck() { offer(r.again) }
 
 func offer(items chan<- struct{}) {
 	select {
@@ -87,20 +89,20 @@ func (r *run) watch() {
 	defer r.unwatch()
 	end, ok := r.awaitEnd()
 	if !ok {
-		r.streams.leave()
+		r.streams.detach()
 		return
 	}
-	end.oomKilled = end.code == killedCode && !r.killed.Load() && r.wantedMemory()
-	// From here on the end is told even if the executor is closed meanwhile.
+	end.oomKilled = end.code == killedCode && !r.killed.Load() && r.oomReported()
+	// From here on the end is recorded even if the executor is closed.
 	r.clear()
 	r.streams.finish()
-	r.conclude(end)
+	r.recordEnd(end)
 	r.e.report(r.id)
 }
 
-// clear removes what is left of the run. A containerd that does not answer has
-// it removed later: no call for the id begins before that, unless one waits
-// already, which begins by removing.
+// clear removes the run from containerd. If containerd does not answer, a goroutine
+// removes the run later. It blocks other calls for the ID until then, unless such
+// a call is already waiting; that call begins by removing the run.
 func (r *run) clear() {
 	ctx, cancel := r.e.cleaning()
 	defer cancel()
@@ -108,7 +110,7 @@ func (r *run) clear() {
 	if err == nil {
 		return
 	}
-	logging.L().WithError(err).WithField("plugin", r.id).Warn("what a plugin left was not removed yet")
+	logging.L().WithError(err).WithField("plugin", r.id).Warn("container of a plugin was not removed yet")
 	leave, err := r.e.calls.Enter(r.id)
 	if err != nil {
 		return
@@ -119,7 +121,7 @@ func (r *run) clear() {
 	}()
 }
 
-// unwatch is the end of watch.
+// unwatch records that watch has ended.
 func (r *run) unwatch() {
 	r.e.mu.Lock()
 	delete(r.e.watched, r)
@@ -127,9 +129,8 @@ func (r *run) unwatch() {
 	close(r.watched)
 }
 
-// awaitEnd waits until the run has ended; ok is false if the executor was
-// closed before. Neither an answer that fails nor one that never comes keeps
-// an end from being seen.
+// awaitEnd waits until the run has ended. ok is false if the executor was closed
+// before. It also notices the end if a Wait call fails or never returns.
 func (r *run) awaitEnd() (end ending, ok bool) {
 	for backoff := newBackoff(); ; {
 		end, err := r.awaitAnswer()
@@ -142,8 +143,9 @@ func (r *run) awaitEnd() (end ending, ok bool) {
 	}
 }
 
-// awaitAnswer waits for containerd to say that the run has ended. That the
-// task is gone says so too, but not how.
+// awaitAnswer waits until containerd reports the end of the run, by a Wait call or,
+// after recheck, by the state of the task. A task that is gone has ended with an
+// unknown code.
 func (r *run) awaitAnswer() (ending, error) {
 	ctx, cancel := context.WithCancel(r.e.ctx)
 	answers := make(chan answer, 1)
@@ -173,13 +175,13 @@ func (r *run) awaitAnswer() (ending, error) {
 	}
 }
 
-func (r *run) look() (found, error) {
-	ctx, cancel := r.e.bounded(r.e.limits.outage)
+func (r *run) look() (taskState, error) {
+	ctx, cancel := r.e.calls.Bounded(r.e.limits.outage)
 	defer cancel()
 	return r.e.task(ctx, r.id)
 }
 
-// answer is that of a Wait call.
+// answer is the result of a Wait call.
 type answer struct {
 	status uint32
 	err    error
@@ -192,9 +194,9 @@ func (a answer) ending() (ending, error) {
 	return ending{code: int(a.status), known: true}, nil
 }
 
-// wantedMemory reports whether containerd told of a want of memory. Its event
-// may still be on the way.
-func (r *run) wantedMemory() bool {
+// oomReported reports whether containerd has reported an OOM kill. It waits for a
+// late event.
+func (r *run) oomReported() bool {
 	timer := time.NewTimer(oomDelay)
 	defer timer.Stop()
 	select {
@@ -205,8 +207,8 @@ func (r *run) wantedMemory() bool {
 	}
 }
 
-// conclude makes the end known to those who ask.
-func (r *run) conclude(end ending) {
+// recordEnd makes LastExit return the end, and removes the run.
+func (r *run) recordEnd(end ending) {
 	r.e.mu.Lock()
 	delete(r.e.runs, r.id)
 	r.e.ended[r.id] = end

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -20,18 +22,19 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/executor/containerd"
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// Whoever hears of an end finds everything about it said and cleared away,
-// and may start the plugin again from within the report.
+// When the exit handler is called, the end is recorded and the run is removed. The
+// handler can start the plugin again.
 func TestAnEndIsReportedLast(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	root, id := t.TempDir(), newID()
+	root, id := t.TempDir(), attendtest.NewID()
 	reported := make(chan error, 1)
-	stdout, again := newOutput(), newOutput()
+	stdout, again := attendtest.NewOutput(), attendtest.NewOutput()
 	var e *containerd.Executor
 	rounds := 0
 	e = d.newExecutor(root, handler(func(id string) {
@@ -41,35 +44,35 @@ func TestAnEndIsReportedLast(t *testing.T) {
 		}
 		var err error
 		if alive, notFound := e.IsRunning(id); alive || !errdefs.IsNotFound(notFound) {
-			err = errors.New("the run still lives")
+			err = errors.New("the run is still alive")
 		}
 		if code, _, ok := e.LastExit(id); code != 3 || !ok {
-			err = errors.Join(err, errors.New("the code is not known"))
+			err = errors.Join(err, errors.New("the exit code is unknown"))
 		}
 		if got := strings.Count(stdout.String(), "\n"); got != 1000 {
 			err = errors.Join(err, errors.New("output is missing"))
 		}
 		d.assertNothingLeft(root)
-		reported <- errors.Join(err, e.Create(id, executortest.Spec(rootfs, "out=again"), again, newOutput()))
+		reported <- errors.Join(err, e.Create(id, executortest.Spec(rootfs, "out=again"), again, attendtest.NewOutput()))
 	}))
 	defer e.Close()
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "lines=1000", "exit=3"), stdout, newOutput()))
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "lines=1000", "exit=3"), stdout, attendtest.NewOutput()))
 	assert.NilError(t, <-reported)
 	assert.NilError(t, <-reported)
-	assert.Equal(t, again.all(t), "again\n")
+	assert.Equal(t, again.All(t), "again\n")
 	assert.Equal(t, rounds, 2)
 }
 
-// A health check that somebody executes in a plugin is not the plugin.
+// The exit of a process executed in a plugin's container is not the plugin's end.
 func TestAnExecutedProcessEnds(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	ended, id := make(exits, 1), newID()
+	ended, id := make(attendtest.Exits, 1), attendtest.NewID()
 	e := d.newExecutor(t.TempDir(), ended)
 	defer e.Close()
 	spec := executortest.Spec(rootfs, "wait=")
-	assert.NilError(t, e.Create(id, spec, newOutput(), newOutput()))
+	assert.NilError(t, e.Create(id, spec, attendtest.NewOutput(), attendtest.NewOutput()))
 
 	ctx := inNamespace(t)
 	container, err := d.client.LoadContainer(ctx, id)
@@ -85,7 +88,7 @@ func TestAnExecutedProcessEnds(t *testing.T) {
 	assert.NilError(t, process.Start(ctx))
 	status := <-waited
 	assert.Equal(t, status.ExitCode(), uint32(9))
-	// Somebody else may tell of it as well.
+	// Another listener can report it as well.
 	assert.NilError(t, e.ProcessEvent(id, libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: id, ProcessID: "check", ExitCode: 9}))
 	alive, err := e.IsRunning(id)
 	assert.NilError(t, err)
@@ -93,7 +96,7 @@ func TestAnExecutedProcessEnds(t *testing.T) {
 	assert.Equal(t, len(ended), 0)
 
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
-	ended.await(t, id)
+	ended.Await(t, id)
 	code, oomKilled, ok := e.LastExit(id)
 	assert.Assert(t, ok)
 	assert.Assert(t, !oomKilled)
@@ -105,22 +108,22 @@ func TestProcessEvent(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	ended, id := make(exits, 4), newID()
+	ended, id := make(attendtest.Exits, 4), attendtest.NewID()
 	e := d.newExecutor(t.TempDir(), ended)
 	defer e.Close()
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
 	exit := libcontainerdtypes.EventInfo{ContainerID: id, ProcessID: id}
-	// Early, of other kinds, of nobody: none of them is an end.
+	// Early events, events of other kinds and of unknown plugins are not ends.
 	assert.NilError(t, e.ProcessEvent(id, libcontainerdtypes.EventExit, exit))
 	assert.NilError(t, e.ProcessEvent(id, libcontainerdtypes.EventOOM, exit))
-	assert.NilError(t, e.ProcessEvent("nobody", libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: "nobody", ProcessID: "nobody"}))
+	assert.NilError(t, e.ProcessEvent("unknown", libcontainerdtypes.EventExit, libcontainerdtypes.EventInfo{ContainerID: "unknown", ProcessID: "unknown"}))
 	alive, err := e.IsRunning(id)
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
 
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 	assert.NilError(t, e.ProcessEvent(id, libcontainerdtypes.EventExit, exit))
-	ended.await(t, id)
+	ended.Await(t, id)
 	assert.NilError(t, e.ProcessEvent(id, libcontainerdtypes.EventExit, exit))
 	assert.NilError(t, e.Close())
 	assert.Equal(t, len(ended), 0, "an end was reported twice")
@@ -130,29 +133,28 @@ func TestTheKernelKillsForMemory(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	ended, id := make(exits, 1), newID()
+	ended, id := make(attendtest.Exits, 1), attendtest.NewID()
 	e := d.newExecutor(t.TempDir(), ended)
 	defer e.Close()
-	pull := trigger(t, rootfs, "go")
+	pull := attendtest.Trigger(t, rootfs, "go")
 	spec := executortest.Spec(rootfs, "step=/go", "eat=256", "wait=")
 	limit := int64(32 << 20)
 	spec.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit}
-	assert.NilError(t, e.Create(id, spec, newOutput(), newOutput()))
+	assert.NilError(t, e.Create(id, spec, attendtest.NewOutput(), attendtest.NewOutput()))
 	pull()
-	ended.await(t, id)
+	ended.Await(t, id)
 	code, oomKilled, ok := e.LastExit(id)
 	assert.Assert(t, ok)
 	assert.Equal(t, code, 128+9)
 	assert.Assert(t, oomKilled)
 }
 
-// Without a pid namespace a plugin's children outlive it, and hold its output
-// open.
+// Without a PID namespace a plugin's children outlive it and hold its output open.
 func TestAChildThatHoldsTheOutputDelaysLittle(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	root, ended, stdout, id := t.TempDir(), make(exits, 1), newOutput(), newID()
+	root, ended, stdout, id := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewOutput(), attendtest.NewID()
 	e := d.newExecutor(root, ended)
 	defer e.Close()
 	spec := executortest.Spec(rootfs, "spawn=ignore=TERM,out=child,wait=", "wait=")
@@ -163,13 +165,13 @@ func TestAChildThatHoldsTheOutputDelaysLittle(t *testing.T) {
 		}
 	}
 	spec.Linux.Namespaces = kept
-	assert.NilError(t, e.Create(id, spec, stdout, newOutput()))
-	stdout.awaitText(t, "child\n")
+	assert.NilError(t, e.Create(id, spec, stdout, attendtest.NewOutput()))
+	stdout.AwaitText(t, "child\n")
 	began := time.Now()
 	assert.NilError(t, e.Signal(id, syscall.SIGTERM))
-	ended.await(t, id)
+	ended.Await(t, id)
 	assert.Assert(t, time.Since(began) < 5*time.Second, "the report took %v", time.Since(began))
-	assert.Equal(t, stdout.all(t), "child\n")
+	assert.Equal(t, stdout.All(t), "child\n")
 	d.assertNothingLeft(root)
 }
 
@@ -177,16 +179,16 @@ func TestRefusals(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	root, ended, id := t.TempDir(), make(exits, 1), newID()
+	root, ended, id := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID()
 	e := d.newExecutor(root, ended)
 	defer e.Close()
 	create := func(args ...string) error {
-		stdout, stderr := newOutput(), newOutput()
+		stdout, stderr := attendtest.NewOutput(), attendtest.NewOutput()
 		spec := executortest.Spec(rootfs)
 		spec.Process.Args = args
 		err := e.Create(id, spec, stdout, stderr)
 		if err != nil {
-			assert.Equal(t, stdout.all(t)+stderr.all(t), "")
+			assert.Equal(t, stdout.All(t)+stderr.All(t), "")
 		}
 		return err
 	}
@@ -199,10 +201,10 @@ func TestRefusals(t *testing.T) {
 
 	assert.NilError(t, create("/probe", "wait="))
 	assert.Assert(t, errdefs.IsConflict(create("/probe")))
-	_, err = e.Restore(id, newOutput(), newOutput())
+	_, err = e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.Assert(t, errdefs.IsConflict(err), "%v", err)
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
-	ended.await(t, id)
+	ended.Await(t, id)
 	assert.Assert(t, errdefs.IsNotFound(e.Signal(id, syscall.SIGTERM)))
 
 	assert.NilError(t, e.Close())
@@ -210,14 +212,14 @@ func TestRefusals(t *testing.T) {
 	assert.Assert(t, errdefs.IsUnavailable(create("/probe")))
 }
 
-// A daemon may start before its containerd, and end without ever seeing it.
+// A daemon can start before its containerd, and end without ever reaching it.
 func TestNoContainerd(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	root := t.TempDir()
 	cli, err := client.New(root+"/none.sock", client.WithTimeout(10*time.Millisecond))
 	assert.NilError(t, err)
 	defer cli.Close()
-	e, err := containerd.New(t.Context(), root+"/state", cli, namespace, make(exits), shim, nil)
+	e, err := containerd.New(t.Context(), root+"/state", cli, namespace, make(attendtest.Exits), shim, nil)
 	assert.NilError(t, err)
 	defer e.Close()
 	e.GiveUpAfter(10 * time.Millisecond)
@@ -225,7 +227,7 @@ func TestNoContainerd(t *testing.T) {
 	for name, call := range callsOf(e, "p", specs.Spec{Root: &specs.Root{}}) {
 		err := call()
 		assert.Assert(t, errdefs.IsUnavailable(err), "%s: %v", name, err)
-		assert.ErrorContains(t, err, "containerd does not answer: it did not answer within 10ms")
+		assert.ErrorContains(t, err, "containerd does not answer: no answer within 10ms")
 	}
 	assert.NilError(t, e.Close())
 	for name, call := range callsOf(e, "p", specs.Spec{Root: &specs.Root{}}) {
@@ -235,12 +237,12 @@ func TestNoContainerd(t *testing.T) {
 	}
 }
 
-// callsOf are the calls of e that need containerd.
+// callsOf returns the calls of e that need containerd.
 func callsOf(e *containerd.Executor, id string, spec specs.Spec) map[string]func() error {
 	return map[string]func() error{
-		"Create": func() error { return e.Create(id, spec, newOutput(), newOutput()) },
+		"Create": func() error { return e.Create(id, spec, attendtest.NewOutput(), attendtest.NewOutput()) },
 		"Restore": func() error {
-			_, err := e.Restore(id, newOutput(), newOutput())
+			_, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 			return err
 		},
 		"IsRunning": func() error {
@@ -259,12 +261,12 @@ func TestNewNeedsItsDirectory(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	file := t.TempDir() + "/file"
 	assert.NilError(t, os.WriteFile(file, nil, 0o600))
-	_, err := containerd.New(context.Background(), file, nil, namespace, make(exits), shim, nil)
+	_, err := containerd.New(context.Background(), file, nil, namespace, make(attendtest.Exits), shim, nil)
 	assert.ErrorContains(t, err, file)
 }
 
-// What a crash leaves at each step of Create is removed by Restore, and no
-// obstacle to Create.
+// Restore removes what a crash at each step of Create leaves, and Create replaces
+// it.
 func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
@@ -286,36 +288,36 @@ func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 	}
 	for name, leave := range stages {
 		t.Run(name, func(t *testing.T) {
-			root, ended := t.TempDir(), make(exits, 1)
+			root, ended := t.TempDir(), make(attendtest.Exits, 1)
 			e := d.newExecutor(root, ended)
 			defer e.Close()
-			id := newID()
+			id := attendtest.NewID()
 			leave(id)
 			alive, err := e.IsRunning(id)
 			assert.Assert(t, err == nil || errdefs.IsNotFound(err), "%v", err)
 			assert.Assert(t, !alive)
 			runs, err := e.Runs()
 			assert.NilError(t, err)
-			assert.Equal(t, len(runs), 0, "they are not this executor's: %q", runs)
-			alive, err = e.Restore(id, newOutput(), newOutput())
+			assert.Equal(t, len(runs), 0, "runs of another executor are listed: %q", runs)
+			alive, err = e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 			assert.NilError(t, err)
 			assert.Assert(t, !alive)
 			d.assertNothingLeft(root)
 
 			leave(id)
-			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()))
-			ended.await(t, id)
+			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput()))
+			ended.Await(t, id)
 			d.assertNothingLeft(root)
 		})
 	}
 }
 
-// Another executor's pipes may have other names: docker's have.
+// Pipes of other executors can have other names, like docker's.
 func TestRestoreFindsTheTasksOwnPipes(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	root, ended, id, ctx := t.TempDir(), make(exits, 1), newID(), inNamespace(t)
+	root, ended, id, ctx := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID(), inNamespace(t)
 	spec := executortest.Spec(rootfs, "out=meanwhile", "wait=")
 	container, err := d.client.NewContainer(ctx, id, client.WithSpec(&spec), client.WithRuntime(shim, nil))
 	assert.NilError(t, err)
@@ -332,18 +334,18 @@ func TestRestoreFindsTheTasksOwnPipes(t *testing.T) {
 
 	e := d.newExecutor(root, ended)
 	defer e.Close()
-	stdout := newOutput()
-	alive, err := e.Restore(id, stdout, newOutput())
+	stdout := attendtest.NewOutput()
+	alive, err := e.Restore(id, stdout, attendtest.NewOutput())
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
-	stdout.awaitText(t, "meanwhile\n")
+	stdout.AwaitText(t, "meanwhile\n")
 	assert.NilError(t, e.Signal(id, syscall.SIGTERM))
-	ended.await(t, id)
-	assert.Equal(t, stdout.all(t), "meanwhile\n")
+	ended.Await(t, id)
+	assert.Equal(t, stdout.All(t), "meanwhile\n")
 	d.assertNothingLeft(root)
 }
 
-// blocked is a stream whose writer never comes back, until it is let go.
+// blocked is a stream with a Write that blocks until the test releases it.
 type blocked struct{ letGo chan struct{} }
 
 func (b blocked) Write(p []byte) (int, error) {
@@ -353,18 +355,18 @@ func (b blocked) Write(p []byte) (int, error) {
 
 func (b blocked) Close() error { return nil }
 
-// Writers are other people's code. One that blocks keeps the output, but not
-// the end of the run.
+// A writer that blocks, which is the caller's code, delays output but not the end
+// of the run.
 func TestABlockedWriterDelaysLittle(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	d := startDaemon(t)
 	executortest.VerifyNoLeaks(t)
-	root, ended, id, stuck := t.TempDir(), make(exits, 1), newID(), blocked{make(chan struct{})}
+	root, ended, id, stuck := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID(), blocked{make(chan struct{})}
 	e := d.newExecutor(root, ended)
 	defer e.Close()
 	defer close(stuck.letGo)
 	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "out=a", "err=b", "exit=4"), stuck, stuck))
-	ended.await(t, id)
+	ended.Await(t, id)
 	code, _, ok := e.LastExit(id)
 	assert.Assert(t, ok)
 	assert.Equal(t, code, 4)

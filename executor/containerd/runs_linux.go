@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -13,13 +15,13 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 )
 
-// Runs returns the ids of the runs that this executor, or an earlier one over
-// the same directory, made and that still exist: living ones, and dead ones of
-// which something is left. What others run in the same namespace is not among
-// them. It asks containerd, and waits for it ten seconds at most; after an
-// error the ids are those that are known all the same.
+// Runs returns the IDs of all runs that this executor, or an earlier one of the
+// same directory, has made and that still exist: living runs, and dead runs that
+// were not removed completely. It ignores other tasks in the namespace. Runs waits
+// for containerd at most ten seconds. It can return IDs together with an error;
+// the list is then incomplete.
 func (e *Executor) Runs() ([]string, error) {
-	ctx, cancel := e.bounded(e.limits.outage)
+	ctx, cancel := e.calls.Bounded(e.limits.outage)
 	defer cancel()
 	ids, problems := e.listed(ctx)
 	withPipes, err := e.withPipes()
@@ -31,19 +33,19 @@ func (e *Executor) Runs() ([]string, error) {
 	return slices.Compact(ids), errors.Join(problems...)
 }
 
-// listed returns the ids of containers that bear the executor's label, and of
-// tasks whose output goes to pipes in its directory.
+// listed returns the IDs of containers with the executor's label, and of tasks that
+// write to pipes in its directory.
 func (e *Executor) listed(ctx context.Context) (ids []string, problems []error) {
 	var made []containers.Container
 	var running *tasks.ListTasksResponse
-	err := e.persist(ctx, func() (err error) {
+	err := e.retryLost(ctx, func() (err error) {
 		made, err = e.client.ContainerService().List(ctx, fmt.Sprintf("labels.%q==%q", rootLabel, e.root))
 		return err
 	})
 	if err != nil {
 		problems = append(problems, fmt.Errorf("list containers: %w", native(ctx, err)))
 	}
-	err = e.persist(ctx, func() (err error) {
+	err = e.retryLost(ctx, func() (err error) {
 		running, err = e.client.TaskService().List(ctx, &tasks.ListTasksRequest{})
 		return err
 	})
@@ -61,7 +63,7 @@ func (e *Executor) listed(ctx context.Context) (ids []string, problems []error) 
 	return ids, problems
 }
 
-// withPipes returns the ids of which the directory has pipes.
+// withPipes returns the IDs that have pipes in the executor's directory.
 func (e *Executor) withPipes() (ids []string, err error) {
 	entries, err := os.ReadDir(e.root)
 	for _, entry := range entries {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package containerd
 
 import (
@@ -18,37 +20,38 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// rootLabel marks containers with the directory of the executor that made
-// them: daemons may share a namespace.
+// rootLabel is the label of containers with the directory of their executor,
+// because daemons can share a namespace.
 const rootLabel = "com.github.dovetailhq.plugin.root"
 
-// found is what containerd knows about a task; nil if there is none.
-type found struct{ *task.Process }
+// taskState is the state of a task in containerd; Process is nil if there is none.
+type taskState struct{ *task.Process }
 
-// task asks for the task of id. That its state is unknown, because its shim
-// does not answer, is an error of class unavailable.
-func (e *Executor) task(ctx context.Context, id string) (found, error) {
+// task returns the state of the task of id. The error is of class Unavailable if
+// the state is unknown because the task's shim does not answer.
+func (e *Executor) task(ctx context.Context, id string) (taskState, error) {
 	var response *tasks.GetResponse
-	err := e.persist(ctx, func() (err error) {
+	err := e.retryLost(ctx, func() (err error) {
 		response, err = e.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
 		return err
 	})
 	if isGone(err) {
-		return found{}, nil
+		return taskState{}, nil
 	}
 	if err != nil {
-		return found{}, native(ctx, err)
+		return taskState{}, native(ctx, err)
 	}
 	if response.Process.GetStatus() == task.Status_UNKNOWN {
-		return found{}, unavailableError{errors.New("the state of its task is unknown: the shim does not answer")}
+		return taskState{}, class.Unavailable(errors.New("task state is unknown: its shim does not answer"))
 	}
-	return found{response.Process}, nil
+	return taskState{response.Process}, nil
 }
 
 // lives reports whether the task was started and has not ended.
-func (f found) lives() bool {
+func (f taskState) lives() bool {
 	if f.Process == nil {
 		return false
 	}
@@ -59,9 +62,9 @@ func (f found) lives() bool {
 	return false
 }
 
-// createContainer makes the record that a task needs. It needs no lease, which
-// the client's own way of making a container takes out: there is no content
-// and no snapshot to protect.
+// createContainer makes the container record that a task needs. Unlike NewContainer
+// of the client it takes no lease, because there is no content or snapshot to
+// protect.
 func (e *Executor) createContainer(id string, spec specs.Spec) error {
 	runtime, err := e.runtime()
 	if err != nil {
@@ -80,7 +83,7 @@ func (e *Executor) createContainer(id string, spec specs.Spec) error {
 	return err
 }
 
-// runtime names the shim: that of New, or the namespace's default.
+// runtime returns the shim passed to New, or the namespace's default.
 func (e *Executor) runtime() (runtime containers.RuntimeInfo, err error) {
 	if e.shim == "" {
 		label, err := e.client.GetLabel(e.ctx, defaults.DefaultRuntimeNSLabel)
@@ -95,28 +98,28 @@ func (e *Executor) runtime() (runtime containers.RuntimeInfo, err error) {
 	return runtime, nil
 }
 
-// clear ends and deletes what containerd has of id: it is the way to the
-// start of every Create and from the end of every run.
+// clear kills and deletes the task of id, and deletes the container and the pipes.
+// It runs at the beginning of every Create and at the end of every run.
 func (e *Executor) clear(ctx context.Context, id string) error {
-	if err := e.persist(ctx, func() error { return e.deleteTask(ctx, id) }); err != nil {
+	if err := e.retryLost(ctx, func() error { return e.deleteTask(ctx, id) }); err != nil {
 		return fmt.Errorf("delete task: %w", native(ctx, err))
 	}
-	err := e.persist(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) })
+	err := e.retryLost(ctx, func() error { return e.client.ContainerService().Delete(ctx, id) })
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete container: %w", native(ctx, err))
 	}
 	return e.pipes(id).remove()
 }
 
-// deleteTask deletes the task of id, which it ends if it lives. The shim
-// hands on its last output before the call returns.
+// deleteTask deletes the task of id, and kills it if it is alive. The shim delivers
+// the last output before deleteTask returns.
 func (e *Executor) deleteTask(ctx context.Context, id string) error {
 	service := e.client.TaskService()
 	_, err := service.Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 	if err == nil || isGone(err) {
 		return nil
 	}
-	// All, for the container's init need not be the only one in it.
+	// All, because the container can have other processes besides its init.
 	_, err = service.Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(syscall.SIGKILL), All: true})
 	if err != nil && !isGone(err) {
 		return err
@@ -133,21 +136,25 @@ func (e *Executor) deleteTask(ctx context.Context, id string) error {
 
 func isGone(err error) bool { return err != nil && errdefs.IsNotFound(errgrpc.ToNative(err)) }
 
-// native gives an answer of containerd to a call under ctx the class that it
-// means, and leaves out the words that say it has none.
+// native returns the error of a call under ctx with its class. It removes the
+// suffix by which gRPC marks an error without a class.
 func native(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if errors.Is(context.Cause(ctx), attend.ErrClosed) {
-		return unavailableError{attend.ErrClosed}
+		return class.Unavailable(attend.ErrClosed)
 	}
 	if ctx.Err() != nil {
-		return unavailableError{fmt.Errorf("containerd does not answer: %w", context.Cause(ctx))}
+		return class.Unavailable(fmt.Errorf("containerd does not answer: %w", context.Cause(ctx)))
 	}
 	err = errgrpc.ToNative(err)
+	// Containerd gets the deadline of a request, and may report its end first.
+	if errdefs.IsDeadlineExceeded(err) {
+		return class.Unavailable(fmt.Errorf("containerd does not answer: %w", err))
+	}
 	if !errdefs.IsUnknown(err) {
 		return err
 	}
-	return systemError{errors.New(strings.TrimSuffix(err.Error(), ": unknown"))}
+	return class.System(errors.New(strings.TrimSuffix(err.Error(), ": unknown")))
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package containerd
@@ -11,20 +13,12 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/dovetailhq/plugin/internal/plaintext"
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-type notImplementedError struct{ error }
+var errUnsupported = class.NotImplemented(errors.New("plugins run on Linux only"))
 
-func (e notImplementedError) Error() string { return plaintext.Sprintf("%v", e.error) }
-
-func (notImplementedError) NotImplemented() {}
-
-func (e notImplementedError) Unwrap() error { return e.error }
-
-var errUnsupported = notImplementedError{errors.New("plugins run on Linux only")}
-
-// Executor runs plugins on Linux only. Elsewhere there is none.
+// Executor is supported on Linux only.
 type Executor struct{}
 
 // New returns an error of class not implemented on this system.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package containerd_test
@@ -11,11 +13,11 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// versionVariable is set where these tests run a second time.
+// versionVariable is set when these tests run again with another containerd.
 const versionVariable = "CONTAINERD_TEST_VERSION"
 
-// TestNewerContainerds runs all tests of this package with other versions of
-// containerd, and of its shim, than the machine's own.
+// TestNewerContainerds runs all tests of this package with newer versions of
+// containerd and its shim than the installed ones.
 func TestNewerContainerds(t *testing.T) {
 	if version := os.Getenv(versionVariable); version != "" {
 		own, err := exec.Command("containerd", "--version").Output()
@@ -35,7 +37,7 @@ func TestNewerContainerds(t *testing.T) {
 			output, err := build.CombinedOutput()
 			assert.NilError(t, err, "%s", output)
 
-			// What a client does when no answer comes is the same with each.
+			// A client without an answer behaves the same with each version.
 			again := exec.Command(os.Args[0], "-test.v", "-test.skip=^(TestContainerdHangs|TestCloseWhileContainerdIsStopped)$")
 			again.Env = append(os.Environ(), versionVariable+"="+version.name, "PATH="+bin+":"+os.Getenv("PATH"))
 			output, err = again.CombinedOutput()

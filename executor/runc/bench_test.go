@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc_test
@@ -12,6 +14,7 @@ import (
 
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -36,7 +39,7 @@ func BenchmarkStart(b *testing.B) {
 		assert.NilError(b, err)
 		assert.NilError(b, os.WriteFile(filepath.Join(bundle, "config.json"), config, 0o600))
 		for b.Loop() {
-			id := newID()
+			id := attendtest.NewID()
 			runtime := exec.Command("runc", "--root", state, "run", "--bundle", bundle, "--pid-file", filepath.Join(bundle, "pid"), id)
 			assert.NilError(b, runtime.Start())
 			up()
@@ -48,16 +51,16 @@ func BenchmarkStart(b *testing.B) {
 		}
 	})
 	b.Run("executor", func(b *testing.B) {
-		ended := make(exits, 1)
+		ended := make(attendtest.Exits, 1)
 		e := newExecutor(b, "runc", b.TempDir(), ended)
 		defer e.Close()
 		for b.Loop() {
-			id := newID()
+			id := attendtest.NewID()
 			assert.NilError(b, e.Create(id, executortest.Spec(rootfs, steps...), discard{}, discard{}))
 			up()
 			b.StopTimer()
 			assert.NilError(b, e.Signal(id, syscall.SIGTERM))
-			ended.await(b, id)
+			ended.Await(b, id)
 			os.Remove(socket)
 			b.StartTimer()
 		}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -14,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ociVersion is what a spec is written as. Runtimes read what they know of a
-// spec whatever version it claims, but crun before 1.8.2 refuses any that is
-// not 1.0, and none refuses this.
+// ociVersion is the version in written specs. Runtimes read the fields that they
+// know whatever the version, but crun before 1.8.2 refuses versions other than
+// 1.0, and no runtime refuses this version.
 const ociVersion = "1.0.2"
 
 // bundle is the directory of one run.
@@ -29,8 +31,8 @@ func (b bundle) log() string     { return filepath.Join(string(b), "log.json") }
 func (b bundle) stdout() string  { return filepath.Join(string(b), "stdout") }
 func (b bundle) stderr() string  { return filepath.Join(string(b), "stderr") }
 
-// files are all that a bundle may hold, in the order in which they are
-// removed: the record says that the rest is ours, and goes last.
+// files are all files of a bundle, in the order in which they are removed. The
+// record goes last, because it marks the directory as a bundle of this package.
 func (b bundle) files() []string {
 	return []string{
 		b.config(), b.log(), b.stdout(), b.stderr(), b.pidFile(),
@@ -39,13 +41,13 @@ func (b bundle) files() []string {
 	}
 }
 
-// create makes a bundle for spec. After a crash in between, what is there is
-// known as ours by its record, which comes first and need say nothing yet.
+// create makes a bundle for spec. It writes the record first, still empty, so that
+// after a crash the directory is recognised as a bundle of this package.
 func (b bundle) create(spec specs.Spec) error {
 	if err := os.Mkdir(string(b), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.record(), nil, 0o600); err != nil {
+	if err := b.mark(); err != nil {
 		return err
 	}
 	spec.Version = ociVersion
@@ -64,16 +66,25 @@ func (b bundle) create(spec specs.Spec) error {
 	return nil
 }
 
-// isOurs reports whether create made the directory. One that is empty counts:
-// a crash may have left it before it had a record.
-func (b bundle) isOurs() bool {
-	entries, err := os.ReadDir(string(b))
-	return err == nil && len(entries) == 0 || exists(b.record())
+// mark makes a record in an existing directory that has none. It is empty.
+func (b bundle) mark() error {
+	file, err := os.OpenFile(b.record(), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	return file.Close()
 }
 
-// remove deletes the bundle and nothing that is not ours: a directory without
-// our record, or with somebody else's files in it, stays. One that is empty
-// goes; a crash may have left it before it had a record.
+// isOurs reports whether create made the directory. An empty directory counts: a
+// crash may have left it before it had a record.
+func (b bundle) isOurs() bool {
+	entries, err := os.ReadDir(string(b))
+	return err == nil && len(entries) == 0 || lexists(b.record())
+}
+
+// remove deletes the bundle. A directory without a record, or with other files in
+// it, stays. An empty directory is deleted: a crash may have left it before it had
+// a record.
 func (b bundle) remove() error {
 	if _, err := os.Lstat(b.record()); err == nil {
 		for _, file := range b.files() {
@@ -92,8 +103,8 @@ func (b bundle) remove() error {
 	return nil
 }
 
-// ignoreMissing takes what is not there, or is somebody's file where ours
-// would be a directory, for gone.
+// ignoreMissing returns nil for a path that does not exist, also because a parent
+// is a file instead of a directory.
 func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return nil

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -10,88 +12,52 @@ import (
 	"time"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// perform makes a run by start and gives it the streams, which are closed if
-// there is none. The context of start ends at limit and with the executor. A
-// start that goes on after that, because something in it hangs beyond the
-// reach of a context, is abandoned after the time that its undoing may take.
-func (e *Executor) perform(id string, limit time.Duration, stdout, stderr io.WriteCloser, start func(context.Context) (*run, error)) (alive bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(e.calls.Context(), limit, fmt.Errorf("it took longer than %v", limit))
-	defer cancel()
-	leave, err := e.enter(ctx, id)
-	if err == nil {
-		var r *run
-		if r, err = e.attempt(ctx, leave, start); err == nil {
-			defer leave()
-		}
-		if r != nil {
-			r.begin(stdout, stderr)
-			return true, nil
-		}
-	}
-	stdout.Close()
-	stderr.Close()
-	return false, err
-}
-
-// attempt returns the run that start makes. After an error it calls leave.
-func (e *Executor) attempt(ctx context.Context, leave func(), start func(context.Context) (*run, error)) (*run, error) {
-	overdue, cancel := e.calls.Grace(ctx, e.limits.cleanup+2*handover, 2*handover)
-	defer cancel()
-	r, ok, err := attend.Try(overdue, leave, func() attend.Started[*run] {
-		r, err := start(ctx)
-		started := attend.Started[*run]{Run: r, Err: err}
-		if r != nil {
-			started.Undo = r.undo
-		}
-		return started
+// perform makes a run by start, which is given up after the time that its undoing
+// can take.
+func (e *Executor) perform(id string, limit time.Duration, stdout, stderr io.WriteCloser, start func(context.Context) attend.Started[*run]) (alive bool, err error) {
+	return attend.Perform(e.calls, attend.Call[*run]{
+		ID: id, Stdout: stdout, Stderr: stderr,
+		Start: func(ctx context.Context) attend.Started[*run] {
+			if err := e.prepare(ctx, id); err != nil {
+				return attend.Started[*run]{Err: err}
+			}
+			return start(ctx)
+		},
+		Limit:       limit,
+		Grace:       e.limits.cleanup + 2*handover,
+		ClosedGrace: 2 * handover,
+		Hangs:       "the runtime, or a file system that it needs, hangs",
 	})
-	if !ok {
-		return nil, unavailableError{fmt.Errorf("the runtime, or a file system that it needs, hangs: %w", context.Cause(ctx))}
-	}
-	return r, err
 }
 
-// enter begins a call of Create or Restore, once the run of id that is ending
-// is over; leave ends it. A run that lives is a conflict.
-func (e *Executor) enter(ctx context.Context, id string) (leave func(), err error) {
+// prepare waits for the end of a run of id that is ending. A living run is an error
+// of class conflict.
+func (e *Executor) prepare(ctx context.Context, id string) error {
 	if !validID(id) {
-		return nil, invalidParameterError{fmt.Errorf("id %q is no file name", id)}
+		return class.InvalidParameter(fmt.Errorf("id %q is not a file name", id))
 	}
-	if leave, err = e.calls.Enter(id); err != nil {
-		return nil, unavailableError{err}
+	if err := e.renew(); err != nil {
+		return err
 	}
-	if err := errors.Join(e.renew(), e.awaitFree(ctx, id)); err != nil {
-		leave()
-		return nil, err
-	}
-	return leave, nil
-}
-
-// awaitFree waits until id has no run that is ending.
-func (e *Executor) awaitFree(ctx context.Context, id string) error {
 	r := e.run(id)
 	if r == nil {
 		return nil
 	}
 	if r.alive() {
-		return conflictError{errors.New("it is running already")}
+		return class.Conflict(errors.New("already running"))
 	}
-	select {
-	case <-r.over:
-		return nil
-	case <-ctx.Done():
-		return unavailableError{fmt.Errorf("its last run is still ending: %w", context.Cause(ctx))}
-	}
+	return attend.AwaitEnd(ctx, r.over)
 }
 
-// cleaning returns a context for the removal of what a run left.
+// cleaning returns a context for the removal of a run's leftovers.
 func (e *Executor) cleaning() (context.Context, context.CancelFunc) {
 	return e.calls.Lasting(e.limits.cleanup, handover)
 }
 
-// validID reports whether id names a directory of its own.
+// validID reports whether id can be the name of a directory.
 func validID(id string) bool {
 	return id != "" && id != "." && id != ".." && !strings.ContainsRune(id, filepath.Separator)
 }

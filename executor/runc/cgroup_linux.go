@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -15,7 +17,7 @@ import (
 
 // cgroupsOf returns the directories of the cgroups that processes are in and
 // that are named after id. A runtime that was killed before it wrote its state
-// forgets them.
+// does not remove them.
 func cgroupsOf(id string, pids ...int) (directories []string) {
 	for _, pid := range pids {
 		for hierarchy, path := range membership(pid) {
@@ -28,7 +30,7 @@ func cgroupsOf(id string, pids ...int) (directories []string) {
 	return directories
 }
 
-// removeCgroups removes cgroups whose processes are gone.
+// removeCgroups removes cgroups without processes.
 func removeCgroups(directories []string) error {
 	var problems []error
 	for _, directory := range directories {
@@ -39,9 +41,10 @@ func removeCgroups(directories []string) error {
 	return errors.Join(problems...)
 }
 
-// membership returns the cgroup of process pid in each hierarchy, by the
-// controllers of that: hierarchy-ID:controller-list:path, see cgroups(7). The
-// key of version 2 is empty.
+// membership returns the cgroups of process pid by the controllers of their
+// hierarchy; the key of version 2 is empty. Lines have the form
+// hierarchy-ID:controller-list:path, see
+// https://man7.org/linux/man-pages/man7/cgroups.7.html.
 func membership(pid int) map[string]string {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -7,10 +9,12 @@ import (
 	"io"
 	"path/filepath"
 	"time"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// clear ends what lives of id and removes what is left of it, wherever an
-// earlier attempt or a crash stopped. It returns soon after ctx has ended.
+// clear ends the processes of id and removes its leftovers, wherever an earlier
+// attempt or a crash stopped. It returns soon after ctx has ended.
 func (e *Executor) clear(ctx context.Context, id string) error {
 	b := e.bundle(id)
 	who, err := e.load(id)
@@ -21,22 +25,29 @@ func (e *Executor) clear(ctx context.Context, id string) error {
 	case who.Init != (identity{}):
 		err = who.end(ctx)
 	case who.Runtime != (identity{}):
-		err = who.endTree()
+		err = who.endTree(ctx)
 	default:
 		err = e.endStarting(ctx, id)
 	}
 	if err != nil {
 		return err
 	}
-	if err := e.forgetState(ctx, id); err != nil {
+	// Only a run of this executor has such a state. Its directory is its bundle,
+	// also if the record was deleted.
+	if who != (record{}) || e.hasState(id) {
+		if err := b.mark(); err != nil {
+			return err
+		}
+	}
+	if err := e.deleteState(ctx, id); err != nil {
 		return err
 	}
-	e.forget(id)
+	e.dropLeft(id)
 	return b.remove()
 }
 
-// end ends the recorded processes, and leaves it to the runtime, if that
-// lives, to clean up after its container.
+// end ends the recorded processes. A living runtime gets the time of handover to
+// clean up after its container.
 func (r record) end(ctx context.Context) error {
 	init, err := findProcess(r.Init)
 	if err == nil {
@@ -62,18 +73,18 @@ func (r record) end(ctx context.Context) error {
 	return runtime.kill(ctx)
 }
 
-// endStarting ends a run that has no record of its processes, because a crash
-// came before. A runtime may still be starting its container. It gets some
-// time to finish, because one that is killed half way forgets its cgroups.
-// Its lifeline is the pipe that it holds open.
+// endStarting ends a run without recorded processes, after a crash during Create.
+// A runtime may still be starting the container. It gets some time to finish,
+// because a runtime that is killed half way leaves its cgroups. While it lives it
+// holds a pipe open, the lifeline.
 func (e *Executor) endStarting(ctx context.Context, id string) error {
 	b := e.bundle(id)
-	if !exists(b.record()) {
+	if !lexists(b.record()) {
 		return nil
 	}
 	lifeline, err := openReader(b.stdout())
 	if err != nil {
-		return ignoreMissing(err) // then nothing was started
+		return ignoreMissing(err) // without the pipe nothing was started
 	}
 	defer lifeline.Close()
 	released := make(chan struct{})
@@ -89,8 +100,8 @@ func (e *Executor) endStarting(ctx context.Context, id string) error {
 
 // endStarted waits for the start of the container, and ends it.
 func (e *Executor) endStarted(ctx context.Context, id string, released <-chan struct{}) error {
-	started, forget := e.starts.expect(e.bundle(id))
-	defer forget()
+	started, unwatch := e.starts.expect(e.bundle(id))
+	defer unwatch()
 	limit := time.NewTimer(e.limits.unfinished)
 	defer limit.Stop()
 	if _, ok := e.bundle(id).pid(); !ok {
@@ -104,11 +115,11 @@ func (e *Executor) endStarted(ctx context.Context, id string, released <-chan st
 			return unfinished(ctx)
 		}
 	}
-	return e.forgetState(ctx, id)
+	return e.deleteState(ctx, id)
 }
 
-// awaitRelease waits until no process holds the lifeline. Those that do after
-// a while hang, and are killed.
+// awaitRelease waits until no process holds the lifeline. Processes that hold it
+// after the limit hang, and are killed.
 func (e *Executor) awaitRelease(ctx context.Context, id string, released <-chan struct{}) error {
 	limit := time.NewTimer(e.limits.unfinished)
 	defer limit.Stop()
@@ -144,14 +155,16 @@ func unfinished(ctx context.Context) error {
 	if cause == nil {
 		cause = errStillLives
 	}
-	return unavailableError{fmt.Errorf("end a runtime that an earlier daemon left starting: %w", cause)}
+	return class.Unavailable(fmt.Errorf("end unfinished start of an earlier daemon: %w", cause))
 }
 
-// forgetState makes the runtime forget id, if it knows it, and end what lives
-// of it.
-func (e *Executor) forgetState(ctx context.Context, id string) error {
-	if !exists(filepath.Join(e.runtimeRoot(), id)) {
+// deleteState makes the runtime delete its state of id, if it has any, and end the
+// processes of id.
+func (e *Executor) deleteState(ctx context.Context, id string) error {
+	if !e.hasState(id) {
 		return nil
 	}
 	return e.delete(ctx, id)
 }
+
+func (e *Executor) hasState(id string) bool { return lexists(filepath.Join(e.runtimeRoot(), id)) }

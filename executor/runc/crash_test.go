@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc_test
@@ -17,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/executor/runc"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
@@ -47,7 +50,7 @@ func beDaemon(runtime, root, rootfs, id string, steps []string) error {
 	select {}
 }
 
-// daemon is a process with an executor of its own.
+// daemon is a process with an executor.
 type daemon struct {
 	t       testing.TB
 	command *exec.Cmd
@@ -85,16 +88,16 @@ func (d *daemon) kill() {
 	assert.ErrorContains(d.t, d.command.Wait(), "killed")
 }
 
-// A plugin survives the SIGKILL of its daemon, while nobody reads its output,
-// and the next daemon misses nothing of it.
+// A plugin survives the SIGKILL of its daemon. The next daemon reads all output,
+// also that of the time without a daemon.
 func TestADaemonIsKilled(t *testing.T) {
 	const lines = 20_000
 	rootfs := executortest.BuildProbe(t)
 	for _, runtime := range []string{"runc", "crun"} {
 		t.Run(runtime, func(t *testing.T) {
 			executortest.VerifyNoLeaks(t)
-			root, ended, id := t.TempDir(), make(exits, 1), newID()
-			pull, await := trigger(t, rootfs, "go-"+runtime), notice(t, rootfs, "written-"+runtime)
+			root, ended, id := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID()
+			pull, await := attendtest.Trigger(t, rootfs, "go-"+runtime), notice(t, rootfs, "written-"+runtime)
 			d := startDaemon(t, runtime, root, rootfs, id, "out=up", "step=/go-"+runtime,
 				fmt.Sprintf("lines=%d", lines), "tell=/written-"+runtime, "wait=", "exit=1")
 			d.awaitLines("up", "created")
@@ -104,42 +107,42 @@ func TestADaemonIsKilled(t *testing.T) {
 
 			e := newExecutor(t, runtime, root, ended)
 			defer e.Close()
-			stdout := newOutput()
-			alive, err := e.Restore(id, stdout, newOutput())
+			stdout := attendtest.NewOutput()
+			alive, err := e.Restore(id, stdout, attendtest.NewOutput())
 			assert.NilError(t, err)
 			assert.Assert(t, alive)
 			assert.NilError(t, e.Signal(id, syscall.SIGTERM))
-			ended.await(t, id)
-			text := stdout.all(t)
+			ended.Await(t, id)
+			text := stdout.All(t)
 			assert.Equal(t, strings.Count(text, "\n"), lines)
 			assert.Assert(t, strings.HasSuffix(text, fmt.Sprintf("line %d\n", lines)))
 			assertNothingLeft(t, root)
 
 			code, _, ok := e.LastExit(id)
-			assert.Equal(t, ok, kernelTellsExitCodes(t))
+			assert.Equal(t, ok, kernelReportsExitCodes(t))
 			assert.Equal(t, code, 0)
 		})
 	}
 }
 
-// A code that is not zero tells the kernel's word from no word.
+// A code other than zero shows that it came from the kernel, and is not a default.
 func TestExitCodeOfARestoredRun(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, ended, id := t.TempDir(), make(exits, 1), newID()
-	pull := trigger(t, rootfs, "go")
+	root, ended, id := t.TempDir(), make(attendtest.Exits, 1), attendtest.NewID()
+	pull := attendtest.Trigger(t, rootfs, "go")
 	d := startDaemon(t, "runc", root, rootfs, id, "step=/go", "exit=42")
 	d.awaitLines("created")
 	d.kill()
 	e := newExecutor(t, "runc", root, ended)
 	defer e.Close()
-	alive, err := e.Restore(id, newOutput(), newOutput())
+	alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
 	pull()
-	ended.await(t, id)
+	ended.Await(t, id)
 	code, _, ok := e.LastExit(id)
-	if kernelTellsExitCodes(t) {
+	if kernelReportsExitCodes(t) {
 		assert.Assert(t, ok)
 		assert.Equal(t, code, 42)
 	} else {
@@ -147,8 +150,8 @@ func TestExitCodeOfARestoredRun(t *testing.T) {
 	}
 }
 
-// kernelTellsExitCodes reports whether this is Linux 6.15 or newer.
-func kernelTellsExitCodes(t testing.TB) bool {
+// kernelReportsExitCodes reports whether this is Linux 6.15 or newer.
+func kernelReportsExitCodes(t testing.TB) bool {
 	var name unix.Utsname
 	assert.NilError(t, unix.Uname(&name))
 	var major, minor int
@@ -157,25 +160,25 @@ func kernelTellsExitCodes(t testing.TB) bool {
 	return major > 6 || major == 6 && minor >= 15
 }
 
-// A crash in the middle of Create leaves a runtime that may still be starting
-// its container. What the record says of it is all that the next daemon has.
+// A crash in the middle of Create can leave a runtime that is still starting its
+// container. The next daemon knows of it only from the record.
 func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	undo := map[string]func(t *testing.T, root, id string){
 		"by New":     func(*testing.T, string, string) {},
 		"by Restore": restoreDead,
 		"by Create": func(t *testing.T, root, id string) {
-			ended := make(exits, 1)
+			ended := make(attendtest.Exits, 1)
 			e := newExecutor(t, "runc", root, ended)
 			defer e.Close()
-			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()))
-			ended.await(t, id)
+			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput()))
+			ended.Await(t, id)
 		},
 	}
 	for name, undo := range undo {
 		t.Run(name, func(t *testing.T) {
 			executortest.VerifyNoLeaks(t)
-			root, id := t.TempDir(), newID()
+			root, id := t.TempDir(), attendtest.NewID()
 			alive := lifeline(t, rootfs, "alive-"+id[:8])
 			d := startDaemon(t, "runc", root, rootfs, id, "hold=/alive-"+id[:8], "out=up", "wait=")
 			d.awaitLines("up", "created")
@@ -183,7 +186,7 @@ func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 			forgetInit(t, root, id)
 
 			undo(t, root, id)
-			e := newExecutor(t, "runc", root, make(exits))
+			e := newExecutor(t, "runc", root, make(attendtest.Exits))
 			defer e.Close()
 			awaitEnd(t, alive)
 			restoreDead(t, root, id)
@@ -194,9 +197,9 @@ func TestAnUnfinishedCreateIsUndone(t *testing.T) {
 
 func restoreDead(t *testing.T, root, id string) {
 	t.Helper()
-	e := newExecutor(t, "runc", root, make(exits))
+	e := newExecutor(t, "runc", root, make(attendtest.Exits))
 	defer e.Close()
-	alive, err := e.Restore(id, newOutput(), newOutput())
+	alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.NilError(t, err)
 	assert.Assert(t, !alive)
 }

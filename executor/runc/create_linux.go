@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -8,25 +10,30 @@ import (
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/executor/internal/attend"
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// Create starts the process of plugin id from spec, whose rootfs is a
-// directory, and returns once that was started. It takes over both streams
+// Create starts the process of plugin id from spec and returns once the process
+// was started. The rootfs of spec is a directory. Create takes over both streams
 // and closes them when the run has ended, or at once if Create fails.
 //
-// What a crashed daemon left of id is replaced, also if it lives; a run that
-// this executor knows to live is an error of class conflict. If the runtime
-// refuses, the error is a [RuntimeError].
+// Leftovers of id from a crashed daemon are replaced, a living process included.
+// If id already runs in this executor, the error is of class conflict. If the
+// runtime fails, the error is a [RuntimeError].
 //
-// Create blocks as long as the runtime takes, but no longer than a minute, see
-// [WithCreateTimeout], and ten seconds for undoing a start that took longer.
-// Close ends it at once. Both errors are of class unavailable. A failed Create
-// leaves nothing behind. The exception is a runtime that also hangs when it is
-// called to clean up: no process is left then, and the next Create or Restore
-// of id, or New, tries again.
+// Create blocks as long as the runtime takes, for a minute at most, plus ten seconds
+// to undo a start that took longer. Close ends it at once. Both errors are of class
+// unavailable. A failed Create leaves nothing behind, except when the runtime also
+// hangs during the cleanup: then no process is left, and the next Create or Restore
+// of id, or New, retries.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
-	_, err := e.perform(id, e.limits.create, stdout, stderr, func(ctx context.Context) (*run, error) {
-		return e.create(ctx, id, spec)
+	_, err := e.perform(id, e.limits.create, stdout, stderr, func(ctx context.Context) (s attend.Started[*run]) {
+		if s.Run, s.Err = e.create(ctx, id, spec); s.Run != nil {
+			s.Undo = s.Run.undo
+		}
+		return s
 	})
 	if err != nil {
 		return fmt.Errorf("start plugin %s: %w", id, err)
@@ -63,8 +70,8 @@ func (r *run) start(ctx context.Context) (err error) {
 			r.abandon()
 		}
 	}()
-	started, forget := r.e.starts.expect(r.bundle)
-	defer forget()
+	started, unwatch := r.e.starts.expect(r.bundle)
+	defer unwatch()
 	if err := r.launch(); err != nil {
 		return err
 	}
@@ -94,8 +101,8 @@ func (r *run) launch() error {
 	return err
 }
 
-// awaitStart waits until the container has started. A runtime that ended
-// meanwhile has either failed, or seen the container's end already.
+// awaitStart waits until the container has started. A runtime that ends first has
+// either failed, or the container has already ended.
 func (r *run) awaitStart(ctx context.Context, started <-chan int) error {
 	select {
 	case r.pid = <-started:
@@ -108,12 +115,12 @@ func (r *run) awaitStart(ctx context.Context, started <-chan int) error {
 		}
 		return r.failure(end)
 	case <-ctx.Done():
-		return unavailableError{fmt.Errorf("%s has not started it and was ended: %w", r.e.runtime, context.Cause(ctx))}
+		return class.Unavailable(fmt.Errorf("%s has not started it and was ended: %w", r.e.runtime, context.Cause(ctx)))
 	}
 }
 
-// commit records the container's init, if it still lives: before it a crash
-// leaves something to clear, after it a run to restore.
+// commit records the container's init, if it still lives. A crash before it
+// leaves a start to clear, and a crash after it a run to restore.
 func (r *run) commit() (err error) {
 	if r.outcome != nil {
 		return nil
@@ -128,7 +135,7 @@ func (r *run) commit() (err error) {
 	return r.bundle.save(r.record(boot))
 }
 
-// abandon undoes start, as far as processes and files of ours go.
+// abandon ends the runtime that start started, and closes all handles and pipes.
 func (r *run) abandon() {
 	if r.foreground != nil && r.outcome == nil {
 		r.endForeground()
@@ -139,23 +146,23 @@ func (r *run) abandon() {
 	}
 }
 
-// endForeground ends the runtime with what it has begun to make.
+// endForeground kills the runtime with its descendants, and removes their cgroups.
 func (r *run) endForeground() {
 	groups := cgroupsOf(r.id, descendants(r.foreground.pid)...)
 	r.foreground.kill()
 	r.awaitForeground(r.e.limits.cleanup)
 	if err := removeCgroups(groups); err != nil {
-		r.warn(err, "cgroups of a start that was cut short were not removed")
+		r.warn(err, "remove cgroups of an interrupted start")
 	}
 }
 
-// undo ends a run that has started, but that its caller gave up.
+// undo ends a run that has started after its caller gave up.
 func (r *run) undo() {
 	ctx, cancel := r.e.cleaning()
 	defer cancel()
 	err := r.e.clear(ctx, r.id)
 	r.abandon()
 	if err != nil {
-		r.warn(err, "a start that took too long was not undone")
+		r.warn(err, "undo a start that took too long")
 	}
 }

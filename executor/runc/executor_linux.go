@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -14,18 +16,19 @@ import (
 
 	"github.com/dovetailhq/plugin/executor/internal/attend"
 	"github.com/dovetailhq/plugin/executor/internal/hold"
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // Executor runs plugins with an OCI runtime. Make one with [New]. Its methods
-// may be called concurrently, but for the same id only one of Create and
-// Restore at a time.
+// may be called concurrently, except that Create and Restore of the same ID must
+// not overlap.
 type Executor struct {
 	settings
 	root   string
 	exits  ExitHandler
-	starts *starts
+	starts *pidWatcher
 
 	hold  *hold.Hold
 	calls *attend.Calls
@@ -35,27 +38,26 @@ type Executor struct {
 	mu    sync.Mutex
 	runs  map[string]*run
 	ended map[string]ending
-	// left are the runs that lived as New was called.
+	// left are the runs that lived when New was called.
 	left map[string]record
-	// silent says that no end is reported any more.
+	// silent is true when ends are no longer reported.
 	silent bool
-	// watched are the runs whose goroutine has not ended. It includes those
-	// whose end is being reported.
+	// watched are the runs with a running goroutine, including runs that are
+	// reporting their end.
 	watched map[*run]struct{}
 }
 
 // New returns an executor that keeps its state below root, a directory that
-// is made if absent. It tells exits the end of every run.
+// is made if absent. It reports the end of every run to exits.
 //
-// One executor at a time uses root. If another process does, the error is a
-// [LockedError]. That includes a process that holds a directory which was deleted
-// from root, and whose runs live. An older executor of this process is closed,
-// as if its daemon had ended.
+// One executor at a time uses root. If another process uses root, or a deleted
+// directory of that path with living runs, the error is a [LockedError]. An older
+// executor of this process is closed, as if its daemon had ended.
 //
-// New removes what an earlier executor left there of runs that are dead;
-// living ones wait for Restore. It fails if the runtime is not installed or
-// the directory can't be used. It blocks while leftovers are removed, for ten
-// seconds at most: what remains is removed by Create or Restore of its id.
+// New removes leftovers of dead runs; living runs wait for Restore. It fails if
+// the runtime is not installed or the directory can't be used. It blocks while
+// leftovers are removed, for ten seconds at most: Create or Restore of their ID
+// removes the rest.
 func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -74,13 +76,13 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 		opt(&e.settings)
 	}
 	if _, err := exec.LookPath(e.runtime); err != nil {
-		return nil, unavailableError{fmt.Errorf("find OCI runtime: %w", err)}
+		return nil, class.Unavailable(fmt.Errorf("find OCI runtime: %w", err))
 	}
 	e.shut = sync.OnceValue(e.close)
 	if e.hold, err = hold.Take(root, e); err != nil {
 		return nil, e.refused(err)
 	}
-	e.starts = newStarts()
+	e.starts = newPidWatcher()
 	if err := errors.Join(e.makeDirectories(), e.findLeft()); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -88,7 +90,7 @@ func New(root string, exits ExitHandler, opts ...Option) (*Executor, error) {
 	return e, nil
 }
 
-// refused gives the error of a lock that another process has its type.
+// refused makes a [LockedError] of the error of a lock that another process holds.
 func (e *Executor) refused(err error) error {
 	if errors.Is(err, dirlock.ErrLocked) {
 		return &LockedError{Directory: e.root}
@@ -111,13 +113,14 @@ func (e *Executor) bundles() string     { return filepath.Join(e.root, "bundles"
 
 func (e *Executor) bundle(id string) bundle { return bundle(filepath.Join(e.bundles(), id)) }
 
-// IsRunning reports whether the main process of plugin id lives. That
-// includes one that an earlier executor over the same directory left and that
-// was not restored yet. A run is over once its end can be told: when LastExit
-// knows about it and its output was delivered. An error means that nothing is
-// known, for example because no file can be opened. It waits for nothing.
+// IsRunning reports whether the main process of plugin id lives, including a
+// process that an earlier executor over the same directory left and that was not
+// restored yet. It returns true until LastExit returns the end of the run and its
+// output was delivered. An error means that the answer is not known, for example
+// because no file can be opened. After Close it returns whether the process lives.
+// It does not block.
 func (e *Executor) IsRunning(id string) (bool, error) {
-	if !validID(id) || e.run(id) != nil {
+	if !validID(id) || e.run(id) != nil && e.calls.Check() == nil {
 		return e.run(id) != nil, nil
 	}
 	p, err := e.findInit(id)
@@ -132,12 +135,15 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 }
 
 // Signal sends signal to the main process of plugin id. The error is of class
-// not found if that does not run, and unavailable once a newer executor of this
-// process has taken the directory over. It waits for nothing.
+// not found if the process does not run, and unavailable after Close, or once a
+// newer executor of this process has taken the directory over. It does not block.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	err := e.signal(id, signal)
+	if errors.Is(err, errGone) && e.calls.Check() != nil { // Close closes the handles of living processes
+		err = class.Unavailable(attend.ErrClosed)
+	}
 	if errors.Is(err, errGone) {
-		return notFoundError{fmt.Errorf("signal plugin %s: it is not running", id)}
+		return class.NotFound(fmt.Errorf("signal plugin %s: not running", id))
 	}
 	if err != nil {
 		return fmt.Errorf("signal plugin %s: %w", id, err)
@@ -146,8 +152,11 @@ func (e *Executor) Signal(id string, signal syscall.Signal) error {
 }
 
 func (e *Executor) signal(id string, signal syscall.Signal) error {
+	if err := e.calls.Check(); err != nil {
+		return class.Unavailable(err)
+	}
 	if !e.hold.HeldBy(e) {
-		return unavailableError{errTakenOver}
+		return class.Unavailable(errTakenOver)
 	}
 	if r := e.run(id); r != nil {
 		return r.signal(signal)
@@ -164,9 +173,9 @@ func (e *Executor) signal(id string, signal syscall.Signal) error {
 }
 
 // LastExit returns how the newest ended run of plugin id ended: its exit code,
-// 128+n if it ended by signal n, and whether the kernel killed it for want of
-// memory, as far as that could be seen. ok is false if no run has ended since
-// New, or if the code is not known.
+// 128+n if it ended by signal n, and whether the OOM killer ended it, as far as
+// that could be detected. ok is false if no run has ended since New, or if the
+// code is not known.
 func (e *Executor) LastExit(id string) (code int, oomKilled bool, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -184,11 +193,11 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 	return r.init.PID, true
 }
 
-// Close stops watching all runs, without ending any: what they write is kept
-// for the executor that restores them, their streams are closed, and no end is
-// reported once Close has returned. A Create or Restore in progress fails, and
-// later ones fail at once. What remains of a living run that this executor
-// started are the goroutines that reap its runtime when that ends.
+// Close stops watching all runs, without ending any. Their output is kept for the
+// executor that restores them, their streams are closed, and no end is reported
+// after Close has returned. Calls of Create and Restore in progress fail, and
+// later calls fail at once. For each living run that this executor started, the
+// goroutines remain that reap its runtime.
 //
 // Close waits five seconds at most, for example for an exit handler that does
 // not return; the error then names the plugins that it gave up on. Close may be
@@ -200,7 +209,7 @@ func (e *Executor) close() error {
 	defer cancel()
 	var problems []error
 	for _, id := range e.calls.Close(limit) {
-		problems = append(problems, unavailableError{fmt.Errorf("close executor: a start of plugin %s hangs", id)})
+		problems = append(problems, class.Unavailable(fmt.Errorf("close executor: start of plugin %s has not returned", id)))
 	}
 	problems = append(problems, e.awaitRuns(limit))
 	e.mu.Lock()
@@ -211,7 +220,7 @@ func (e *Executor) close() error {
 	return errors.Join(problems...)
 }
 
-// awaitRuns lets go of all runs.
+// awaitRuns stops watching all runs, and waits for their goroutines.
 func (e *Executor) awaitRuns(limit context.Context) error {
 	e.mu.Lock()
 	runs := slices.Collect(maps.Keys(e.watched))
@@ -224,7 +233,7 @@ func (e *Executor) awaitRuns(limit context.Context) error {
 		select {
 		case <-r.watched:
 		case <-limit.Done():
-			problems = append(problems, unavailableError{fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)})
+			problems = append(problems, class.Unavailable(fmt.Errorf("close executor: the end of plugin %s is still being handled", r.id)))
 		}
 	}
 	return errors.Join(problems...)
@@ -236,7 +245,7 @@ func (e *Executor) run(id string) *run {
 	return e.runs[id]
 }
 
-// report tells the handler of the end of id.
+// report reports the end of id to the handler.
 func (e *Executor) report(id string) {
 	e.mu.Lock()
 	silent := e.silent
@@ -245,6 +254,6 @@ func (e *Executor) report(id string) {
 		return
 	}
 	if err := e.exits.HandleExitEvent(id); err != nil {
-		logging.L().WithError(err).WithField("plugin", id).Warn("exit of plugin was not handled")
+		logging.L().WithError(err).WithField("plugin", id).Warn("exit handler failed")
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc
@@ -13,3 +15,9 @@ func WithLimits(create, cleanup, unfinished time.Duration) Option {
 
 // OpenHandover is how long an executor waits for output after an end.
 const OpenHandover = handover
+
+// HoldUp makes calls hang in the executor until goOn is called.
+func (e *Executor) HoldUp() (goOn func()) {
+	e.mu.Lock()
+	return e.mu.Unlock
+}

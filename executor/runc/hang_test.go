@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,17 +18,16 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/executor/runc"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// The limits of executors in these tests, and what a call may take on top of
-// them on a loaded machine.
+// The limits of executors in these tests.
 const (
 	shortCreate     = 2 * time.Second
 	shortCleanup    = time.Second
 	shortUnfinished = 500 * time.Millisecond
-	slack           = 10 * time.Second
 )
 
 // hangs are the ways in which a runtime's call does not end. Each is a piece
@@ -55,27 +55,11 @@ exec runc "$@"
 	return script
 }
 
-func newHangingExecutor(t *testing.T, runtime, root string, ended exits) *runc.Executor {
+func newHangingExecutor(t *testing.T, runtime, root string, ended attendtest.Exits) *runc.Executor {
 	t.Helper()
 	e, err := runc.New(root, ended, runc.WithRuntime(runtime), runc.WithLimits(shortCreate, shortCleanup, shortUnfinished))
 	assert.NilError(t, err)
 	return e
-}
-
-// within fails the test if a call takes longer than its bound.
-func within(t *testing.T, bound time.Duration, name string, call func() error) error {
-	t.Helper()
-	result := make(chan error, 1)
-	go func() { result <- call() }()
-	limit, cancel := context.WithTimeout(t.Context(), bound+slack)
-	defer cancel()
-	select {
-	case err := <-result:
-		return err
-	case <-limit.Done():
-		t.Fatalf("%s did not return within %v and %v", name, bound, slack)
-		return nil
-	}
 }
 
 // A runtime may hang in whichever call. Every method returns within its bound,
@@ -87,11 +71,11 @@ func TestARuntimeHangs(t *testing.T) {
 			for _, count := range []int{1, 1000} {
 				t.Run(fmt.Sprintf("%s/from call %d/%d times", name, first, count), func(t *testing.T) {
 					t.Parallel()
-					root, ended, id := t.TempDir(), make(exits, 2), newID()
+					root, ended, id := t.TempDir(), make(attendtest.Exits, 2), attendtest.NewID()
 					e := newHangingExecutor(t, hangingRuntime(t, how, first, count), root, ended)
 					live(t, e, ended, rootfs, id)
-					assert.NilError(t, within(t, 5*time.Second, "Close", e.Close))
-					assert.Equal(t, len(processesOf(t, id)), 0, "%q", processesOf(t, id))
+					assert.NilError(t, attendtest.Within(t, 5*time.Second, "Close", e.Close))
+					assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%q", attendtest.ProcessesOf(t, id))
 
 					e = newExecutor(t, "runc", root, ended)
 					assert.NilError(t, e.Close())
@@ -104,29 +88,29 @@ func TestARuntimeHangs(t *testing.T) {
 }
 
 // live leads a plugin through its life. Any step may fail, none may hang.
-func live(t *testing.T, e *runc.Executor, ended exits, rootfs, id string) {
+func live(t *testing.T, e *runc.Executor, ended attendtest.Exits, rootfs, id string) {
 	t.Helper()
 	for range 2 {
-		stdout, stderr := newOutput(), newOutput()
-		err := within(t, shortCreate+2*shortCleanup, "Create", func() error {
+		stdout, stderr := attendtest.NewOutput(), attendtest.NewOutput()
+		err := attendtest.Within(t, shortCreate+2*shortCleanup, "Create", func() error {
 			return e.Create(id, executortest.Spec(rootfs, "wait=", "id="+id), stdout, stderr)
 		})
 		if err != nil {
 			assert.Assert(t, errdefs.IsUnavailable(err) || errdefs.IsInternal(err), "%v", err)
-			stdout.all(t)
-			stderr.all(t)
-			assert.Equal(t, len(processesOf(t, id)), 0, "%v: %q", err, processesOf(t, id))
+			stdout.All(t)
+			stderr.All(t)
+			assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%v: %q", err, attendtest.ProcessesOf(t, id))
 		}
 		alive, runningErr := e.IsRunning(id)
 		assert.NilError(t, runningErr)
 		assert.Equal(t, alive, err == nil)
 		if err == nil {
 			assert.NilError(t, e.Signal(id, syscall.SIGKILL))
-			ended.await(t, id)
+			ended.Await(t, id)
 		}
 	}
-	_ = within(t, 2*shortCleanup, "Restore", func() error {
-		alive, err := e.Restore(id, newOutput(), newOutput())
+	_ = attendtest.Within(t, 2*shortCleanup, "Restore", func() error {
+		alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 		assert.Check(t, !alive)
 		return err
 	})
@@ -138,79 +122,115 @@ func TestARuntimeHangsHalfWay(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	for _, runtime := range []string{"runc", "crun"} {
 		t.Run(runtime, func(t *testing.T) {
-			root, id := t.TempDir(), newID()
-			e := newHangingExecutor(t, runtimePath(t, runtime), root, make(exits))
+			root, id := t.TempDir(), attendtest.NewID()
+			e := newHangingExecutor(t, runtimePath(t, runtime), root, make(attendtest.Exits))
 			defer e.Close()
 			spec := executortest.Spec(rootfs, "wait=", "id="+id)
 			spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "1000", id}}}}
 			spec.Hooks.CreateRuntime[0] = specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000; exit 0", id}}
-			err := within(t, shortCreate+2*shortCleanup, "Create", func() error {
-				return e.Create(id, spec, newOutput(), newOutput())
+			err := attendtest.Within(t, shortCreate+2*shortCleanup, "Create", func() error {
+				return e.Create(id, spec, attendtest.NewOutput(), attendtest.NewOutput())
 			})
 			assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
-			assert.ErrorContains(t, err, "it took longer than 2s")
+			assert.ErrorContains(t, err, "no answer within 2s")
 			assertNothingLeft(t, root)
-			assert.Equal(t, len(processesOf(t, id)), 0, "%q", processesOf(t, id))
+			assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%q", attendtest.ProcessesOf(t, id))
 			assert.Equal(t, len(cgroupsOf(t, id)), 0, "%q", cgroupsOf(t, id))
 		})
 	}
+}
+
+// A Restore that returns after its caller gave up leaves the run alive, and the next
+// Restore takes it over.
+func TestALateRestoreEndsNothing(t *testing.T) {
+	rootfs := executortest.BuildProbe(t)
+	executortest.VerifyNoLeaks(t)
+	root, id, ended := t.TempDir(), attendtest.NewID(), make(attendtest.Exits, 1)
+	leave(t, root, rootfs, id, "wait=", "id="+id)
+	e, err := runc.New(root, ended, runc.WithLimits(shortCreate, time.Millisecond, time.Millisecond))
+	assert.NilError(t, err)
+	defer e.Close()
+	restore := func() (alive bool, err error) {
+		_ = attendtest.Within(t, 2*runc.OpenHandover, "Restore", func() error {
+			alive, err = e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
+			return err
+		})
+		return alive, err
+	}
+	goOn := e.HoldUp()
+	_, err = restore()
+	goOn()
+	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
+	assert.ErrorContains(t, err, "hangs: no answer within 1ms")
+	alive, err := restore()
+	for errdefs.IsUnavailable(err) { // the late call is still being undone
+		alive, err = restore()
+	}
+	assert.NilError(t, err)
+	assert.Assert(t, alive)
+	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
+	ended.Await(t, id)
 }
 
 // Close ends a wait at once, and later calls fail at once.
 func TestCloseEndsWaits(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id, waits := t.TempDir(), newID(), make(exits)
+	root, id, waits := t.TempDir(), attendtest.NewID(), make(attendtest.Exits)
 	started := notice(t, rootfs, "started")
 	e, err := runc.New(root, waits, runc.WithRuntime(hangingRuntime(t, "echo > "+filepath.Join(rootfs, "started")+"; exec sleep 1000", 0, 1)))
 	assert.NilError(t, err)
 	created := make(chan error, 1)
-	go func() { created <- e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()) }()
+	go func() {
+		created <- e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput())
+	}()
 	started()
-	_, err = e.Restore(id, newOutput(), newOutput())
+	_, err = e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.Assert(t, errdefs.IsUnavailable(err), "a second call for one id: %v", err)
-	assert.NilError(t, within(t, time.Second, "Close", e.Close))
+	assert.NilError(t, attendtest.Within(t, time.Second, "Close", e.Close))
 	err = <-created
 	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
 	assert.ErrorContains(t, err, "executor is closed")
 	assertNothingLeft(t, root)
 }
 
-// After Close a living run is nobody's: calls for its id fail, and don't wait
-// for an end that is seen no more.
+// After Close the executor no longer knows living runs. Calls for their IDs fail,
+// and do not wait for an exit that is no longer watched.
 func TestCallsAfterClose(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id, ended := t.TempDir(), newID(), make(exits, 1)
+	root, id, ended := t.TempDir(), attendtest.NewID(), make(attendtest.Exits, 1)
 	e := newExecutor(t, "runc", root, ended)
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), newOutput(), newOutput()))
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
 	assert.NilError(t, e.Close())
 	calls := map[string]func() error{
-		"Create": func() error { return e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput()) },
+		"Create": func() error {
+			return e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput())
+		},
 		"Restore": func() error {
-			_, err := e.Restore(id, newOutput(), newOutput())
+			_, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 			return err
 		},
 	}
 	for name, call := range calls {
-		err := within(t, 0, name, call)
+		err := attendtest.Within(t, 0, name, call)
 		assert.Assert(t, errdefs.IsUnavailable(err), "%s: %v", name, err)
 		assert.ErrorContains(t, err, "executor is closed")
 	}
 	e = newExecutor(t, "runc", root, ended)
 	defer e.Close()
-	alive, err := e.Restore(id, newOutput(), newOutput())
+	alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
 	assert.NilError(t, e.Signal(id, syscall.SIGKILL))
-	ended.await(t, id)
+	ended.Await(t, id)
 }
 
 // An exit handler or a stream's writer that does not return holds nothing up
 // for ever.
 func TestForeignCodeHangs(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
-	root, ids := t.TempDir(), []string{newID(), newID()}
+	root, ids := t.TempDir(), []string{attendtest.NewID(), attendtest.NewID()}
 	goOn, handling := make(chan struct{}), make(chan struct{})
 	defer close(goOn)
 	e, err := runc.New(root, handler(func(string) {
@@ -218,20 +238,20 @@ func TestForeignCodeHangs(t *testing.T) {
 		<-goOn
 	}))
 	assert.NilError(t, err)
-	assert.NilError(t, e.Create(ids[0], executortest.Spec(rootfs), newOutput(), newOutput()))
+	assert.NilError(t, e.Create(ids[0], executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput()))
 	<-handling
 	writing := stuckWriter{make(chan struct{}, 1), goOn}
-	assert.NilError(t, e.Create(ids[1], executortest.Spec(rootfs, "out=x", "wait="), writing, newOutput()))
+	assert.NilError(t, e.Create(ids[1], executortest.Spec(rootfs, "out=x", "wait="), writing, attendtest.NewOutput()))
 	<-writing.reached
 	defer func() {
-		next := newExecutor(t, "runc", root, make(exits, 1))
+		next := newExecutor(t, "runc", root, make(attendtest.Exits, 1))
 		defer next.Close()
 		assert.NilError(t, next.Signal(ids[1], syscall.SIGKILL))
 	}()
 
-	err = within(t, 5*time.Second, "Close", e.Close)
+	err = attendtest.Within(t, 5*time.Second, "Close", e.Close)
 	assert.ErrorContains(t, err, "the end of plugin "+ids[0]+" is still being handled")
-	again := within(t, 0, "Close", e.Close)
+	again := attendtest.Within(t, 0, "Close", e.Close)
 	assert.Assert(t, errors.Is(again, err) || again.Error() == err.Error())
 }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -16,10 +18,11 @@ const kmsg = "/dev/kmsg"
 // ours. An older message is about an earlier process of the same pid.
 const kmsgSlack = 5 * time.Minute
 
-// killedSays reports whether the kernel's log, kmsg(4), says that process pid
-// was killed for want of memory after since, a reading of the monotonic
-// clock. Unlike a cgroup, the log is still there after the fact; but it names
-// pids of the first pid namespace, and not everybody may read it.
+// killedSays reports whether the kernel's log has a line that the OOM killer ended
+// process pid after since, a reading of the monotonic clock. Unlike a cgroup, the
+// log outlives the process. But it has pids of the first pid namespace, and
+// reading it needs privileges. See
+// https://www.kernel.org/doc/Documentation/ABI/testing/dev-kmsg.
 func killedSays(kmsg string, pid int, since time.Duration) bool {
 	// A raw descriptor: each read is one record, and EAGAIN the end of them.
 	fd, err := unix.Open(kmsg, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
@@ -44,7 +47,8 @@ func killedSays(kmsg string, pid int, since time.Duration) bool {
 	}
 }
 
-// isKill looks at one record: priority,sequence,microseconds,flags;message.
+// isKill reports whether a record has the needle and is new enough. Its form is
+// priority,sequence,microseconds,flags;message.
 func isKill(record, needle string, since time.Duration) bool {
 	prefix, message, ok := strings.Cut(record, ";")
 	if !ok || !strings.Contains(message, needle) {
@@ -58,7 +62,7 @@ func isKill(record, needle string, since time.Duration) bool {
 	return err == nil && time.Duration(microseconds)*time.Microsecond >= since-kmsgSlack
 }
 
-// uptime reads the monotonic clock, which the kernel's log counts by as well.
+// uptime reads the monotonic clock, the clock of the kernel's log.
 func uptime() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

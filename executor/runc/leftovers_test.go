@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc_test
@@ -11,6 +13,7 @@ import (
 
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -25,7 +28,7 @@ func leave(t *testing.T, root, rootfs, id string, steps ...string) {
 func TestNewLeavesTheLivingAlone(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id, ended := t.TempDir(), newID(), make(exits, 1)
+	root, id, ended := t.TempDir(), attendtest.NewID(), make(attendtest.Exits, 1)
 	leave(t, root, rootfs, id, "wait=")
 	for range 2 {
 		e := newExecutor(t, "runc", root, ended)
@@ -38,33 +41,33 @@ func TestNewLeavesTheLivingAlone(t *testing.T) {
 	}
 	e := newExecutor(t, "runc", root, ended)
 	defer e.Close()
-	alive, err := e.Restore(id, newOutput(), newOutput())
+	alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 	assert.NilError(t, err)
 	assert.Assert(t, alive)
 	pid, known := e.Pid(id)
 	assert.Assert(t, known)
 	killProcess(t, pid)
-	ended.await(t, id)
+	ended.Await(t, id)
 }
 
 func TestNewRemovesTheDead(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id := t.TempDir(), newID()
-	pull := trigger(t, rootfs, "go")
+	root, id := t.TempDir(), attendtest.NewID()
+	pull := attendtest.Trigger(t, rootfs, "go")
 	leave(t, root, rootfs, id, "step=/go")
-	awaitDeath := watchProcess(t, recordedInit(t, root, id))
+	awaitDeath := attendtest.WatchProcess(t, recordedInit(t, root, id))
 	pull()
 	awaitDeath()
 	// More stages of a crash: before there was a record, when there was nothing
 	// else yet, and when nothing but the runtime's state was left.
-	assert.NilError(t, os.Mkdir(filepath.Join(root, "bundles", newID()), 0o700))
-	empty := filepath.Join(root, "bundles", newID())
+	assert.NilError(t, os.Mkdir(filepath.Join(root, "bundles", attendtest.NewID()), 0o700))
+	empty := filepath.Join(root, "bundles", attendtest.NewID())
 	assert.NilError(t, os.Mkdir(empty, 0o700))
 	assert.NilError(t, os.WriteFile(filepath.Join(empty, "run.json"), nil, 0o600))
-	assert.NilError(t, os.Mkdir(filepath.Join(root, "runtime", newID()), 0o700))
+	assert.NilError(t, os.Mkdir(filepath.Join(root, "runtime", attendtest.NewID()), 0o700))
 
-	assert.NilError(t, newExecutor(t, "runc", root, make(exits)).Close())
+	assert.NilError(t, newExecutor(t, "runc", root, make(attendtest.Exits)).Close())
 	assertNothingLeft(t, root)
 }
 
@@ -83,7 +86,7 @@ func recordedInit(t *testing.T, root, id string) (pid int) {
 func TestNewEndsAContainerWithoutABundle(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id, alive := t.TempDir(), newID(), lifeline(t, rootfs, "alive")
+	root, id, alive := t.TempDir(), attendtest.NewID(), lifeline(t, rootfs, "alive")
 	bundle := t.TempDir()
 	spec := executortest.Spec(rootfs, "hold=/alive", "tell=/up", "wait=")
 	spec.Version = "1.0.2"
@@ -94,14 +97,14 @@ func TestNewEndsAContainerWithoutABundle(t *testing.T) {
 	assert.NilError(t, exec.Command("runc", "--root", filepath.Join(root, "runtime"), "run", "--detach", "--bundle", bundle, id).Run())
 	await()
 
-	assert.NilError(t, newExecutor(t, "runc", root, make(exits)).Close())
+	assert.NilError(t, newExecutor(t, "runc", root, make(attendtest.Exits)).Close())
 	awaitEnd(t, alive)
 	assert.NilError(t, os.MkdirAll(filepath.Join(root, "bundles"), 0o700))
 	assertNothingLeft(t, root)
 }
 
-// Pids are used again. A record that names somebody else's process ends
-// nobody, here the test itself.
+// The kernel reuses PIDs. A record that names an unrelated process, here the test
+// itself, does not end that process.
 func TestARecordOfAnotherTimeKillsNobody(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	edits := map[string]func(record map[string]any){
@@ -114,12 +117,12 @@ func TestARecordOfAnotherTimeKillsNobody(t *testing.T) {
 	for name, edit := range edits {
 		t.Run(name, func(t *testing.T) {
 			executortest.VerifyNoLeaks(t)
-			root, id := t.TempDir(), newID()
+			root, id := t.TempDir(), attendtest.NewID()
 			alive := lifeline(t, rootfs, "alive-"+id)
 			leave(t, root, rootfs, id, "hold=/alive-"+id, "wait=")
 			editRecord(t, root, id, edit)
 
-			e := newExecutor(t, "runc", root, make(exits))
+			e := newExecutor(t, "runc", root, make(attendtest.Exits))
 			defer e.Close()
 			running, err := e.IsRunning(id)
 			assert.NilError(t, err)
@@ -150,13 +153,13 @@ func TestNothingForeignIsRemoved(t *testing.T) {
 	for path, content := range files {
 		assert.NilError(t, os.WriteFile(path, []byte(content), 0o600))
 	}
-	e := newExecutor(t, "runc", root, make(exits))
+	e := newExecutor(t, "runc", root, make(attendtest.Exits))
 	defer e.Close()
 	for _, id := range []string{"theirs", "a-file"} {
-		alive, err := e.Restore(id, newOutput(), newOutput())
+		alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 		assert.NilError(t, err)
 		assert.Assert(t, !alive)
-		err = e.Create(id, executortest.Spec(rootfs), newOutput(), newOutput())
+		err = e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput())
 		assert.ErrorContains(t, err, filepath.Join(root, "bundles", id))
 	}
 	for path, want := range files {
@@ -166,19 +169,19 @@ func TestNothingForeignIsRemoved(t *testing.T) {
 	}
 }
 
-// What somebody put into one of our bundles stays, though the rest goes.
+// A file in a bundle that the executor did not make stays. The rest is deleted.
 func TestAForeignFileInABundleStays(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	root, id, ended := t.TempDir(), newID(), make(exits, 1)
+	root, id, ended := t.TempDir(), attendtest.NewID(), make(attendtest.Exits, 1)
 	e := newExecutor(t, "runc", root, ended)
 	defer e.Close()
-	pull := trigger(t, rootfs, "go")
-	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "step=/go"), newOutput(), newOutput()))
+	pull := attendtest.Trigger(t, rootfs, "go")
+	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "step=/go"), attendtest.NewOutput(), attendtest.NewOutput()))
 	note := filepath.Join(root, "bundles", id, "note.txt")
 	assert.NilError(t, os.WriteFile(note, nil, 0o600))
 	pull()
-	ended.await(t, id)
+	ended.Await(t, id)
 	entries, err := os.ReadDir(filepath.Dir(note))
 	assert.NilError(t, err)
 	assert.Equal(t, len(entries), 1)

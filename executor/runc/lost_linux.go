@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,15 +14,19 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
-// The directory is volatile, and may be cleared while plugins run. A run whose
-// record was deleted is found by its runtime, which stays as long as the
-// plugin's main process and has the bundle's path among its arguments.
+// The directory is volatile, and may be cleared while plugins run. A run without
+// its record is found by its runtime, which lives as long as the plugin's main
+// process and has the bundle's path among its arguments. A run whose runtime is gone
+// as well is found by its state in the directory, and ended: nothing reads its
+// output any more.
 
-// findLeft notes the runs that live, by their records, or by their runtimes
-// where the records are gone. The error is a [LockedError] if a process that
-// lives attends such runs, under the lock of a directory that was deleted.
+// findLeft notes the living runs, by their records, or by their runtimes where the
+// records are gone. The error is a [LockedError] if another process holds the lock
+// of a deleted directory with such runs.
 func (e *Executor) findLeft() error {
 	boot, err := bootID()
 	if err != nil {
@@ -41,20 +48,20 @@ func (e *Executor) findLeft() error {
 	return err
 }
 
-// findLost returns the runs whose runtime lives and whose record is gone.
+// findLost returns the runs without a record that have a living runtime.
 func (e *Executor) findLost(boot string) map[string]record {
 	lost := make(map[string]record)
 	for _, pid := range processes() {
 		id, ok := e.runsPlugin(pid)
-		if !ok || exists(e.bundle(id).record()) {
+		if !ok || lexists(e.bundle(id).record()) {
 			continue
 		}
 		runtime, err := openProcess(pid)
 		if err != nil {
 			continue
 		}
-		// A runtime that is being forked has its parent's arguments. Those of
-		// a pid may be another process's unless they are the same again.
+		// A runtime that is being forked has its parent's arguments. They are
+		// read again because the pid may have been reused.
 		again, ok := e.runsPlugin(pid)
 		parentID, inner := e.runsPlugin(runtime.parent)
 		if ok && again == id && !(inner && parentID == id) {
@@ -65,10 +72,10 @@ func (e *Executor) findLost(boot string) map[string]record {
 	return lost
 }
 
-// runsPlugin returns the plugin that process pid is the runtime of, if it was
-// started with runForeground by an executor over the same directory. Any process
-// can call itself anything: one of another user is no runtime of ours, and one of
-// a plugin has another root.
+// runsPlugin returns the ID of the plugin that process pid is the runtime of, if
+// runForeground of an executor over the same directory started it. Any process can
+// have such arguments, so the process must also have the same user and the same
+// root, which a process in a plugin has not.
 func (e *Executor) runsPlugin(pid int) (id string, ok bool) {
 	if !isOfOurUser(pid) {
 		return "", false
@@ -88,13 +95,18 @@ func (e *Executor) runsPlugin(pid int) (id string, ok bool) {
 	if !validID(id) || !slices.Equal(arguments, foregroundArguments(id, b)) || filepath.Base(string(b)) != id {
 		return "", false
 	}
-	return id, soon(func() bool {
+	same, _ := bounded.Within(rootPatience, func() bool {
 		return sameFile(fmt.Sprintf("/proc/%d/root", pid), "/") && sameFile(filepath.Dir(string(b)), e.bundles())
 	})
+	return id, same
 }
 
-// isOfOurUser reports whether process pid has the user of this process, which is
-// the owner of its directory in proc(5).
+// rootPatience bounds a look at a file of another process, because its root can be
+// a file system that does not answer.
+const rootPatience = time.Second
+
+// isOfOurUser reports whether process pid has the user of this process. The user
+// owns /proc/<pid>, see https://man7.org/linux/man-pages/man5/proc_pid.5.html.
 func isOfOurUser(pid int) bool {
 	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	if err != nil {
@@ -102,21 +114,6 @@ func isOfOurUser(pid int) bool {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(stat.Uid) == os.Geteuid()
-}
-
-// soon returns what look returns, or false after a second: the root of a
-// process can be a file system that does not answer.
-func soon(look func() bool) bool {
-	found := make(chan bool, 1)
-	go func() { found <- look() }()
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case is := <-found:
-		return is
-	case <-timer.C:
-		return false
-	}
 }
 
 // initOf returns the container's init, the only child of its runtime. The zero
@@ -143,8 +140,8 @@ func childrenOf(pid int) (children []int) {
 	return children
 }
 
-// attendedElsewhere reports whether another process holds the directory that was
-// at root before it was deleted.
+// attendedElsewhere reports whether another process has a deleted directory of the
+// path root open.
 func attendedElsewhere(root string) bool {
 	if resolved, err := filepath.EvalSymlinks(root); err == nil {
 		root = resolved
@@ -172,12 +169,11 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// load returns what is recorded about id, or, where the record was deleted,
-// what New found.
+// load returns the record of id or, if it was deleted, what New found of it.
 func (e *Executor) load(id string) (record, error) {
 	b := e.bundle(id)
 	written, err := b.load()
-	if err != nil || written != (record{}) || exists(b.record()) {
+	if err != nil || written != (record{}) || lexists(b.record()) {
 		return written, err
 	}
 	e.mu.Lock()
@@ -194,14 +190,14 @@ func (e *Executor) findInit(id string) (*process, error) {
 	return findProcess(written.Init)
 }
 
-// forget forgets what New found of id, once that has ended.
-func (e *Executor) forget(id string) {
+// dropLeft drops the run of id that New found, once that run has ended.
+func (e *Executor) dropLeft(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.left, id)
 }
 
-// living returns the ids of the runs that New found and that still live.
+// living returns the IDs of the runs that New found and that still live.
 func (e *Executor) living() (ids []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -219,9 +215,9 @@ func (e *Executor) living() (ids []string) {
 	return ids
 }
 
-// endTree ends a runtime that was still starting its container as its bundle
-// was deleted.
-func (r record) endTree() error {
+// endTree ends a runtime that was still starting its container when its bundle was
+// deleted.
+func (r record) endTree(ctx context.Context) error {
 	runtime, err := findProcess(r.Runtime)
 	if errors.Is(err, errGone) {
 		return nil
@@ -231,10 +227,7 @@ func (r record) endTree() error {
 	}
 	defer runtime.close()
 	killTree(runtime.PID, runtime.parent)
-	if runtime.alive() {
-		return unavailableError{fmt.Errorf("process %d %w", runtime.PID, errStillLives)}
-	}
-	return nil
+	return runtime.kill(ctx)
 }
 
 // renew makes the directories and the records of living runs again where they
@@ -251,18 +244,18 @@ func (e *Executor) renew() error {
 	e.mu.Unlock()
 	for _, r := range runs {
 		if err := r.rewrite(); err != nil {
-			r.warn(err, "the record of a plugin that runs was deleted, and can't be written again")
+			r.warn(err, "write deleted record of a running plugin again")
 		}
 	}
 	return nil
 }
 
-// rewrite makes the record of a living run again if it was deleted. Its pipes
-// are found by its runtime.
+// rewrite writes the record of a living run again if it was deleted. The pipes of
+// such a run are opened by way of its runtime.
 func (r *run) rewrite() error {
 	r.recording.Lock()
 	defer r.recording.Unlock()
-	if r.cleared || r.init == nil || exists(r.bundle.record()) {
+	if r.cleared || r.init == nil || lexists(r.bundle.record()) {
 		return nil
 	}
 	boot, err := bootID()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -11,10 +13,9 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// oomWatch tells whether the kernel has killed a process for want of memory.
-// Its cgroup has counted that, but the runtime removes the cgroup soon after
-// the end; the kernel's log keeps it, but not everybody may read that. Asking
-// both is the best that can be done.
+// oomWatch finds out whether the OOM killer ended a process. The cgroup counts
+// such kills, but the runtime removes it soon after the end. The kernel's log
+// lists them, but reading it needs privileges. oomWatch reads both.
 type oomWatch struct {
 	pid     int
 	counter string
@@ -25,15 +26,16 @@ type oomWatch struct {
 // watchOOM begins to watch process pid.
 func watchOOM(pid int) *oomWatch {
 	w := &oomWatch{pid: pid, counter: oomFile(pid), since: uptime()}
-	// A cgroup that we share says nothing about the process alone.
+	// The counter of a cgroup that we share counts other processes also.
 	if w.counter == oomFile(os.Getpid()) {
 		w.counter = ""
 	}
 	return w
 }
 
-// look reads the counter, which is there now and perhaps no more in a moment:
-// oom_kill in memory.oom_control of cgroup v1 or memory.events of cgroup v2.
+// look reads the counter before the runtime removes it: oom_kill in
+// memory.oom_control of cgroup v1 or memory.events of cgroup v2. See
+// https://docs.kernel.org/admin-guide/cgroup-v2.html.
 func (w *oomWatch) look() {
 	content, err := os.ReadFile(w.counter)
 	if err != nil {
@@ -46,10 +48,11 @@ func (w *oomWatch) look() {
 	}
 }
 
-// killed tells about a process that ended by SIGKILL from elsewhere.
+// killed reports whether the OOM killer ended the process, which must have ended
+// by a SIGKILL that this executor did not send.
 func (w *oomWatch) killed() bool { return w.counted || killedSays(kmsg, w.pid, w.since) }
 
-// oomFile finds the file that counts for process pid, empty if there is none.
+// oomFile returns the file with the counter of process pid, empty if there is none.
 func oomFile(pid int) string {
 	groups := membership(pid)
 	for controllers, path := range groups {
@@ -64,7 +67,7 @@ func oomFile(pid int) string {
 	return memoryMounts().v2.file(path, "memory.events")
 }
 
-// cgroupMount is where a hierarchy is mounted, and which part of it.
+// cgroupMount is the mount of a hierarchy, or of the part of it below root.
 type cgroupMount struct{ mountpoint, root string }
 
 func (m cgroupMount) file(cgroup, name string) string {
@@ -75,8 +78,8 @@ func (m cgroupMount) file(cgroup, name string) string {
 	return filepath.Join(m.mountpoint, inMount, name)
 }
 
-// memoryMounts finds the hierarchies that count memory. They don't change
-// while a system runs.
+// memoryMounts returns the mounts of the hierarchies that count memory. They don't
+// change while a system runs.
 var memoryMounts = sync.OnceValue(func() (found struct{ v1, v2 cgroupMount }) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {

@@ -1,11 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc_test
 
 import (
-	"bytes"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -13,52 +13,60 @@ import (
 
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// A daemon is killed at moments spread over a whole Create. Whatever it was
-// doing, the next one finds a run that lives, or leaves nothing of it.
+// A daemon is killed at moments spread over a whole Create, alone or with its
+// runtime. The next daemon finds a living run, or leaves nothing of it. Only the
+// cgroups of a runtime that was killed stay, empty, until the next run of the ID ends.
 func TestADaemonIsKilledAtAnyMoment(t *testing.T) {
+	t.Run("alone", func(t *testing.T) { killAtMoments(t, false) })
+	t.Run("with its runtime", func(t *testing.T) { killAtMoments(t, true) })
+}
+
+func killAtMoments(t *testing.T, withRuntime bool) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
-	const moments, step = 30, 2 * time.Millisecond
-	restored := 0
+	const moments = 20
+	whole, restored := durationOfCreate(t, rootfs), 0
 	for moment := range moments {
-		root, id, ended := t.TempDir(), newID(), make(exits, 1)
+		root, id, ended := t.TempDir(), attendtest.NewID(), make(attendtest.Exits, 1)
 		d := startDaemon(t, "runc", root, rootfs, id, "wait=", "id="+id)
-		<-time.After(20*time.Millisecond + time.Duration(moment)*step)
+		after := whole * time.Duration(moment+1) / moments
+		<-time.After(after)
 		d.kill()
+		if withRuntime {
+			killRuntimes(t, id)
+		}
 
 		e := newExecutor(t, "runc", root, ended)
-		alive, err := e.Restore(id, newOutput(), newOutput())
+		alive, err := e.Restore(id, attendtest.NewOutput(), attendtest.NewOutput())
 		assert.NilError(t, err)
 		if alive {
 			restored++
 			assert.NilError(t, e.Signal(id, syscall.SIGKILL))
-			ended.await(t, id)
+			ended.Await(t, id)
+		}
+		assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "killed after %v: %q", after, attendtest.ProcessesOf(t, id))
+		assertNothingLeft(t, root)
+		if len(cgroupsOf(t, id)) > 0 && withRuntime {
+			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput()))
+			ended.Await(t, id)
 		}
 		assert.NilError(t, e.Close())
-		assertNothingLeft(t, root)
-		left := processesOf(t, id)
-		left = append(left, cgroupsOf(t, id)...)
-		assert.Equal(t, len(left), 0, "killed after %v: %q", 20*time.Millisecond+time.Duration(moment)*step, left)
+		assert.Equal(t, len(cgroupsOf(t, id)), 0, "killed after %v: %q", after, cgroupsOf(t, id))
 	}
 	t.Logf("%d of %d runs were restored", restored, moments)
 }
 
-// processesOf returns the arguments of all processes that have id in them.
-func processesOf(t *testing.T, id string) (found []string) {
-	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	assert.NilError(t, err)
-	for _, file := range files {
-		// A process may be gone by now; a zombie has no arguments.
-		arguments, _ := os.ReadFile(file)
-		if bytes.Contains(arguments, []byte(id)) {
-			found = append(found, string(arguments))
-		}
-	}
-	return found
+// durationOfCreate returns how long a daemon takes to start a run.
+func durationOfCreate(t *testing.T, rootfs string) time.Duration {
+	began := time.Now()
+	d := startDaemon(t, "runc", t.TempDir(), rootfs, attendtest.NewID(), "exit=0")
+	d.awaitLines("created")
+	defer d.kill()
+	return time.Since(began)
 }
 
 // cgroupsOf returns the cgroups of id, in whatever hierarchy.

@@ -1,22 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import "time"
 
-// ExitHandler is told of the end of runs. The plugin manager is one.
+// ExitHandler receives the ends of runs. The plugin manager implements it.
 type ExitHandler interface {
 	// HandleExitEvent is called once after a run has ended, from a goroutine
-	// that holds no locks; LastExit and IsRunning tell the new state.
-	// [Executor.Close] waits for it, so a handler that calls Close makes that
-	// fail at its limit. The error is logged.
+	// that holds no locks; LastExit and IsRunning return the new state.
+	// [Executor.Close] waits for it, so a Close that the handler calls fails
+	// at its limit. The error is logged.
 	HandleExitEvent(id string) error
 }
 
-const (
-	defaultRuntime = "runc"
-	// defaultCreateTimeout is far above what a runtime takes on a busy
-	// machine, hooks included, and below what callers take for a hang.
-	defaultCreateTimeout = time.Minute
-)
+const defaultRuntime = "runc"
 
 type settings struct {
 	runtime     string
@@ -26,13 +23,16 @@ type settings struct {
 
 // limits bound what waits for runtimes, processes and handlers.
 type limits struct {
-	// create bounds a Create until the plugin has started.
+	// create bounds a Create until the plugin has started. It is far longer than
+	// a runtime takes on a busy machine, hooks included, and short enough for
+	// callers.
 	create time.Duration
-	// cleanup bounds what should take milliseconds: a kill, or a call of the
-	// runtime that removes what is left of a run. Restore and New have it once.
+	// cleanup bounds steps that should take milliseconds: a kill, or a call of
+	// the runtime that removes leftovers of a run. It also bounds Restore and
+	// the sweep of New.
 	cleanup time.Duration
-	// unfinished is how long a runtime that an earlier daemon left in the
-	// middle of a start may take to finish it.
+	// unfinished bounds how long a runtime may take to finish a start that an
+	// earlier daemon left in progress.
 	unfinished time.Duration
 	// close bounds Close.
 	close time.Duration
@@ -42,7 +42,7 @@ func defaults() settings {
 	return settings{
 		runtime: defaultRuntime,
 		limits: limits{
-			create:     defaultCreateTimeout,
+			create:     time.Minute,
 			cleanup:    10 * time.Second,
 			unfinished: 5 * time.Second,
 			close:      5 * time.Second,
@@ -50,7 +50,7 @@ func defaults() settings {
 	}
 }
 
-// Option changes what [New] makes.
+// Option configures the executor that [New] makes.
 type Option func(*settings)
 
 // WithRuntime makes the executor use another OCI runtime than runc: the name
@@ -70,13 +70,3 @@ func WithRuntimeArgs(args ...string) Option {
 // slice:prefix:name, which the manager's CgroupParent writes for a name that
 // ends in .slice.
 func WithSystemdCgroup() Option { return WithRuntimeArgs("--systemd-cgroup") }
-
-// WithCreateTimeout changes how long the runtime may take to start a plugin
-// before Create gives up and undoes the start. Zero leaves it at one minute.
-func WithCreateTimeout(limit time.Duration) Option {
-	return func(s *settings) {
-		if limit > 0 {
-			s.limits.create = limit
-		}
-	}
-}

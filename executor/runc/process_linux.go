@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -12,17 +14,19 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// identity names a process for good: pids are used again, but not within the
-// same tick of the clock.
+// identity identifies a process across the reuse of pids: a pid is not reused
+// within the same clock tick.
 type identity struct {
 	PID int `json:"pid"`
 	// Start is when it started, in clock ticks since boot.
 	Start uint64 `json:"start"`
 }
 
-// process is a handle on a process that is not confused by pids used again.
+// process is a handle on a process that survives the reuse of pids.
 type process struct {
 	identity
 	parent int
@@ -45,8 +49,7 @@ func openProcess(pid int) (*process, error) {
 	p := &process{file: os.NewFile(uintptr(fd), fmt.Sprintf("pidfd of %d", pid))}
 	p.PID = pid
 	p.Start, p.parent, err = readStat(pid)
-	// If it lives now, it lived while its stat was read, and the pid was its
-	// own all the time.
+	// If it lives now, it lived while its stat was read, so the stat was its own.
 	if !p.alive() {
 		p.close()
 		return nil, errGone
@@ -74,8 +77,9 @@ func findProcess(who identity) (*process, error) {
 	return p, nil
 }
 
-// openDescendant returns a handle on the process that has pid now, nil if
-// that has ended. A process that ancestor is none of has pid by chance.
+// openDescendant returns a handle on the process that has pid now, nil if that
+// process has ended. It also returns nil if the process is not a descendant of
+// ancestor: then the pid was reused.
 func openDescendant(pid, ancestor int) (*process, error) {
 	if pid <= 0 {
 		return nil, nil
@@ -100,8 +104,9 @@ func openDescendant(pid, ancestor int) (*process, error) {
 	return p, nil
 }
 
-// readStat reads proc(5)'s /proc/<pid>/stat. The command's name, in
-// parentheses, may hold anything; the fields count from its end.
+// readStat reads /proc/<pid>/stat, see
+// https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html. The command's name,
+// in parentheses, may hold any bytes; the fields count from its end.
 func readStat(pid int) (start uint64, parent int, err error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -121,8 +126,8 @@ func readStat(pid int) (start uint64, parent int, err error) {
 	return start, parent, nil
 }
 
-// alive reports whether the process has not ended yet. A closed handle tells
-// of no life.
+// alive reports whether the process has not ended yet. It returns false for a
+// closed handle.
 func (p *process) alive() (alive bool) {
 	_ = p.control(func(fd uintptr) { alive = !readable(fd) })
 	return alive
@@ -157,7 +162,9 @@ func (p *process) await(ctx context.Context) error {
 	return err
 }
 
-// signal sends signal to the process, or returns errGone.
+// signal sends signal to the process, or returns errGone. It returns errGone for a
+// closed handle also: a run closes its handle after the end, or at Close of the
+// executor, which [Executor.Signal] checks.
 func (p *process) signal(signal syscall.Signal) error {
 	var sent error
 	if err := p.control(func(fd uintptr) {
@@ -168,6 +175,9 @@ func (p *process) signal(signal syscall.Signal) error {
 	if errors.Is(sent, unix.ESRCH) {
 		return errGone
 	}
+	if signal == unix.SIGKILL {
+		p.thaw()
+	}
 	return sent
 }
 
@@ -177,7 +187,7 @@ func (p *process) kill(ctx context.Context) error {
 		return fmt.Errorf("kill process %d: %w", p.PID, err)
 	}
 	if err := p.await(ctx); err != nil {
-		return unavailableError{fmt.Errorf("process %d %w: %w", p.PID, errStillLives, err)}
+		return class.Unavailable(fmt.Errorf("process %d %w: %w", p.PID, errStillLives, err))
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc
@@ -127,7 +129,7 @@ func TestReadStatOfAnOddName(t *testing.T) {
 }
 
 func TestOpenDescendant(t *testing.T) {
-	// The shell tells who its child is; both end with the shell's stdin.
+	// The shell prints the PID of its child. Both end with the shell's stdin.
 	shell := exec.Command("sh", "-c", "cat <&3 & echo $!; wait")
 	lifeline, end, err := os.Pipe()
 	assert.NilError(t, err)
@@ -164,5 +166,18 @@ func TestOpenDescendant(t *testing.T) {
 				p.close()
 			}
 		})
+	}
+}
+
+// TestEndTreeWaitsForTheEnd ends many processes, because SIGKILL takes effect some
+// time after it is sent.
+func TestEndTreeWaitsForTheEnd(t *testing.T) {
+	for range 20 {
+		command, _ := child(t, "cat")
+		p, err := openProcess(command.Process.Pid)
+		assert.NilError(t, err)
+		defer p.close()
+		assert.NilError(t, record{Runtime: p.identity}.endTree(t.Context()))
+		assert.Check(t, !p.alive())
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -10,19 +12,19 @@ import (
 // newSuffix names a file that is being written, before it replaces another.
 const newSuffix = ".new"
 
-// record says who runs a bundle. It is what one daemon leaves for the next.
+// record names the processes of a bundle's run, for the next daemon.
 type record struct {
 	// Boot is the boot that the start times count from.
 	Boot string `json:"boot"`
-	// Init is the plugin's main process. Until it is recorded, Create has not
-	// happened: what is found then is a leftover, dead or alive.
+	// Init is the plugin's main process. A bundle without it is a leftover of an
+	// unfinished Create.
 	Init identity `json:"init,omitzero"`
 	// Runtime is the foreground runtime, Init's parent.
 	Runtime identity `json:"runtime,omitzero"`
 }
 
-// save replaces the record in one step. There is nothing to sync: after a
-// power cut no process is left that it could speak of.
+// save replaces the record in one step. It does not sync, because a power cut ends
+// the processes that the record names.
 func (b bundle) save(r record) error {
 	content, err := json.Marshal(r)
 	if err != nil {
@@ -34,9 +36,9 @@ func (b bundle) save(r record) error {
 	return os.Rename(b.record()+newSuffix, b.record())
 }
 
-// load returns what is recorded about this boot. A record that is absent, or
-// that is none of ours, says nothing about any process. One that can't be read
-// now is an error: it may speak of a process that lives.
+// load returns the record if it is of this boot. For a record that is absent or
+// not valid it returns the zero value. A record that can't be read is an error,
+// because it may name a living process.
 func (b bundle) load() (record, error) {
 	content, err := os.ReadFile(b.record())
 	if err != nil {

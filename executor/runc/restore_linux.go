@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -11,23 +13,27 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dovetailhq/plugin/executor/internal/attend"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
 // Restore takes over the run of plugin id that an earlier executor over the
-// same directory left, and reports whether it lives. The streams get what it
-// wrote while no executor was there, and then what it writes; they are closed
-// as those of Create, or at once if the run is dead, unknown or can't be taken
-// over. What is left of a dead run is removed.
+// same directory left, and reports whether it lives. The streams get the output
+// that was kept while no executor was there, and then new output. They are closed
+// like those of Create, or at once if the run is dead, unknown or can't be taken
+// over. Leftovers of a dead run are removed.
 //
-// An error says that it is not known whether the run lives, or that what is
-// left of it can't be removed; the run goes on then, and the call may be made
-// again. A run that this executor attends already is an error of class
-// conflict. Restore takes ten seconds at most, and as long again if what it
-// removes hangs; Close ends it at once.
+// An error means that it is not known whether the run lives, or that its leftovers
+// can't be removed. A living run continues then, and the call can be repeated. If
+// id already runs in this executor, the error is of class conflict. Restore takes
+// ten seconds at most, plus ten seconds if the removal hangs; Close ends it at
+// once.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error) {
-	alive, err = e.perform(id, e.limits.cleanup, stdout, stderr, func(ctx context.Context) (*run, error) {
-		return e.restore(ctx, id)
+	alive, err = e.perform(id, e.limits.cleanup, stdout, stderr, func(ctx context.Context) (s attend.Started[*run]) {
+		if s.Run, s.Err = e.restore(ctx, id); s.Run != nil {
+			s.Undo = s.Run.abandon
+		}
+		return s
 	})
 	if err != nil {
 		return false, fmt.Errorf("restore plugin %s: %w", id, err)
@@ -35,7 +41,7 @@ func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool
 	return alive, nil
 }
 
-// restore returns the run of id, nil if there is none that lives.
+// restore returns the run of id, nil if it is not alive.
 func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	r := e.newRun(id)
 	written, err := e.load(id)
@@ -64,9 +70,9 @@ func (e *Executor) restore(ctx context.Context, id string) (*run, error) {
 	return r, nil
 }
 
-// Runs returns the ids of the runs that this executor, or an earlier one over
-// the same directory, made and that still exist: living ones, and dead ones of
-// which something is left.
+// Runs returns the IDs of the runs that still exist and that this executor, or an
+// earlier executor over the same directory, made: living runs, and dead runs with
+// leftovers.
 func (e *Executor) Runs() ([]string, error) {
 	ids, err := e.leftovers()
 	ids = append(ids, e.living()...)
@@ -77,14 +83,14 @@ func (e *Executor) Runs() ([]string, error) {
 	return slices.Compact(ids), err
 }
 
-// sweep clears what an earlier executor left, except runs that live. What
-// can't be removed now is tried again by Create and Restore.
+// sweep removes leftovers of an earlier executor, except runs that live. Create
+// and Restore retry what fails.
 func (e *Executor) sweep() {
 	ctx, cancel := e.cleaning()
 	defer cancel()
 	ids, err := e.Runs()
 	if err != nil {
-		logging.L().WithError(err).Warn("what an earlier daemon left was not looked for")
+		logging.L().WithError(err).Warn("list runs of an earlier daemon")
 	}
 	var group errgroup.Group
 	group.SetLimit(8)
@@ -107,12 +113,12 @@ func (e *Executor) sweepOne(ctx context.Context, id string) {
 		err = e.clear(ctx, id)
 	}
 	if err != nil {
-		logging.L().WithError(err).WithField("plugin", id).Warn("what an earlier daemon left was not removed")
+		logging.L().WithError(err).WithField("plugin", id).Warn("remove leftovers of a plugin's earlier run")
 	}
 }
 
-// leftovers returns the ids of which a bundle of ours or a state of the
-// runtime is there.
+// leftovers returns the IDs that have a bundle of this package or a state of the
+// runtime.
 func (e *Executor) leftovers() (ids []string, err error) {
 	bundles, err := os.ReadDir(e.bundles())
 	err = ignoreMissing(err)
@@ -131,7 +137,7 @@ func (e *Executor) leftovers() (ids []string, err error) {
 	return ids, errors.Join(err, stateErr)
 }
 
-func exists(path string) bool {
+func lexists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }

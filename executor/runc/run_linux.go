@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -15,10 +17,10 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// handover is how long, after the end of a plugin, its runtime may take to
-// hand on the last output and to clean up, and then the streams to be read.
-// It is needed in full only when a process that outlived the plugin holds on
-// to its output, or when a writer blocks.
+// handover bounds how long, after the end of a plugin, its runtime may take to
+// forward the last output and to clean up, and then how long the streams may take
+// to deliver it. It passes in full only when a process that outlived the plugin
+// holds its output open, or when a writer blocks.
 const handover = time.Second
 
 // killedCode is the exit code of a run that ended by SIGKILL.
@@ -28,40 +30,41 @@ const killedCode = 128 + int(syscall.SIGKILL)
 type ending struct {
 	code      int
 	oomKilled bool
-	// known says that code is.
+	// known is true if code is known.
 	known bool
 }
 
-// run is a plugin's process from the moment it was started, or restored,
-// until its end was told.
+// run is a plugin's process from its start, or its Restore, until its end was
+// reported.
 type run struct {
 	e      *Executor
 	id     string
 	bundle bundle
 
 	// init is the plugin's main process, nil if it ended before it could be
-	// looked at; pid is its pid in any case.
+	// opened; pid is its pid in any case.
 	init *process
 	pid  int
 	// runtime is init's parent; nil if it is gone.
 	runtime *process
-	// foreground is the runtime as our child; nil if another process
-	// started it.
+	// foreground is the runtime as a child of this process; nil if another
+	// process started it.
 	foreground *foreground
 	// outcome is how foreground ended, once it has.
 	outcome *outcome
-	// readers are the near ends of stdout and stderr, until begin makes
+	// readers are the near ends of stdout and stderr, until Begin makes
 	// streams of them.
 	readers []*os.File
 	streams []*stream
 
-	// killed says that SIGKILL came from us.
+	// killed is true if this executor sent SIGKILL.
 	killed atomic.Bool
-	// recording is held while the record is written again; cleared says that it
-	// is to stay away.
+	// recording is held while the record is written again. If cleared is true, it
+	// must not be written again.
 	recording sync.Mutex
 	cleared   bool
-	// over closes when the run is nobody's business any more but its report's.
+	// over is closed when the run has left Executor.runs; only its report is
+	// pending then.
 	over chan struct{}
 	// watched closes when the run's goroutine has ended.
 	watched chan struct{}
@@ -86,9 +89,8 @@ func (r *run) openReaders() error {
 	return nil
 }
 
-// openDeleted opens the near end of a pipe that was deleted, by way of the
-// runtime, which holds the far end as descriptor. Without a runtime the output
-// is lost.
+// openDeleted opens the near end of a deleted pipe by way of the runtime, which
+// has the far end as the given descriptor. Without a runtime the output is lost.
 func (r *run) openDeleted(descriptor int) (*os.File, error) {
 	if r.runtime != nil {
 		path := fmt.Sprintf("/proc/%d/fd/%d", r.runtime.PID, descriptor)
@@ -100,7 +102,7 @@ func (r *run) openDeleted(descriptor int) (*os.File, error) {
 			}
 		}
 	}
-	r.warn(fs.ErrNotExist, "the pipe of a plugin that runs was deleted: its output is lost")
+	r.warn(fs.ErrNotExist, "pipe of a running plugin was deleted: its output is lost")
 	return openReader(os.DevNull)
 }
 
@@ -115,8 +117,8 @@ func (r *run) record(boot string) record {
 	return written
 }
 
-// begin makes the run known and starts to watch it.
-func (r *run) begin(stdout, stderr io.WriteCloser) {
+// Begin registers the run and starts to watch it.
+func (r *run) Begin(stdout, stderr io.WriteCloser) {
 	for i, to := range []io.WriteCloser{stdout, stderr} {
 		r.streams = append(r.streams, newStream(r.readers[i], to))
 	}
@@ -163,7 +165,7 @@ func (r *run) watch() {
 	r.e.report(r.id)
 }
 
-// unwatch is the end of watch.
+// unwatch notes that watch has ended.
 func (r *run) unwatch() {
 	r.e.mu.Lock()
 	delete(r.e.watched, r)
@@ -171,7 +173,7 @@ func (r *run) unwatch() {
 	close(r.watched)
 }
 
-// leave lets go of a living run.
+// leave stops watching a living run.
 func (r *run) leave() {
 	for _, s := range r.streams {
 		s.leave()
@@ -180,8 +182,8 @@ func (r *run) leave() {
 	r.closeHandles()
 }
 
-// awaitStreams waits until the streams have delivered all, but not for a
-// writer that blocks.
+// awaitStreams waits until the streams have delivered all output, for handover at
+// most, because a writer can block.
 func (r *run) awaitStreams() {
 	limit := time.NewTimer(handover)
 	defer limit.Stop()
@@ -194,8 +196,8 @@ func (r *run) awaitStreams() {
 	}
 }
 
-// finish delivers the last output of a run that has ended, and removes what
-// is left of it.
+// finish delivers the last output of a run that has ended, and removes its
+// leftovers.
 func (r *run) finish() ending {
 	r.awaitRuntime()
 	for _, s := range r.streams {
@@ -210,7 +212,7 @@ func (r *run) finish() ending {
 	ctx, cancel := r.e.cleaning()
 	defer cancel()
 	if err := r.e.clear(ctx, r.id); err != nil {
-		r.warn(err, "what a plugin left was not removed")
+		r.warn(err, "remove leftovers of a plugin's run")
 	}
 	return end
 }
@@ -219,8 +221,8 @@ func (r *run) warn(err error, message string) {
 	logging.L().WithError(err).WithField("plugin", r.id).Warn(message)
 }
 
-// awaitRuntime waits until the runtime has seen the end of the run, has
-// handed on its last output and is gone. One that takes too long is killed.
+// awaitRuntime waits until the runtime has forwarded the last output and has
+// ended. A runtime that takes too long is killed.
 func (r *run) awaitRuntime() {
 	switch {
 	case r.outcome != nil:
@@ -238,8 +240,8 @@ func (r *run) awaitRuntime() {
 	}
 }
 
-// ending prefers the kernel's word to the runtime's, which can fail on its
-// own account.
+// ending returns how the run ended. It prefers the exit code that the kernel
+// reports to that of the runtime, because the runtime itself can fail.
 func (r *run) ending() ending {
 	if r.init != nil {
 		if code, ok := r.init.exitCode(); ok {
@@ -252,7 +254,7 @@ func (r *run) ending() ending {
 	return ending{}
 }
 
-// conclude makes the end known to those who ask.
+// conclude makes LastExit and IsRunning return the end.
 func (r *run) conclude(end ending) {
 	r.e.mu.Lock()
 	delete(r.e.runs, r.id)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -13,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
 // outcome is how a foreground runtime ended: with the exit code of the
@@ -34,8 +38,8 @@ type foreground struct {
 	ended <-chan outcome
 }
 
-// runForeground starts the runtime on b. That it started says nothing about
-// the plugin.
+// runForeground starts the runtime on b. The plugin may not have started when it
+// returns.
 func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) (*foreground, error) {
 	command := e.command(append([]string{"--log", b.log(), "--log-format", "json"}, foregroundArguments(id, b)...)...)
 	command.Stdout, command.Stderr = stdout, stderr
@@ -50,23 +54,23 @@ func (e *Executor) runForeground(id string, b bundle, stdout, stderr *os.File) (
 	return &foreground{pid: command.Process.Pid, ended: ended}, nil
 }
 
-// foregroundArguments are the last ones of a foreground runtime. A later
-// executor knows it by them.
+// foregroundArguments are the last arguments of a foreground runtime. A later
+// executor recognises the runtime by them.
 func foregroundArguments(id string, b bundle) []string {
 	return []string{"run", "--bundle", string(b), "--pid-file", b.pidFile(), id}
 }
 
-// kill ends the runtime with all that it has started.
+// kill ends the runtime together with all its descendants.
 func (f *foreground) kill() { killTree(f.pid, os.Getpid()) }
 
-// delete makes the runtime forget id, ending what lives of it.
+// delete makes the runtime end the processes of id and delete its state.
 func (e *Executor) delete(ctx context.Context, id string) error {
 	return e.call(ctx, "delete", "--force", id)
 }
 
-// call runs a command of the runtime to its end. One that has not ended when
-// ctx has is killed. The pipe that a child of it may still hold open is waited
-// for no longer than handover.
+// call runs a command of the runtime to its end. If it has not ended when ctx
+// ends, it is killed. Its output is read for handover at most after its end,
+// because a child may still hold the pipe open.
 func (e *Executor) call(ctx context.Context, arguments ...string) error {
 	command := e.command(arguments...)
 	var said bytes.Buffer
@@ -85,25 +89,25 @@ func (e *Executor) call(ctx context.Context, arguments ...string) error {
 		return &RuntimeError{Runtime: e.runtime, Message: cmp.Or(strings.TrimSpace(said.String()), err.Error())}
 	case <-ctx.Done():
 		killTree(command.Process.Pid, os.Getpid())
-		return unavailableError{fmt.Errorf("%s %s hangs and was killed: %w", e.runtime, strings.Join(arguments, " "), context.Cause(ctx))}
+		return class.Unavailable(fmt.Errorf("%s %s hangs and was killed: %w", e.runtime, strings.Join(arguments, " "), context.Cause(ctx)))
 	}
 }
 
-// command is a call of the runtime in a session of its own, so that neither a
+// command returns a call of the runtime in a separate session, so that neither a
 // terminal's hangup nor its signals reach it.
 func (e *Executor) command(arguments ...string) *exec.Cmd {
 	command := exec.Command(e.runtime, slices.Concat([]string{"--root", e.runtimeRoot()}, e.runtimeArgs, arguments)...)
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// With it runc would speak to the daemon's service manager in its place.
+	// With it runc would notify the daemon's service manager in the daemon's place.
 	command.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return strings.HasPrefix(variable, "NOTIFY_SOCKET=")
 	})
 	return command
 }
 
-// failure is the error of a runtime that ended before its container started.
-// Its log has the reason; one that did not get that far may have said
-// something on stderr, or could not even be called.
+// failure returns the error of a runtime that ended before its container started.
+// The reason is in its log or, if it failed before that, on stderr, or in the
+// error of the call.
 func (r *run) failure(end outcome) error {
 	message := r.bundle.runtimeMessage()
 	if message == "" {
@@ -120,8 +124,8 @@ func (r *run) failure(end outcome) error {
 	return &RuntimeError{Runtime: r.e.runtime, Message: strings.TrimPrefix(message, "runc run failed: ")}
 }
 
-// awaitForeground waits until the runtime is reaped; ok is false if it is not
-// by the limit, for example because the kernel does not let go of it.
+// awaitForeground waits until the runtime is reaped. ok is false if it is not
+// reaped by the limit, for example because it hangs in the kernel.
 func (r *run) awaitForeground(limit time.Duration) (ok bool) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -10,10 +12,10 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// starts waits for pid files: a runtime writes its container's when that has
-// started. One watcher serves all runs, because inotify instances are few. A
-// host that has no more of them, or no more watches, is looked at instead.
-type starts struct {
+// pidWatcher waits for pid files, which a runtime writes when its container has
+// started. One watcher serves all runs, because inotify instances are few. On a
+// host without free instances or watches it polls instead.
+type pidWatcher struct {
 	watcher *fsnotify.Watcher // nil if there is none
 	done    chan struct{}
 
@@ -21,14 +23,14 @@ type starts struct {
 	waiting map[bundle]chan int
 }
 
-// lookEvery is how often a bundle that can't be watched is looked at.
+// lookEvery is the interval of polling a bundle that can't be watched.
 const lookEvery = 10 * time.Millisecond
 
-func newStarts() *starts {
-	s := &starts{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
+func newPidWatcher() *pidWatcher {
+	s := &pidWatcher{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		logging.L().WithError(err).Warn("starts of plugins can't be watched; looking for them instead: raise fs.inotify.max_user_instances")
+		logging.L().WithError(err).Warn("watch starts of plugins; polling instead: raise fs.inotify.max_user_instances")
 		close(s.done)
 		return s
 	}
@@ -39,16 +41,16 @@ func newStarts() *starts {
 
 // expect returns a channel that gets the pid as soon as b has one, and a
 // function that ends the expectation and must be called.
-func (s *starts) expect(b bundle) (started <-chan int, forget func()) {
-	arrived, forgotten := make(chan int, 1), make(chan struct{})
+func (s *pidWatcher) expect(b bundle) (started <-chan int, unwatch func()) {
+	arrived, unwatched := make(chan int, 1), make(chan struct{})
 	s.mu.Lock()
 	s.waiting[b] = arrived
 	s.mu.Unlock()
 	if s.watcher == nil || s.watcher.Add(string(b)) != nil {
-		go s.look(b, forgotten)
+		go s.look(b, unwatched)
 	}
 	return arrived, func() {
-		close(forgotten)
+		close(unwatched)
 		s.mu.Lock()
 		delete(s.waiting, b)
 		s.mu.Unlock()
@@ -59,28 +61,28 @@ func (s *starts) expect(b bundle) (started <-chan int, forget func()) {
 	}
 }
 
-// look looks at b until it is forgotten.
-func (s *starts) look(b bundle, forgotten <-chan struct{}) {
+// look polls b until unwatched is closed.
+func (s *pidWatcher) look(b bundle, unwatched <-chan struct{}) {
 	again := time.NewTicker(lookEvery)
 	defer again.Stop()
 	for {
 		s.check(b)
 		select {
 		case <-again.C:
-		case <-forgotten:
+		case <-unwatched:
 			return
 		}
 	}
 }
 
-func (s *starts) close() {
+func (s *pidWatcher) close() {
 	if s.watcher != nil {
 		s.watcher.Close()
 	}
 	<-s.done
 }
 
-func (s *starts) run() {
+func (s *pidWatcher) run() {
 	defer close(s.done)
 	for {
 		select {
@@ -95,13 +97,13 @@ func (s *starts) run() {
 			if !ok {
 				return
 			}
-			// Events may be lost: look everywhere.
+			// Events may be lost: check all bundles.
 			s.checkAll()
 		}
 	}
 }
 
-func (s *starts) checkAll() {
+func (s *pidWatcher) checkAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for b := range s.waiting {
@@ -109,15 +111,15 @@ func (s *starts) checkAll() {
 	}
 }
 
-func (s *starts) check(b bundle) {
+func (s *pidWatcher) check(b bundle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checkLocked(b)
 }
 
-// checkLocked tells who waits for b, unless its pid file is still empty: crun
-// creates it first and fills it then, and each is an event.
-func (s *starts) checkLocked(b bundle) {
+// checkLocked sends the pid of b to its waiter, unless the pid file is still
+// empty: crun creates it first and writes it later, and each is an event.
+func (s *pidWatcher) checkLocked(b bundle) {
 	arrived, ok := s.waiting[b]
 	if !ok {
 		return

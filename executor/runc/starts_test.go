@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc
@@ -16,12 +18,12 @@ func awaitPID(t *testing.T, started <-chan int, want int) {
 	case pid := <-started:
 		assert.Equal(t, pid, want)
 	case <-time.After(20 * time.Second):
-		t.Fatal("nobody told of the pid file")
+		t.Fatal("the PID file was not reported")
 	}
 }
 
 func TestStarts(t *testing.T) {
-	s := newStarts()
+	s := newPidWatcher()
 	defer s.close()
 	tests := []struct {
 		name  string
@@ -39,7 +41,7 @@ func TestStarts(t *testing.T) {
 				return err
 			}
 			defer file.Close()
-			// Whatever else happens in the bundle is no start.
+			// Other events in the bundle are not a start.
 			if err := os.WriteFile(b.log(), []byte("7"), 0o600); err != nil {
 				return err
 			}
@@ -60,12 +62,12 @@ func TestStarts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b, other := bundle(t.TempDir()), bundle(t.TempDir())
-			quiet, forgetOther := s.expect(other)
-			started, forget := s.expect(b)
+			quiet, unwatchOther := s.expect(other)
+			started, unwatch := s.expect(b)
 			assert.NilError(t, test.write(b))
 			awaitPID(t, started, 42)
-			forget()
-			forgetOther()
+			unwatch()
+			unwatchOther()
 			assert.Equal(t, len(quiet), 0)
 			assert.Equal(t, len(s.waiting), 0)
 		})
@@ -75,14 +77,14 @@ func TestStarts(t *testing.T) {
 // A host has few inotify instances, and few watches. Without them starts are
 // seen all the same.
 func TestStartsWithoutInotify(t *testing.T) {
-	lacking := map[string]func() *starts{
-		"no instance": func() *starts {
-			s := &starts{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
+	lacking := map[string]func() *pidWatcher{
+		"no instance": func() *pidWatcher {
+			s := &pidWatcher{done: make(chan struct{}), waiting: make(map[bundle]chan int)}
 			close(s.done)
 			return s
 		},
-		"no watch": func() *starts {
-			s := newStarts()
+		"no watch": func() *pidWatcher {
+			s := newPidWatcher()
 			s.watcher.Close() // then Add fails
 			return s
 		},
@@ -91,10 +93,10 @@ func TestStartsWithoutInotify(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, b := make(), bundle(t.TempDir())
 			defer s.close()
-			started, forget := s.expect(b)
+			started, unwatch := s.expect(b)
 			assert.NilError(t, os.WriteFile(b.pidFile(), []byte("42"), 0o600))
 			awaitPID(t, started, 42)
-			forget()
+			unwatch()
 			assert.Equal(t, len(s.waiting), 0)
 		})
 	}

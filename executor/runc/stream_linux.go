@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -9,18 +10,21 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
 const (
-	// pipeSize is how much a plugin may write while no daemon reads; it is
-	// what the kernel lets everybody have.
+	// pipeSize is how much a plugin can write while no daemon reads. It is the
+	// maximum for unprivileged users, see
+	// https://man7.org/linux/man-pages/man7/pipe.7.html.
 	pipeSize = 1 << 20
 	// maxLine is the longest line that is delivered in one piece.
 	maxLine = 64 << 10
 )
 
-// openWriter opens a fifo as the runtime gets it: in both directions, so that
-// writing to it never fails for want of a reader.
+// openWriter opens a fifo for the runtime: in both directions, so that writing to
+// it never fails for lack of a reader.
 func openWriter(fifo string) (*os.File, error) {
 	// Not os.OpenFile: its file would be set to non-blocking, which the
 	// runtime would inherit.
@@ -32,17 +36,17 @@ func openWriter(fifo string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), fifo), nil
 }
 
-// stream hands on what comes out of a fifo to a writer, line by line, in a
-// goroutine of its own, until no more can come or it is told to stop.
+// stream copies a fifo to a writer, line by line, in a separate goroutine, until
+// the fifo ends or the stream is stopped.
 type stream struct {
 	fifo *os.File
 	to   io.WriteCloser
-	// drain says, once stop closed, whether what is in the pipe still counts.
+	// drain is whether the rest in the pipe is delivered; valid once stop is closed.
 	drain bool
 	stop  chan struct{}
 	// done closes when all is delivered and the writer is closed.
-	done chan struct{}
-	line []byte
+	done   chan struct{}
+	cutter bounded.Cutter
 }
 
 // openReader opens a fifo as the executor reads it.
@@ -50,25 +54,24 @@ func openReader(fifo string) (*os.File, error) {
 	return os.OpenFile(fifo, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
-// newStream starts to hand on what comes out of fifo, which it takes over
-// with to.
+// newStream starts to copy fifo to the writer, and takes both over.
 func newStream(fifo *os.File, to io.WriteCloser) *stream {
-	s := &stream{fifo: fifo, to: to, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &stream{fifo: fifo, to: to, stop: make(chan struct{}), done: make(chan struct{}), cutter: bounded.Cutter{Max: maxLine}}
 	go s.run()
 	return s
 }
 
-// finish ends the stream after what the pipe holds now. Somebody who still
-// writes to it is not waited for.
+// finish ends the stream after the present content of the pipe. It does not wait
+// for processes that still write to it.
 func (s *stream) finish() { s.end(true) }
 
-// leave ends the stream at once; what the pipe holds is for the next reader.
+// leave ends the stream at once; the content of the pipe is for the next reader.
 func (s *stream) leave() { s.end(false) }
 
 func (s *stream) end(drain bool) {
 	s.drain = drain
 	close(s.stop)
-	// Wakes a blocked Read, and lets none block again.
+	// It wakes a blocked Read, and prevents later ones from blocking.
 	_ = s.fifo.SetReadDeadline(time.Unix(1, 0))
 }
 
@@ -79,7 +82,7 @@ func (s *stream) run() {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := s.fifo.Read(buffer)
-		s.deliver(buffer[:n])
+		s.cutter.Cut(buffer[:n], s.write)
 		if err == nil {
 			continue
 		}
@@ -91,11 +94,11 @@ func (s *stream) run() {
 		}
 		break
 	}
-	s.write(s.line)
+	s.cutter.Flush(s.write)
 }
 
-// deliverRest reads what the pipe holds, and no more: a process that the
-// plugin left behind may write for ever.
+// deliverRest delivers the present content of the pipe and no more, because a
+// process that the plugin left behind can write for ever.
 func (s *stream) deliverRest(buffer []byte) {
 	connection, err := s.fifo.SyscallConn()
 	if err != nil {
@@ -113,33 +116,14 @@ func (s *stream) deliverRest(buffer []byte) {
 			if n <= 0 {
 				return
 			}
-			s.deliver(buffer[:n])
+			s.cutter.Cut(buffer[:n], s.write)
 			rest -= n
 		}
 	})
 }
 
-// deliver writes the lines that output completes, each by itself, and keeps
-// the rest for later.
-func (s *stream) deliver(output []byte) {
-	for len(output) > 0 {
-		end := bytes.IndexByte(output, '\n') + 1
-		if end == 0 {
-			end = len(output)
-		}
-		s.line = append(s.line, output[:end]...)
-		output = output[end:]
-		if len(s.line) >= maxLine || s.line[len(s.line)-1] == '\n' {
-			s.write(s.line)
-			s.line = s.line[:0]
-		}
-	}
-}
-
-// write gives a line to the writer. One that fails does not stop the plugin:
-// its output is read on, so that it never has to wait.
+// write writes a line to the writer. A writer that fails does not stop the plugin:
+// its output is still read, so that the plugin never blocks.
 func (s *stream) write(line []byte) {
-	if len(line) > 0 {
-		_, _ = s.to.Write(line)
-	}
+	_, _ = s.to.Write(line)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package runc
@@ -99,7 +101,7 @@ func TestFinishDeliversWhatThePipeHolds(t *testing.T) {
 	s.finish()
 	assert.Equal(t, len(to.all()), 20_001)
 	<-s.done
-	write(t, writer, "nobody reads this, and nobody waits for the writer to end")
+	write(t, writer, "this is not read, and the end of the writer is not awaited")
 }
 
 // A process that never stops writing must not keep a stream from its end.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package runc
 
 import (
@@ -8,11 +10,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
-// killTree ends process pid and all its descendants, unless ancestor is none
-// of pid's: then another process has the pid by now. Pid is stopped first, so
-// that it starts nothing meanwhile and its children stay its own.
+// killTree ends process pid and all its descendants. It does nothing if pid is not
+// a descendant of ancestor: then the pid was reused. Process pid is stopped first,
+// so that it starts nothing and its children are not reparented.
 func killTree(pid, ancestor int) {
 	root, err := openDescendant(pid, ancestor)
 	if err != nil || root == nil {
@@ -30,8 +34,7 @@ func killTree(pid, ancestor int) {
 	_ = root.signal(unix.SIGKILL)
 }
 
-// killDescendants kills what lives below pid, and reports whether there was
-// anything.
+// killDescendants kills the descendants of pid, and reports whether there were any.
 func killDescendants(pid int) (found bool) {
 	var living []*process
 	for _, descendant := range descendants(pid) {
@@ -104,7 +107,7 @@ func holders(file string) []*process {
 func holds(pid int, file os.FileInfo) bool {
 	descriptors, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
 	for _, descriptor := range descriptors {
-		// A file of another name is not asked for: its file system may not answer.
+		// Files of other names are not opened: their file systems may not answer.
 		target, err := os.Readlink(descriptor)
 		if err != nil || filepath.Base(strings.TrimSuffix(target, " (deleted)")) != file.Name() {
 			continue
@@ -113,7 +116,7 @@ func holds(pid int, file os.FileInfo) bool {
 			open, err := os.Stat(descriptor)
 			return err == nil && os.SameFile(open, file)
 		}
-		if soon(same) {
+		if is, _ := bounded.Within(rootPatience, same); is {
 			return true
 		}
 	}

@@ -1,29 +1,31 @@
-// Package attend bounds the calls that an executor serves.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package attend bounds the time of an executor's calls.
 //
-// A call of Create or Restore may hang in a runtime, a daemon or a file system
-// that does not answer. Its caller gets an error by a limit all the same. What
-// hangs goes on in a goroutine that keeps the id to itself, and is undone when
-// it returns at last.
+// A call of Create or Restore can hang in a runtime, a daemon or a file system that
+// does not answer. At a limit its caller gets an error. The hanging call continues
+// in a goroutine that blocks other calls for the same ID. Its effect is undone when
+// it returns.
 package attend
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 )
 
 var (
-	// ErrClosed is the cause of all contexts of an executor that was closed.
+	// ErrClosed is the cause of all contexts of a closed executor.
 	ErrClosed = errors.New("executor is closed")
-	// ErrBusy refuses a second call for an id.
-	ErrBusy = errors.New("an earlier call for it has not returned")
+	// ErrBusy reports a second call for an ID.
+	ErrBusy = errors.New("an earlier call for this plugin has not returned")
 )
 
-// Calls are those of Create and Restore of one executor that are in progress,
-// one for each id. Make them with [New]. All methods may be called
-// concurrently.
+// Calls are an executor's calls of Create and Restore that are in progress, at most
+// one per ID. Use [New] to make it. It is safe for concurrent use.
 type Calls struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -32,23 +34,31 @@ type Calls struct {
 	active map[string]chan struct{}
 }
 
-// New returns the calls of an executor, whose context is derived from ctx.
+// New returns the calls of an executor. The executor's context derives from ctx.
 func New(ctx context.Context) *Calls {
 	c := &Calls{active: make(map[string]chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	return c
 }
 
-// Context returns the executor's context. It ends as Close begins.
+// Context returns the executor's context. Close cancels it.
 func (c *Calls) Context() context.Context { return c.ctx }
 
-// Enter begins a call for id; leave ends it. The errors are [ErrClosed] and
-// [ErrBusy].
+// Check returns [ErrClosed] once Close was called.
+func (c *Calls) Check() error {
+	if c.ctx.Err() != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// Enter begins a call for id. The caller ends it by leave. The error is [ErrClosed]
+// or [ErrBusy].
 func (c *Calls) Enter(id string) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
-		return nil, ErrClosed
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	if c.active[id] != nil {
 		return nil, ErrBusy
@@ -63,9 +73,9 @@ func (c *Calls) Enter(id string) (leave func(), err error) {
 	}, nil
 }
 
-// Close ends the executor's context, refuses further calls, and waits until
-// those in progress have left. It returns the ids of those that have not when
-// limit ends.
+// Close cancels the executor's context, refuses further calls, and waits until the
+// calls in progress have ended. It returns the sorted IDs of calls that have not
+// ended when limit ends.
 func (c *Calls) Close(limit context.Context) (hanging []string) {
 	c.mu.Lock()
 	c.cancel(ErrClosed)
@@ -85,16 +95,21 @@ func (c *Calls) Close(limit context.Context) (hanging []string) {
 	return hanging
 }
 
-// Lasting returns a context that lasts limit. The end of the executor leaves it
-// a moment only.
+// Bounded returns a context that ends after limit, or when the executor is closed.
+func (c *Calls) Bounded(limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(c.ctx, limit, fmt.Errorf("no answer within %v", limit))
+}
+
+// Lasting returns a context that ends after limit, or earlier if the executor is
+// closed: moment after that.
 func (c *Calls) Lasting(limit, moment time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), limit)
 	stop := context.AfterFunc(c.ctx, func() { time.AfterFunc(moment, cancel) })
 	return ctx, func() { stop(); cancel() }
 }
 
-// Grace returns a context that ends some time after ctx: limit, or a moment if
-// the executor has ended.
+// Grace returns a context that ends after ctx: limit later, or moment later if the
+// executor is closed then.
 func (c *Calls) Grace(ctx context.Context, limit, moment time.Duration) (context.Context, context.CancelFunc) {
 	late, cancel := context.WithCancel(context.WithoutCancel(c.ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -106,17 +121,18 @@ func (c *Calls) Grace(ctx context.Context, limit, moment time.Duration) (context
 	return late, func() { stop(); cancel() }
 }
 
-// Started is what a start made.
+// Started is the result of a start.
 type Started[R any] struct {
 	Run R
 	Err error
-	// Undo ends Run, or removes what is left after Err; nil if nothing is.
+	// Undo ends Run, or removes what a failed start left. It is nil if there is
+	// nothing to undo.
 	Undo func()
 }
 
-// Try calls start in a goroutine of its own, and waits for it until overdue
-// ends; ok is false then. If start fails, or ends too late, Undo is called and
-// then leave. Otherwise the caller has the run, and calls leave itself.
+// Try calls start in a goroutine and waits for it until overdue ends; then ok is
+// false. If start fails or returns too late, Try calls Undo and then leave.
+// Otherwise the caller owns the run and calls leave itself.
 func Try[R any](overdue context.Context, leave func(), start func() Started[R]) (run R, ok bool, err error) {
 	results, abandoned := make(chan Started[R]), make(chan struct{})
 	go func() {

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package attend
 
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,8 +45,7 @@ func TestCloseGivesUp(t *testing.T) {
 	})
 }
 
-// Each case is a start that takes a while and leaves something or not, and
-// what becomes of it.
+// Each case is a start with a duration and a result, and the expected calls.
 func TestTry(t *testing.T) {
 	failed := errors.New("failed")
 	tests := []struct {
@@ -97,8 +99,8 @@ func TestTry(t *testing.T) {
 	}
 }
 
-// sameIgnoringRaces compares what happened. What the caller does and what the
-// goroutine does after they met have no order.
+// sameIgnoringRaces compares events. The order of events of the caller and of the
+// goroutine is ignored, except that undone comes before left.
 func sameIgnoringRaces(t *testing.T, got, want []string) {
 	t.Helper()
 	assert.Equal(t, len(got), len(want), "%q", got)
@@ -153,4 +155,85 @@ func TestContexts(t *testing.T) {
 		cancelGrace()
 		cancelCall()
 	})
+}
+
+// begun is a run that reports its begin.
+type begun struct{ happened chan<- string }
+
+func (r *begun) Begin(io.WriteCloser, io.WriteCloser) { r.happened <- "begun" }
+
+type stream struct{ happened chan<- string }
+
+func (stream) Write(p []byte) (int, error) { return len(p), nil }
+
+func (s stream) Close() error {
+	s.happened <- "closed"
+	return nil
+}
+
+// Each case is the duration and the result of a start, and the expected events.
+func TestPerform(t *testing.T) {
+	tests := []struct {
+		name  string
+		takes time.Duration
+		run   bool
+		err   error
+		want  []string
+	}{
+		{"a run", 1, true, nil, []string{"begun"}},
+		{"no run", 1, false, nil, []string{"closed", "closed"}},
+		{"an error", 1, false, errors.New("failed"), []string{"closed", "closed", "failed"}},
+		{"a run in time to undo it", 6, true, nil, []string{"begun"}},
+		{"a late run", 9, true, nil, []string{"closed", "closed", "it hangs: no answer within 5s", "undone"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, happened := New(t.Context()), make(chan string, 10)
+				alive, err := Perform(c, Call[*begun]{
+					ID: "a", Stdout: stream{happened}, Stderr: stream{happened},
+					Start: func(context.Context) (s Started[*begun]) {
+						time.Sleep(test.takes * time.Second)
+						if s.Err = test.err; test.run {
+							s.Run = &begun{happened}
+							s.Undo = func() { happened <- "undone" }
+						}
+						return s
+					},
+					Limit: 5 * time.Second, Grace: 3 * time.Second, ClosedGrace: time.Second,
+					Hangs: "it hangs",
+				})
+				if err != nil {
+					happened <- err.Error()
+				}
+				assert.Equal(t, alive, test.want[0] == "begun")
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				var got []string
+				for len(happened) > 0 {
+					got = append(got, <-happened)
+				}
+				assert.DeepEqual(t, got, test.want)
+				leave, err := c.Enter("a")
+				assert.NilError(t, err)
+				leave()
+			})
+		})
+	}
+}
+
+// A second call for an ID, and a call after Close, close their streams.
+func TestPerformIsRefused(t *testing.T) {
+	c, happened := New(t.Context()), make(chan string, 10)
+	perform := func() error {
+		_, err := Perform(c, Call[*begun]{ID: "a", Stdout: stream{happened}, Stderr: stream{happened}})
+		return err
+	}
+	leave, err := c.Enter("a")
+	assert.NilError(t, err)
+	assert.ErrorIs(t, perform(), ErrBusy)
+	leave()
+	c.Close(t.Context())
+	assert.ErrorIs(t, perform(), ErrClosed)
+	assert.Equal(t, len(happened), 4)
 }

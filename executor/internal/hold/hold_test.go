@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build unix
 
 package hold
@@ -13,7 +15,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/dirlock"
 )
 
-// owner is an executor that notes its end.
+// owner is an executor that records its Close.
 type owner struct{ closed bool }
 
 func (o *owner) Close() error {
@@ -27,7 +29,9 @@ func TestAnotherProcessIsRefused(t *testing.T) {
 	h, err := Take(path, &first)
 	assert.NilError(t, err)
 	assertLocked(t, path)
+	assert.Assert(t, h.HeldBy(&first))
 	h.Release(&first)
+	assert.Assert(t, !h.HeldBy(&first))
 	other, err := dirlock.Lock(path)
 	assert.NilError(t, err)
 	_, err = Take(path, &first)
