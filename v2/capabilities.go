@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -12,7 +14,7 @@ func capabilityNamed(name string) (capability string, ok bool) {
 	return "CAP_" + plain, slices.Contains(capabilities, plain)
 }
 
-// knownCapabilities leaves out what is no capability of Linux.
+// knownCapabilities returns the capabilities of Linux in list.
 func knownCapabilities(list []string) []string {
 	var known []string
 	for _, name := range list {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -97,6 +99,27 @@ func TestCopiesShareNoMemory(t *testing.T) {
 	assertNoSharedMemory(t, clone.PluginObj, p.PluginObj)
 	clone.Blobsums[0] = "spoiled"
 	assert.Equal(t, p.Blobsums[0], digest.FromString("layer"))
+}
+
+func TestSnapshotsShareNoMemory(t *testing.T) {
+	plugins := make([]*Plugin, maxAhead)
+	for i := range plugins {
+		plugins[i] = new(Plugin)
+		fill(t, reflect.ValueOf(&plugins[i].PluginObj).Elem())
+		plugins[i].PluginObj.Enabled = i%3 > 0
+	}
+	list := Snapshots(plugins, func(p *types.Plugin) bool { return p.Enabled })
+	assert.Equal(t, len(list), len(plugins)-(len(plugins)+2)/3)
+	for i := range list {
+		p := plugins[i/2*3+i%2+1]
+		assert.DeepEqual(t, list[i], p.PluginObj)
+		assertNoSharedMemory(t, list[i], p.PluginObj)
+		assertNoSharedMemory(t, list[i], list[(i+1)%len(list)])
+		_ = append(list[i].Config.Entrypoint, "appended") // in memory of its own
+	}
+	for i := range list {
+		assert.DeepEqual(t, list[i], plugins[i/2*3+i%2+1].PluginObj)
+	}
 }
 
 func TestCopiesKeepNilAndEmptyApart(t *testing.T) {

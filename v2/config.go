@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,28 +11,27 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// ParseConfig reads a plugin's config.json. Use it in place of
-// [json.Unmarshal]: docker's own decoding of an interface type panics, or
-// reads past the end, when the type has no version, and does not undo the
-// escapes of JSON. Unknown members are ignored. The error is of type
-// [ErrInvalidConfig].
+// ParseConfig reads a plugin's config.json. Use it instead of [json.Unmarshal]:
+// docker's decoder of an interface type panics, or reads past the end, when the
+// type has no version, and does not undo the escapes of JSON. Unknown members are
+// ignored. The error is of type [InvalidConfigError].
 func ParseConfig(data []byte) (types.PluginConfig, error) {
 	if entries := longestList(data); entries > maxListEntries {
-		return types.PluginConfig{}, ErrInvalidConfig{Err: fmt.Errorf("a list has %d entries, more than %d", entries, maxListEntries)}
+		return types.PluginConfig{}, &InvalidConfigError{Err: fmt.Errorf("a list has %d entries, more than %d", entries, maxListEntries)}
 	}
 	var config wireConfig
 	if err := json.Unmarshal(data, &config); err != nil {
 		var mismatch *json.UnmarshalTypeError
 		if errors.As(err, &mismatch) {
-			err = fmt.Errorf("%s: a JSON %s is no %s", fieldName(mismatch.Field), mismatch.Value, mismatch.Type)
+			err = fmt.Errorf("%s: a JSON %s is not of type %s", fieldName(mismatch.Field), mismatch.Value, mismatch.Type)
 		}
-		return types.PluginConfig{}, ErrInvalidConfig{Err: err}
+		return types.PluginConfig{}, &InvalidConfigError{Err: err}
 	}
 	return config.value(), nil
 }
 
-// fieldName makes the path that encoding/json gives one as in config.json:
-// without the types that are embedded on the way, and in lower case.
+// fieldName converts a path of encoding/json to the one in config.json: without
+// embedded types, and in lower case.
 func fieldName(path string) string {
 	var names []string
 	for name := range strings.SplitSeq(path, ".") {
@@ -42,8 +43,8 @@ func fieldName(path string) string {
 	return strings.Join(names, ".")
 }
 
-// wirePlugin, wireConfig and wireInterface shadow, level by level, the one
-// member of docker's types that needs a decoder of our own.
+// wirePlugin, wireConfig and wireInterface shadow, level by level, the member of
+// docker's types that needs another decoder.
 type wirePlugin struct {
 	types.Plugin
 	Config wireConfig
@@ -81,8 +82,8 @@ func (w wireConfig) value() types.PluginConfig {
 // interfaceType is a types.PluginInterfaceType, written PREFIX.CAPABILITY/VERSION.
 type interfaceType types.PluginInterfaceType
 
-// UnmarshalJSON takes any string: without a dot it is all capability, without
-// a slash it has no version.
+// UnmarshalJSON accepts any string: without a dot it has no prefix, without a
+// slash no version.
 func (t *interfaceType) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -50,17 +52,17 @@ func TestParseConfigReadsWhatDockerWrites(t *testing.T) {
 func TestParseConfigRefuses(t *testing.T) {
 	for data, want := range map[string]string{
 		``:                                "unexpected end of JSON input",
-		`[]`:                              "a JSON array is no",
+		`[]`:                              "a JSON array is not of type",
 		`{`:                               "unexpected end of JSON input",
-		`{"entrypoint":"/bin/sh"}`:        "entrypoint: a JSON string is no []string",
-		`{"interface":{"socket":7}}`:      "interface.socket: a JSON number is no string",
-		`{"linux":{"devices":{}}}`:        "linux.devices: a JSON object is no",
-		`{"interface":{"types":[1]}}`:     "a JSON number is no string",
-		`{"interface":{"types":"a.b/1"}}`: "interface.types: a JSON string is no",
+		`{"entrypoint":"/bin/sh"}`:        "entrypoint: a JSON string is not of type []string",
+		`{"interface":{"socket":7}}`:      "interface.socket: a JSON number is not of type string",
+		`{"linux":{"devices":{}}}`:        "linux.devices: a JSON object is not of type",
+		`{"interface":{"types":[1]}}`:     "a JSON number is not of type string",
+		`{"interface":{"types":"a.b/1"}}`: "interface.types: a JSON string is not of type",
 	} {
 		t.Run(data, func(t *testing.T) {
 			_, err := ParseConfig([]byte(data))
-			assert.ErrorType(t, err, ErrInvalidConfig{})
+			assert.ErrorType(t, err, &InvalidConfigError{})
 			assert.Check(t, is.ErrorContains(err, want))
 		})
 	}

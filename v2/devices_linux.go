@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -6,21 +8,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// maxDeviceFiles is how many files of a directory are looked at for devices: a
-// multiple of what any /dev holds.
+// maxDeviceFiles bounds the files that are searched for devices below one
+// directory. It is a multiple of the files in any /dev.
 const maxDeviceFiles = 1 << 14
 
-var errTooManyFiles = fmt.Errorf("it has more than %d files: give the directory that holds the devices", maxDeviceFiles)
+var errTooManyFiles = fmt.Errorf("it has more than %d files: name the directory that holds the devices", maxDeviceFiles)
 
-// devicesFrom returns the nodes that a path of the host leads to, and the right
-// to use them. Those of a directory are searched for at any depth, as docker
-// does.
+// devicesFrom returns the nodes that a path of the host leads to, and the cgroup
+// rules that allow their use. Like docker it searches a directory at any depth.
 func devicesFrom(name string, w *watch) (nodes []specs.LinuxDevice, allowed []specs.LinuxDeviceCgroup, err error) {
 	resolved := name
 	if walked := (tree{onLook: w.look}).walk(name); walked.err == nil {
@@ -41,7 +43,7 @@ func devicesFrom(name string, w *watch) (nodes []specs.LinuxDevice, allowed []sp
 			return err
 		}
 		if err != nil || entry.Type()&(fs.ModeDevice|fs.ModeNamedPipe) == 0 {
-			return nil // docker passes over what it can't look at
+			return nil // docker also skips files that it can't read
 		}
 		node, rule, err := oci.DevicesFromPath(place, strings.Replace(place, resolved, name, 1), "rwm")
 		if err == nil {
@@ -58,15 +60,59 @@ func devicesFrom(name string, w *watch) (nodes []specs.LinuxDevice, allowed []sp
 	return nodes, allowed, nil
 }
 
-// pinsOf says which device nodes a path leads to; nothing if there are none.
-func pinsOf(path string, w *watch) []string {
-	nodes, _, err := devicesFrom(path, w)
+// node is a device node of the host.
+type node struct {
+	specs.LinuxDevice
+	pin   string // type, numbers and path, relative to the path of the setting
+	place string // without links
+}
+
+// nodesAt returns the device nodes that a path leads to; none if there are none.
+func nodesAt(path string, w *watch) []node {
+	found, _, err := devicesFrom(path, w)
 	if err != nil {
-		return []string{}
+		return nil
+	}
+	at := (tree{onLook: w.look}).walk(path).at
+	nodes := make([]node, len(found))
+	for i, device := range found {
+		rest := strings.TrimPrefix(device.Path, path)
+		pin := strings.TrimSpace(fmt.Sprintf("%s %d:%d %s", device.Type, device.Major, device.Minor, rest))
+		nodes[i] = node{device, pin, filepath.Join(at, rest)}
+	}
+	return nodes
+}
+
+// pinsOf lists the device nodes that a path leads to, by type, numbers and
+// relative path; nil if it leads to no file. A path that can't be followed leads to
+// the nodes that the kernel finds there.
+func pinsOf(path string, w *watch) []string {
+	walked := (tree{onLook: w.look}).walk(path)
+	if walked.err == nil && walked.missing > 0 {
+		return nil
+	}
+	nodes := nodesAt(path, w)
+	if walked.err != nil && len(nodes) == 0 {
+		return nil
 	}
 	pins := make([]string, len(nodes))
 	for i, node := range nodes {
-		pins[i] = strings.TrimSpace(fmt.Sprintf("%s %d:%d %s", node.Type, node.Major, node.Minor, strings.TrimPrefix(node.Path, path)))
+		pins[i] = node.pin
 	}
 	return pins
+}
+
+// isKernels reports whether the kernel itself puts the device at the node's place
+// in a devtmpfs. No plugin can give such a node other numbers, but the numbers
+// change when the kernel finds devices in another order. See
+// https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-dev.
+func (n node) isKernels(table *mountTable) bool {
+	on := table.at(n.place)
+	if on == nil || on.FSType != "devtmpfs" {
+		return false
+	}
+	kind := map[string]string{"b": "block", "c": "char"}[n.Type]
+	uevent, err := os.ReadFile(fmt.Sprintf("/sys/dev/%s/%d:%d/uevent", kind, n.Major, n.Minor))
+	name := strings.TrimPrefix(table.id(n.place), deviceOf(on)+":/")
+	return err == nil && slices.Contains(strings.Split(string(uevent), "\n"), "DEVNAME="+name)
 }

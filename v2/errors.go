@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -6,59 +8,58 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// ErrInadequateCapability says that a plugin lacks the capability asked for.
-// It has no error class, as docker's has none.
+// ErrInadequateCapability reports a plugin that lacks the requested capability.
+// Like docker's it has no error class.
 type ErrInadequateCapability struct {
 	capability string
 }
 
-// Error names the capability, in lower case as it was looked for.
+// Error names the capability, in lower case like the lookup.
 func (e ErrInadequateCapability) Error() string {
 	return plaintext.Sprintf("plugin does not provide %q capability", strings.ToLower(e.capability))
 }
 
-// ErrDisabled says that a plugin is there but not enabled.
-type ErrDisabled struct {
+// DisabledError reports a plugin that is installed but not enabled.
+type DisabledError struct {
 	// Name is the name of the plugin.
 	Name string
 }
 
 // Error names the plugin.
-func (e ErrDisabled) Error() string {
+func (e *DisabledError) Error() string {
 	return plaintext.Sprintf("plugin %s found but disabled", e.Name)
 }
 
-// Conflict is the error's class.
-func (ErrDisabled) Conflict() {}
+// Conflict marks the error's class.
+func (*DisabledError) Conflict() {}
 
-// ErrInUse says that a plugin can't be disabled because it is referenced.
-type ErrInUse struct {
+// InUseError reports a plugin that can't be disabled because it is referenced.
+type InUseError struct {
 	// Name is the name of the plugin.
 	Name string
 }
 
 // Error names the plugin.
-func (e ErrInUse) Error() string {
+func (e *InUseError) Error() string {
 	return plaintext.Sprintf("plugin %s is in use", e.Name)
 }
 
-// Conflict is the error's class.
-func (ErrInUse) Conflict() {}
+// Conflict marks the error's class.
+func (*InUseError) Conflict() {}
 
-// ErrInvalidSetting says why an argument of [Plugin.Set] was refused. It never
+// InvalidSettingError reports an argument that [Plugin.Set] refused. It never
 // holds the value, which may be a secret.
-type ErrInvalidSetting struct {
-	// Setting is what the argument names, the part before the equals sign.
+type InvalidSettingError struct {
+	// Setting is the part of the argument before the equals sign.
 	Setting string
-	// Reason says what is wrong with it; it continues the setting's name to a
-	// sentence.
+	// Reason completes a sentence that begins with the setting's name.
 	Reason string
-	// Settable is what can be set in this plugin, in the order of its config.
+	// Settable lists the settings of this plugin, in the order of its config.
 	Settable []string
 }
 
-// Error names the setting, the reason and what can be set.
-func (e ErrInvalidSetting) Error() string {
+// Error names the setting, the reason and the settings that can be set.
+func (e *InvalidSettingError) Error() string {
 	settable := "nothing"
 	if len(e.Settable) > 0 {
 		settable = strings.Join(e.Settable[:min(len(e.Settable), maxProblems)], ", ")
@@ -69,22 +70,21 @@ func (e ErrInvalidSetting) Error() string {
 	return plaintext.Sprintf("%q %s (settable in this plugin: %s)", e.Setting, e.Reason, settable)
 }
 
-// InvalidParameter is the error's class.
-func (ErrInvalidSetting) InvalidParameter() {}
+// InvalidParameter marks the error's class.
+func (*InvalidSettingError) InvalidParameter() {}
 
-// ErrInvalidSpec says why no OCI spec can be made from a plugin's config and
-// settings.
-type ErrInvalidSpec struct {
+// InvalidSpecError reports a config and settings from which no OCI spec can be made.
+type InvalidSpecError struct {
 	// Name is the name of the plugin.
 	Name string
-	// Reason says what is wrong.
+	// Reason describes the problem.
 	Reason string
-	// Err is the cause, nil if Reason says it all.
+	// Err is the cause; nil if Reason is complete.
 	Err error
 }
 
 // Error names the plugin and the reason.
-func (e ErrInvalidSpec) Error() string {
+func (e *InvalidSpecError) Error() string {
 	if e.Err != nil {
 		return plaintext.Sprintf("make spec of plugin %q: %s: %v", e.Name, e.Reason, e.Err)
 	}
@@ -92,45 +92,76 @@ func (e ErrInvalidSpec) Error() string {
 }
 
 // Unwrap returns the cause.
-func (e ErrInvalidSpec) Unwrap() error { return e.Err }
+func (e *InvalidSpecError) Unwrap() error { return e.Err }
 
-// InvalidParameter is the error's class.
-func (ErrInvalidSpec) InvalidParameter() {}
+// InvalidParameter marks the error's class.
+func (*InvalidSpecError) InvalidParameter() {}
 
-// ErrInvalidConfig says that a plugin's config can't be read, or asks for what
-// can't be.
-type ErrInvalidConfig struct {
+// ChangedGrantError reports a source or a device that leads elsewhere than when it
+// was granted, through a directory that a plugin could write to.
+type ChangedGrantError struct {
+	// Subject is the owner of the path: "device", or "mount at " and its place.
+	Subject string
+	// Path is the granted source of the mount, or the granted path of the device.
+	Path string
+	// Link is the link on the way, or the device node, that a plugin may have made.
+	Link string
+	// Directory is the directory that a plugin can write to, or once could.
+	Directory string
+	// Granted and Found are the targets of Path at the grant and now: a place, or
+	// the types and numbers of device nodes.
+	Granted, Found string
+	// Damaged is the list of directories that plugins could write to, if it can't be
+	// read, so that Directory is only a guess; see [Exposed].
+	Damaged string
+}
+
+// Error names all fields and the fix.
+func (e *ChangedGrantError) Error() string {
+	if e.Damaged != "" {
+		return plaintext.Sprintf("its %s has the path %s, which leads to %s through %s and led to %s when it was granted: a plugin may have changed that, because the list of directories that plugins could write to is damaged: inspect %s, then set the path again or install the plugin again; repair the list, or remove %s if all such paths are in order",
+			e.Subject, e.Path, e.Found, e.Link, e.Granted, e.Link, e.Damaged)
+	}
+	return plaintext.Sprintf("its %s has the path %s, which leads to %s through %s and led to %s when it was granted: a plugin can write to %s, or once could, and may have changed that: inspect %s, then set the path again or install the plugin again",
+		e.Subject, e.Path, e.Found, e.Link, e.Granted, e.Directory, e.Link)
+}
+
+// InvalidParameter marks the error's class.
+func (*ChangedGrantError) InvalidParameter() {}
+
+// InvalidConfigError reports a config that can't be read or is refused.
+type InvalidConfigError struct {
 	// Err is the cause, or joins all causes.
 	Err error
 }
 
-// Error tells the causes, in one line.
-func (e ErrInvalidConfig) Error() string {
+// Error lists the causes, in one line.
+func (e *InvalidConfigError) Error() string {
 	return plaintext.Sprintf("invalid plugin config: %v", e.Err)
 }
 
 // Unwrap returns the cause.
-func (e ErrInvalidConfig) Unwrap() error { return e.Err }
+func (e *InvalidConfigError) Unwrap() error { return e.Err }
 
-// InvalidParameter is the error's class.
-func (ErrInvalidConfig) InvalidParameter() {}
+// InvalidParameter marks the error's class.
+func (*InvalidConfigError) InvalidParameter() {}
 
-// ErrConfigProblem is one thing that is wrong with a config. It never holds the
-// value of a variable, which may be a secret.
-type ErrConfigProblem struct {
-	// Field is where it is, as in config.json: mounts[0].destination.
+// ConfigProblemError is one problem of a config. It never holds the value of a
+// variable, which may be a secret.
+type ConfigProblemError struct {
+	// Field is the path of the field in config.json: mounts[0].destination.
 	Field string
-	// Value is what is there, or names what is; it may be empty.
+	// Value is the field's value or its name; it may be empty.
 	Value string
-	// Reason continues field and value to a sentence.
+	// Reason completes a sentence that begins with field and value.
 	Reason string
 }
 
-// maxShownBytes is how much of a value errors show.
+// maxShownBytes is the length at which errors cut a value.
 const maxShownBytes = 80
 
-// Error names the field, the value, or its beginning, and the reason.
-func (e ErrConfigProblem) Error() string {
+// Error names the field, the value or its beginning, and the reason.
+func (e *ConfigProblemError) Error() string {
 	value := e.Value
 	if len(value) > maxShownBytes {
 		value = value[:maxShownBytes] + "..."
@@ -141,20 +172,22 @@ func (e ErrConfigProblem) Error() string {
 	return plaintext.Sprintf("%s %q %s", e.Field, value, e.Reason)
 }
 
-// InvalidParameter is the error's class.
-func (ErrConfigProblem) InvalidParameter() {}
+// InvalidParameter marks the error's class.
+func (*ConfigProblemError) InvalidParameter() {}
 
-// ErrInvalidRecord says that a plugin's record can't be read.
-type ErrInvalidRecord struct {
+// InvalidRecordError reports a plugin's record that can't be read.
+type InvalidRecordError struct {
 	// Err is the cause.
 	Err error
 }
 
-// Error tells the cause.
-func (e ErrInvalidRecord) Error() string { return plaintext.Sprintf("read plugin record: %v", e.Err) }
+// Error returns the cause.
+func (e *InvalidRecordError) Error() string {
+	return plaintext.Sprintf("read plugin record: %v", e.Err)
+}
 
 // Unwrap returns the cause.
-func (e ErrInvalidRecord) Unwrap() error { return e.Err }
+func (e *InvalidRecordError) Unwrap() error { return e.Err }
 
-// System is the error's class.
-func (ErrInvalidRecord) System() {}
+// System marks the error's class.
+func (*InvalidRecordError) System() {}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -6,25 +8,25 @@ import (
 	"io/fs"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/docker/errdefs"
+	"github.com/containerd/errdefs"
+	dockererrdefs "github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 )
 
 func TestErrorClassesAndMessages(t *testing.T) {
 	classes := map[string]func(error) bool{
-		"conflict":          cerrdefs.IsConflict,
-		"invalid parameter": cerrdefs.IsInvalidArgument,
-		"system":            cerrdefs.IsInternal,
-		"not found":         cerrdefs.IsNotFound,
-		"unavailable":       cerrdefs.IsUnavailable,
-	}
-	dockers := map[string]func(error) bool{
 		"conflict":          errdefs.IsConflict,
-		"invalid parameter": errdefs.IsInvalidParameter,
-		"system":            errdefs.IsSystem,
+		"invalid parameter": errdefs.IsInvalidArgument,
+		"system":            errdefs.IsInternal,
 		"not found":         errdefs.IsNotFound,
 		"unavailable":       errdefs.IsUnavailable,
+	}
+	dockers := map[string]func(error) bool{
+		"conflict":          dockererrdefs.IsConflict,
+		"invalid parameter": dockererrdefs.IsInvalidParameter,
+		"system":            dockererrdefs.IsSystem,
+		"not found":         dockererrdefs.IsNotFound,
+		"unavailable":       dockererrdefs.IsUnavailable,
 	}
 	tests := []struct {
 		err     error
@@ -32,32 +34,32 @@ func TestErrorClassesAndMessages(t *testing.T) {
 		message string
 	}{
 		{ErrInadequateCapability{capability: "VolumeDriver"}, "", `plugin does not provide "volumedriver" capability`},
-		{ErrDisabled{Name: "example"}, "conflict", `plugin example found but disabled`},
-		{ErrInUse{Name: "example"}, "conflict", `plugin example is in use`},
+		{&DisabledError{Name: "example"}, "conflict", `plugin example found but disabled`},
+		{&InUseError{Name: "example"}, "conflict", `plugin example is in use`},
 		{
-			ErrInvalidSetting{Setting: "A", Reason: "is not settable"}, "invalid parameter",
+			&InvalidSettingError{Setting: "A", Reason: "is not settable"}, "invalid parameter",
 			`"A" is not settable (settable in this plugin: nothing)`,
 		},
 		{
-			ErrInvalidSetting{Setting: "A", Reason: "is not settable", Settable: []string{"B", "m.source"}}, "invalid parameter",
+			&InvalidSettingError{Setting: "A", Reason: "is not settable", Settable: []string{"B", "m.source"}}, "invalid parameter",
 			`"A" is not settable (settable in this plugin: B, m.source)`,
 		},
 		{
-			ErrInvalidSpec{Name: "example", Reason: "it has no rootfs"}, "invalid parameter",
+			&InvalidSpecError{Name: "example", Reason: "it has no rootfs"}, "invalid parameter",
 			`make spec of plugin "example": it has no rootfs`,
 		},
 		{
-			ErrInvalidSpec{Name: "example", Reason: `device "d"`, Err: fs.ErrNotExist}, "invalid parameter",
+			&InvalidSpecError{Name: "example", Reason: `device "d"`, Err: fs.ErrNotExist}, "invalid parameter",
 			`make spec of plugin "example": device "d": file does not exist`,
 		},
-		{ErrInvalidConfig{Err: fs.ErrNotExist}, "invalid parameter", `invalid plugin config: file does not exist`},
-		{ErrConfigProblem{Field: "network.type", Value: "x", Reason: "is not known"}, "invalid parameter", `network.type "x" is not known`},
-		{ErrInvalidRecord{Err: fs.ErrNotExist}, "system", `read plugin record: file does not exist`},
+		{&InvalidConfigError{Err: fs.ErrNotExist}, "invalid parameter", `invalid plugin config: file does not exist`},
+		{&ConfigProblemError{Field: "network.type", Value: "x", Reason: "is not known"}, "invalid parameter", `network.type "x" is not known`},
+		{&InvalidRecordError{Err: fs.ErrNotExist}, "system", `read plugin record: file does not exist`},
 		{
-			ErrNoAnswer{Subject: `device "d"`, Path: "/a/b", Mountpoint: "/a", FileSystem: "nfs4"}, "unavailable",
-			`device "d": look at /a/b: the file system at /a, of type nfs4, does not answer: bring its server back, or unmount it`,
+			&NoAnswerError{Subject: `device "d"`, Path: "/a/b", Mountpoint: "/a", FileSystem: "nfs4"}, "unavailable",
+			`device "d": inspect /a/b: the file system at /a, of type nfs4, does not answer: restart its server, or unmount it`,
 		},
-		{ErrNoAnswer{Path: "/a"}, "unavailable", `look at /a: there is too much to look at in time`},
+		{&NoAnswerError{Path: "/a"}, "unavailable", `inspect /a: the time limit ended before all paths were inspected`},
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%T %s", tt.err, tt.class), func(t *testing.T) {
@@ -73,9 +75,9 @@ func TestErrorClassesAndMessages(t *testing.T) {
 
 func TestErrorsUnwrap(t *testing.T) {
 	for _, err := range []error{
-		ErrInvalidSpec{Err: fs.ErrNotExist},
-		ErrInvalidConfig{Err: fs.ErrNotExist},
-		ErrInvalidRecord{Err: fs.ErrNotExist},
+		&InvalidSpecError{Err: fs.ErrNotExist},
+		&InvalidConfigError{Err: fs.ErrNotExist},
+		&InvalidRecordError{Err: fs.ErrNotExist},
 	} {
 		assert.Check(t, errors.Is(err, fs.ErrNotExist), "%T", err)
 	}

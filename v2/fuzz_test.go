@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,12 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"gotest.tools/v3/assert"
 )
 
-// FuzzRecord: what is read is written so that reading it again gives the same;
-// what can't be read, or not be run, gives a typed error.
+// FuzzRecord writes each record that it can read, and reads the same record again.
+// A record that can't be read or run gives a typed error.
 func FuzzRecord(f *testing.F) {
 	f.Add(string(encode(example())))
 	kept, err := filepath.Glob("testdata/records/*.json")
@@ -25,7 +27,7 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data string) {
 		first := new(Plugin)
 		if err := first.UnmarshalJSON([]byte(data)); err != nil {
-			assert.ErrorType(t, err, ErrInvalidRecord{})
+			assert.ErrorType(t, err, &InvalidRecordError{})
 			return
 		}
 		written, err := json.Marshal(first)
@@ -36,7 +38,7 @@ func FuzzRecord(f *testing.F) {
 		assert.DeepEqual(t, second.PluginObj, first.PluginObj)
 		assert.Equal(t, string(encode(second)), string(written))
 		if err := first.Validate(); err != nil {
-			assert.ErrorType(t, err, ErrInvalidConfig{})
+			assert.ErrorType(t, err, &InvalidConfigError{})
 		}
 	})
 }
@@ -53,8 +55,8 @@ func FuzzSet(f *testing.F) {
 		err := p.Set([]string{first, second})
 		assert.DeepEqual(t, p.PluginObj.Config, before.Config)
 		if err != nil {
-			assert.ErrorType(t, err, ErrInvalidSetting{})
-			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
+			assert.ErrorType(t, err, &InvalidSettingError{})
+			assert.Assert(t, errdefs.IsInvalidArgument(err))
 			assert.DeepEqual(t, p.PluginObj.Settings, before.Settings)
 			return
 		}

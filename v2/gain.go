@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -8,9 +10,9 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// gain says what a plugin gains if a source that was chosen for one mount is
-// given to another; empty if nothing. It continues the mount's name to a
-// sentence.
+// gain describes the access that a plugin gains if the source of one mount moves
+// to another; empty if none. The text completes a sentence that begins with the
+// mount's name.
 func gain(from, to types.PluginMount) string {
 	was, is := runtimeOptions(from), runtimeOptions(to)
 	switch {
@@ -37,10 +39,11 @@ func gain(from, to types.PluginMount) string {
 	return ""
 }
 
-// restrictions returns what options of a bind keep a plugin from: a word with an
-// r in front of it for the mount and all below it, without for the mount alone.
-// Runtimes apply recursive attributes last, wherever they are written, see
-// mount_setattr(2); of a word and its opposite the last one counts.
+// restrictions returns the effective restrictions among the options of a bind: a
+// word with the prefix r for the mount and all below it, without the prefix for
+// the mount alone. Of a word and its opposite the last wins. Runtimes apply
+// recursive attributes after the others, in any order of options, see
+// https://man7.org/linux/man-pages/man2/mount_setattr.2.html.
 func restrictions(options []string) []string {
 	opposites := map[string]string{"ro": "rw", "nosuid": "suid", "nodev": "dev", "noexec": "exec", "nosymfollow": "symfollow"}
 	var kept []string
@@ -57,12 +60,11 @@ func restrictions(options []string) []string {
 	return kept
 }
 
-// isWritable reports whether a plugin can write to what is mounted with options,
-// but for other mounts below it.
+// isWritable reports whether a bind with options is writable, without the mounts
+// below it.
 func isWritable(options []string) bool { return !slices.Contains(restrictions(options), "ro") }
 
-// isWritableBelow reports the same about the mounts below, which a recursive bind
-// brings.
+// isWritableBelow reports whether the mounts below a recursive bind are writable.
 func isWritableBelow(options []string) bool {
 	return slices.Contains(options, "rbind") && !slices.Contains(restrictions(options), "rro")
 }

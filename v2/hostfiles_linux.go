@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,44 +16,43 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// spareHostFiles refuses a spec with which a runtime would change the host's
-// files; see the package's section on them. It returns the directories for
-// sockets that the host lacks and the runtime needs. It is about the moment:
-// the host may change its directories later.
+// spareHostFiles refuses a spec that would make a runtime change the host's files;
+// see the package's section about them. It returns the directories for sockets
+// that the host lacks and the runtime needs. The result holds at the time of the
+// call: the host's directories can change later.
 func spareHostFiles(spec *specs.Spec, view *Plugin, execRoot string) (missing []string, err error) {
 	f := newFootprint(spec, view, execRoot)
 	err = f.follow(spec)
 	if err == nil {
-		err = f.spareGrants(spec, view)
+		err = cmp.Or(f.spareGrants(spec, view), f.lost)
 	}
-	if err != nil {
-		return nil, ErrInvalidSpec{Name: view.PluginObj.Name, Reason: err.Error()}
+	var changed *ChangedGrantError
+	switch {
+	case errors.As(err, &changed):
+		return nil, &InvalidSpecError{Name: view.PluginObj.Name, Reason: "it may not be what was granted", Err: changed}
+	case err != nil:
+		return nil, &InvalidSpecError{Name: view.PluginObj.Name, Reason: err.Error()}
 	}
 	f.unmask(spec.Linux)
 	return f.missing, nil
 }
 
-// footprint follows what a runtime does to files, step by step.
+// footprint follows the file operations of a runtime, step by step.
 type footprint struct {
 	seen    tree
-	own     []string // directories of the host that are the plugin's
-	shared  bool     // what is mounted in the host's directories is mounted on the host
-	missing []string // directories for sockets that are to be made on the host
-
-	askOthers func() []string // for directories that other plugins can write to
-	foreign   []bindSource    // these, once they were asked for
+	host    tree     // the host's own tree
+	own     []string // the plugin's directories on the host
+	shared  bool     // mounts in the host's directories propagate to the host
+	missing []string // directories for sockets that the caller must make on the host
+	lost    error    // the source of a mount is beyond the bounds
 }
 
-// maxSpecLookBytes bounds what the kernel is asked for while one spec is made.
-const maxSpecLookBytes = 4 << 20
-
 func newFootprint(spec *specs.Spec, view *Plugin, execRoot string) *footprint {
-	budget := maxSpecLookBytes
+	budget, hostBudget := maxSpecLookBytes, maxGrantLookBytes
 	f := &footprint{
 		seen:   tree{rootfs: view.Rootfs, budget: &budget, onLook: view.watch.look},
+		host:   tree{budget: &hostBudget, onLook: view.watch.look},
 		shared: strings.HasSuffix(spec.Linux.RootfsPropagation, "shared"),
-
-		askOthers: view.othersWritable(),
 	}
 	for _, own := range []string{socketDir(execRoot, view), propagatedMount(view.Rootfs)} {
 		if resolved, err := f.onHost(own); err == nil {
@@ -85,36 +87,20 @@ func (f *footprint) follow(spec *specs.Spec) error {
 	return nil
 }
 
-// spareGrants refuses what was granted and may lead elsewhere by now.
-func (f *footprint) spareGrants(spec *specs.Spec, view *Plugin) error {
-	sources := bindSources(spec.Mounts, f.host().walk, canRemount(view))
-	own := filepath.Dir(view.Rootfs)
-	for i := range sources {
-		if isBelowAny(sources[i].leads, append(f.own, own)) {
-			sources[i].granted = false // its own by nature
-		}
-	}
-	sources = append(sources, bindSource{written: own, leads: own, writable: true})
-	if err := f.checkSources(sources); err != nil {
-		return err
-	}
-	return f.checkDevices(view, sources)
-}
-
-// standardPlace refuses links where the runtime works without looking for them.
+// standardPlace refuses a link at a place that the runtime uses without checking
+// for links.
 func (f *footprint) standardPlace(place string) error {
 	at, err := f.seen.resolve(place)
 	if err != nil {
 		return fmt.Errorf("%s %w", place, err)
 	}
 	if at != place {
-		return fmt.Errorf("%s is a link in its rootfs, to %s: have a directory there", place, at)
+		return fmt.Errorf("%s in its rootfs is a link to %s: replace it by a directory", place, at)
 	}
 	return nil
 }
 
-// mount refuses a mount that changes the host's files, and covers its place
-// with what is mounted.
+// mount refuses a mount that changes the host's files, and adds it to the tree.
 func (f *footprint) mount(mount specs.Mount) error {
 	if err := f.checkKind(mount); err != nil {
 		return err
@@ -126,11 +112,11 @@ func (f *footprint) mount(mount specs.Mount) error {
 	clean := path.Clean(mount.Destination)
 	switch {
 	case at.inside == "/dev" && clean != "/dev":
-		return errors.New("covers /dev: mount it there")
+		return errors.New("covers /dev through a link: mount it at /dev")
 	case at.inside == "/dev" && mount.Type == "devtmpfs" && !isBind(mount.Type, mount.Options):
-		return errors.New("shows the host's devices, among which the runtime would make its own: bind /dev instead")
+		return errors.New("shows the host's devices, and the runtime would make device nodes there: bind /dev instead")
 	case at.inside != clean && slices.Contains(unresolved, mount.Type) && !isBind(mount.Type, mount.Options):
-		return fmt.Errorf("leads to %s, and is of type %s: mount it there", at.inside, mount.Type)
+		return fmt.Errorf("leads to %s through a link, which is refused for type %s: mount it at that place", at.inside, mount.Type)
 	}
 	if at.ofHost() {
 		if err := f.mountOnHost(mount, at); err != nil {
@@ -142,50 +128,50 @@ func (f *footprint) mount(mount specs.Mount) error {
 }
 
 // unresolved are types of mounts for which runtimes make directories and links
-// without looking for links on the way, on the host where those lead there.
+// without checking for links on the way. Such a link can lead to the host.
 var unresolved = []string{"proc", "sysfs", "cgroup", "cgroup2"}
 
-// checkKind refuses mounts that reach out wherever they are.
+// checkKind refuses mounts that affect the host at any destination.
 func (f *footprint) checkKind(mount specs.Mount) error {
 	switch {
 	case slices.Contains(mount.Options, "remount"):
-		return errors.New("is a remount, which the host's mounts of the same file system would follow")
+		return errors.New("is a remount, which would change the host's mounts of the same file system")
 	case f.shared && slices.Contains(mount.Options, "tmpcopyup"):
-		return errors.New("has the option tmpcopyup, for which the runtime mounts in the host's /tmp: do without it, or without the propagated mount")
+		return errors.New("has the option tmpcopyup, for which the runtime mounts in the host's /tmp: remove it, or the propagated mount")
 	case isBind(mount.Type, mount.Options) && !filepath.IsAbs(mount.Source):
-		return fmt.Errorf("has the source %q, which is below the runtime's own files: give an absolute path", mount.Source)
+		return fmt.Errorf("has the source %q, which is below the runtime's own files: use an absolute path", mount.Source)
 	}
 	if option, relative := relativeLayer(mount.Options); relative && mount.Type == "overlay" {
-		return fmt.Errorf("has the option %s, which is below the runtime's own files: give an absolute path", option)
+		return fmt.Errorf("has the option %s, which is below the runtime's own files: use an absolute path", option)
 	}
 	return nil
 }
 
-// mountOnHost refuses what would show on the host. The runtime makes mount
-// points that are missing; here only the directory for sockets is made.
+// mountOnHost refuses a mount that would change the host. The runtime would make
+// a missing mount point; only the directory for sockets is allowed.
 func (f *footprint) mountOnHost(mount specs.Mount, at place) error {
 	switch {
 	case f.shared:
-		return fmt.Errorf("would be mounted on the host at %s: mount it elsewhere, or do without the propagated mount", at.onHost)
-	case present(at.onHost):
+		return fmt.Errorf("would be mounted on the host at %s: mount it elsewhere, or remove the propagated mount", at.onHost)
+	case lexists(at.onHost):
 		return nil
 	case mount.Destination == pluginSockets:
 		f.missing = append(f.missing, at.onHost)
 		return nil
 	}
-	return fmt.Errorf("needs %s, which the host does not have: make it, or mount elsewhere", at.onHost)
+	return fmt.Errorf("needs %s, which the host does not have: create it, or mount elsewhere", at.onHost)
 }
 
-// bringsDevices reports whether the plugin mounts a /dev with nodes of its own,
-// to which the runtime adds none.
+// bringsDevices reports whether the plugin binds a /dev. The runtime adds no nodes
+// there.
 func bringsDevices(spec *specs.Spec) bool {
 	return slices.ContainsFunc(spec.Mounts, func(m specs.Mount) bool {
 		return path.Clean(m.Destination) == "/dev" && isBind(m.Type, m.Options)
 	})
 }
 
-// workDir refuses a directory that is made on the host, or that is a file of
-// the runtime's own.
+// workDir refuses a working directory that the runtime would make on the host, or
+// that leads through one of the runtime's own files.
 func (f *footprint) workDir(directory string) error {
 	at, err := f.find(directory)
 	if err != nil {
@@ -193,31 +179,31 @@ func (f *footprint) workDir(directory string) error {
 	}
 	for _, link := range deviceLinks {
 		if _, ok := below(at.inside, link); ok {
-			return errors.New("is a link that leads anywhere")
+			return errors.New("leads through a link of /dev to an unknown place: choose another directory")
 		}
 	}
 	return f.made(directory)
 }
 
-// deviceLinks are what the runtime makes in a plugin's /dev, for its own files
-// and for the kernel's.
+// deviceLinks are the links that the runtime makes in a plugin's /dev, to its own
+// files and to the kernel's.
 var deviceLinks = []string{"/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core", "/dev/ptmx"}
 
-// made refuses what would have to be made on the host.
+// made refuses a path that the runtime would have to make on the host.
 func (f *footprint) made(name string) error {
 	at, err := f.find(name)
 	if err != nil {
 		return err
 	}
-	if at.ofHost() && !present(at.onHost) {
-		return fmt.Errorf("needs %s, which the host does not have: make it, or use another", at.onHost)
+	if at.ofHost() && !lexists(at.onHost) {
+		return fmt.Errorf("needs %s, which the host does not have: create it, or use another path", at.onHost)
 	}
 	return nil
 }
 
-// unmask takes out of spec what the runtime would hide, or make read-only, on
-// the host as well. A plugin that mounts the host's /proc or /sys could mount
-// it where nothing is hidden, anyway.
+// unmask removes the masked and read-only paths that the runtime would also mask
+// or make read-only on the host. This loses no protection: a plugin that mounts
+// the host's /proc or /sys can mount it at an unmasked place.
 func (f *footprint) unmask(linux *specs.Linux) {
 	onHost := func(name string) bool {
 		inside, _ := f.seen.resolve(name)
@@ -228,19 +214,19 @@ func (f *footprint) unmask(linux *specs.Linux) {
 	linux.ReadonlyPaths = slices.DeleteFunc(slices.Clone(linux.ReadonlyPaths), onHost)
 }
 
-// place is where a name of the plugin's leads.
+// place is the target of a path inside the plugin.
 type place struct {
 	inside string
-	onHost string // empty where the files are not the host's
+	onHost string // empty unless the files are the host's
 }
 
 func (p place) ofHost() bool { return p.onHost != "" }
 
-// magicLinks are the entries of /proc below which are links that the kernel
-// follows, and names that each process sees differently.
+// magicLinks are the entries of /proc with magic links below them, and with names
+// that differ between processes.
 var magicLinks = regexp.MustCompile(`^/(self|thread-self|[0-9]+)(/|$)`)
 
-// find returns where name leads, and refuses what can't be followed.
+// find returns the target of name, and refuses a name that can't be followed.
 func (f *footprint) find(name string) (place, error) {
 	inside, err := f.seen.resolve(name)
 	if err != nil {
@@ -252,25 +238,28 @@ func (f *footprint) find(name string) (place, error) {
 	case in.kind == processes && magicLinks.MatchString(rest):
 		return place{}, errKernelLink
 	case in.kind == unknown && rest != "":
-		return place{}, fmt.Errorf("is in a file system, at %s, that can't be looked at", in.point)
+		return place{}, fmt.Errorf("is in the file system at %s, which can't be inspected before the start", in.point)
 	case in.kind == hostFiles:
 		return place{inside: inside, onHost: onHost}, nil
 	}
 	return place{inside: inside}, nil
 }
 
-// ownFileSystems show nothing of the host's that names below them could change.
+// ownFileSystems are types without files of the host that a mount or a directory
+// below them could change.
 var ownFileSystems = []string{"tmpfs", "devpts", "mqueue", "sysfs", "cgroup"}
 
-// cover adds what mount will hide at point. Directories of the plugin's own may
-// change.
+// cover adds mount to the tree at point. The runtime may change the plugin's own
+// directories. The files of a source that can't be followed are unknown.
 func (f *footprint) cover(mount specs.Mount, point string) {
 	covered := mounted{point: point, kind: unknown}
 	switch {
 	case isBind(mount.Type, mount.Options):
 		source, err := f.onHost(mount.Source)
 		switch {
-		case err != nil: // the kernel may follow what can't be followed here
+		case errors.Is(err, errTooFar):
+			f.lost = fmt.Errorf("its mount at %s has the source %s, which can't be followed: it %w", mount.Destination, mount.Source, err)
+		case err != nil: // the kernel may still follow it
 		case slices.Contains(f.own, source):
 			covered.source, covered.kind = source, ownFiles
 		default:
@@ -284,16 +273,13 @@ func (f *footprint) cover(mount specs.Mount, point string) {
 	f.seen.mounts = append(f.seen.mounts, covered)
 }
 
-// onHost returns where a path of the host leads. The kernel follows links in a
-// bind's source.
+// onHost returns the target of a path of the host. The kernel follows links in
+// the source of a bind.
 func (f *footprint) onHost(name string) (string, error) {
-	return f.host().resolve(name)
+	return f.host.resolve(name)
 }
 
-// host is the host's own tree, within the same bounds.
-func (f *footprint) host() tree { return tree{budget: f.seen.budget, onLook: f.seen.onLook} }
-
-// treeOf is what a plugin will see with mounts.
+// treeOf returns the file system that a plugin will see with mounts.
 func treeOf(spec *specs.Spec, view *Plugin, execRoot string, mounts []specs.Mount) tree {
 	f := newFootprint(spec, view, execRoot)
 	for _, mount := range mounts {
@@ -303,7 +289,7 @@ func treeOf(spec *specs.Spec, view *Plugin, execRoot string, mounts []specs.Moun
 	return f.seen
 }
 
-func present(name string) bool {
+func lexists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -43,82 +45,82 @@ func TestSpareHostFiles(t *testing.T) {
 		{name: "nothing"},
 		{name: "mounts in the rootfs", mounts: []specs.Mount{bindAt(host, "/host"), bindAt(host, "/mnt/host"), ofType("tmpfs", "/a/b")}},
 		{name: "links in the rootfs", entries: []string{"rootfs/run -> /var/run", "rootfs/etc -> ../../../etc"}},
-		{name: "a link in the place of /dev", entries: []string{"rootfs/dev -> ../../host/dev"}, want: "/dev is a link in its rootfs, to /host/dev"},
-		{name: "and of /proc", entries: []string{"rootfs/proc -> /"}, want: "/proc is a link in its rootfs, to /:"},
-		{name: "and of /sys", entries: []string{"rootfs/sys -> etc"}, want: "/sys is a link in its rootfs, to /etc"},
+		{name: "a link in the place of /dev", entries: []string{"rootfs/dev -> ../../host/dev"}, want: "/dev in its rootfs is a link to /host/dev"},
+		{name: "a link in the place of /proc", entries: []string{"rootfs/proc -> /"}, want: "/proc in its rootfs is a link to /:"},
+		{name: "a link in the place of /sys", entries: []string{"rootfs/sys -> etc"}, want: "/sys in its rootfs is a link to /etc"},
 		{
 			name:   "a mount point that the host has",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data")},
 		},
 		{
-			name:   "one that it lacks",
+			name:   "a mount point that the host lacks",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/new")},
 			want:   "its mount at /host/new needs " + host + "/new, which the host does not have",
 		},
 		{
-			name: "one by a link", entries: []string{"rootfs/alias -> host/data"},
+			name: "a mount point through a link", entries: []string{"rootfs/alias -> host/data"},
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/alias/new")},
 			want:   "its mount at /alias/new needs " + host + "/data/new",
 		},
 		{
-			name:   "one that was covered again",
+			name:   "a covered mount point",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data"), ofType("tmpfs", "/host/data/new")},
 		},
 		{
-			name:   "one that the host would see mounted",
+			name:   "a mount point that the host would see",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/host/data")}, change: shared,
 			want: "its mount at /host/data would be mounted on the host at " + host + "/data",
 		},
 		{
-			name:   "one below the plugin's own",
+			name:   "a mount point below the plugin's own",
 			mounts: []specs.Mount{ofType("bind", "/mnt"), ofType("tmpfs", "/mnt/new")}, change: shared,
 		},
 		{
-			name:   "one through the kernel's links",
+			name:   "a mount point through the kernel's links",
 			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/proc/self/root/host/new")},
-			want:   "its mount at /proc/self/root/host/new leads through links of the kernel",
+			want:   "its mount at /proc/self/root/host/new resolves through magic links of the kernel",
 		},
 		{
-			name:   "and through the host's",
+			name:   "a mount point through the host's links",
 			mounts: []specs.Mount{bindAt("/proc", "/p"), ofType("tmpfs", "/p/self/cwd/new")},
-			want:   "its mount at /p/self/cwd/new leads through links of the kernel",
+			want:   "its mount at /p/self/cwd/new resolves through magic links of the kernel",
 		},
 		{
-			name:   "one in a file system of its own",
+			name:   "a mount point in another file system",
 			mounts: []specs.Mount{ofType("ext4", "/disk"), ofType("tmpfs", "/disk/link/new")},
-			want:   "its mount at /disk/link/new is in a file system, at /disk, that can't be looked at",
+			want:   "its mount at /disk/link/new is in the file system at /disk, which can't be inspected before the start",
 		},
 		{
-			name: "one beyond the kernel's links", entries: []string{"rootfs/a -> /proc/self/cwd/../../host/new"},
-			mounts: []specs.Mount{ofType("tmpfs", "/a")}, want: "its mount at /a leads through links of the kernel",
+			name: "a mount point beyond the kernel's links", entries: []string{"rootfs/a -> /proc/self/cwd/../../host/new"},
+			mounts: []specs.Mount{ofType("tmpfs", "/a")}, want: "its mount at /a resolves through magic links of the kernel",
 		},
 		{
-			name: "and of devices", entries: []string{"rootfs/a -> /sys/class/net/lo/subsystem/../../../host"},
-			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/a/new")}, want: "its mount at /a/new leads through links of the kernel",
+			name: "a mount point beyond links of devices", entries: []string{"rootfs/a -> /sys/class/net/lo/subsystem/../../../host"},
+			mounts: []specs.Mount{bindAt(host, "/host"), ofType("tmpfs", "/a/new")}, want: "its mount at /a/new resolves through magic links of the kernel",
 		},
 		{
-			name:   "one below a link that is mounted",
+			name:   "a mount point below a mounted link",
 			mounts: []specs.Mount{bindAt(host+"/link", "/host"), ofType("tmpfs", "/host/new")},
 			want:   "its mount at /host/new needs " + host + "/run/new, which the host does not have",
 		},
 		{
-			name: "one below a link that is mounted where a link leads", entries: []string{"rootfs/var/run -> /run"},
+			name: "a mount point below a link mounted at a link's target", entries: []string{"rootfs/var/run -> /run"},
 			mounts: []specs.Mount{bindAt(host+"/link", "/var/run"), ofType("tmpfs", "/run/new")},
 			want:   "its mount at /run/new needs " + host + "/run/new",
 		},
 		{
-			name:   "one below a link, which the host would see mounted",
+			name:   "a mount point below a link that the host would see",
 			mounts: []specs.Mount{bindAt(host+"/link", "/run"), bindAt("/exec/"+exampleID, pluginSockets)}, change: shared,
 			want: "its mount at /run/docker/plugins would be mounted on the host at " + host + "/run/docker/plugins",
 		},
 		{
-			name:   "one below a link that leads nowhere",
+			name:   "a mount point below a dangling link",
 			mounts: []specs.Mount{bindAt(host+"/dangling", "/host"), ofType("tmpfs", "/host/new")},
 			want:   "its mount at /host/new needs " + host + "/data/new",
 		},
 		{
 			name: "below links of the kernel that are mounted", mounts: []specs.Mount{bindAt("/proc/self", "/self"), ofType("tmpfs", "/self/new")},
-			want: "its mount at /self/new is in a file system, at /self, that can't be looked at",
+			want: "its mount at /self/new is in the file system at /self, which can't be inspected before the start",
 		},
 		{name: "links of the kernel that are mounted", mounts: []specs.Mount{bindAt("/proc/self/mounts", "/etc/mtab")}},
 		{
@@ -136,23 +138,23 @@ func TestSpareHostFiles(t *testing.T) {
 		},
 		{
 			name: "proc where a link leads", entries: []string{"rootfs/p -> a"}, mounts: []specs.Mount{ofType("proc", "/p")},
-			want: "its mount at /p leads to /a, and is of type proc: mount it there",
+			want: "its mount at /p leads to /a through a link, which is refused for type proc: mount it at that place",
 		},
 		{
 			name: "sysfs below a link", entries: []string{"rootfs/a -> /host"}, mounts: []specs.Mount{ofType("sysfs", "/a/sys")},
-			want: "its mount at /a/sys leads to /host/sys, and is of type sysfs",
+			want: "its mount at /a/sys leads to /host/sys through a link, which is refused for type sysfs",
 		},
 		{
 			name: "cgroups below a link", entries: []string{"rootfs/a/b -> .."}, mounts: []specs.Mount{ofType("cgroup", "/a/b/c")},
-			want: "its mount at /a/b/c leads to /c, and is of type cgroup",
+			want: "its mount at /a/b/c leads to /c through a link, which is refused for type cgroup",
 		},
 		{
 			name: "all cgroups below a link", entries: []string{"rootfs/a -> b"}, mounts: []specs.Mount{ofType("cgroup2", "/a/c")},
-			want: "its mount at /a/c leads to /b/c, and is of type cgroup2",
+			want: "its mount at /a/c leads to /b/c through a link, which is refused for type cgroup2",
 		},
-		{name: "proc at a place of its own", entries: []string{"rootfs/a -> b"}, mounts: []specs.Mount{ofType("proc", "/b/p"), ofType("cgroup", "/c")}},
-		{name: "a mount in all cgroups", mounts: []specs.Mount{ofType("cgroup2", "/c"), ofType("tmpfs", "/c/new")}, want: "its mount at /c/new is in a file system, at /c, that can't be looked at"},
-		{name: "the host's devices as a file system", mounts: []specs.Mount{ofType("devtmpfs", "/dev")}, want: "its mount at /dev shows the host's devices, among which"},
+		{name: "proc at another place", entries: []string{"rootfs/a -> b"}, mounts: []specs.Mount{ofType("proc", "/b/p"), ofType("cgroup", "/c")}},
+		{name: "a mount in all cgroups", mounts: []specs.Mount{ofType("cgroup2", "/c"), ofType("tmpfs", "/c/new")}, want: "its mount at /c/new is in the file system at /c, which can't be inspected before the start"},
+		{name: "the host's devices as a file system", mounts: []specs.Mount{ofType("devtmpfs", "/dev")}, want: "its mount at /dev shows the host's devices, and the runtime"},
 		{name: "the host's devices elsewhere", mounts: []specs.Mount{ofType("devtmpfs", "/d")}},
 		{name: "the runtime's files", mounts: []specs.Mount{bindAt(".", "/bundle")}, want: `its mount at /bundle has the source "."`},
 		{name: "the host's devices", mounts: []specs.Mount{bindAt(host+"/dev", "/dev")}, change: device("/dev/new")},
@@ -172,17 +174,17 @@ func TestSpareHostFiles(t *testing.T) {
 			change: workDir("/host/data"),
 		},
 		{
-			name: "one that the host lacks", mounts: []specs.Mount{bindAt(host, "/host")}, change: workDir("/host/new"),
+			name: "a working directory that the host lacks", mounts: []specs.Mount{bindAt(host, "/host")}, change: workDir("/host/new"),
 			want: "its working directory /host/new needs " + host + "/new",
 		},
-		{name: "one of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 leads through links of the kernel"},
+		{name: "a working directory of the runtime", change: workDir("/proc/self/fd/7"), want: "its working directory /proc/self/fd/7 resolves through magic links of the kernel"},
 		{
-			name: "one behind more links than are followed", entries: []string{"rootfs/x/", "rootfs/w -> " + strings.Repeat("x/../", 818) + "w"},
-			change: workDir("/w"), want: "its working directory /w leads through more symbolic links",
+			name: "a working directory behind too many links", entries: []string{"rootfs/x/", "rootfs/w -> " + strings.Repeat("x/../", 818) + "w"},
+			change: workDir("/w"), want: "its working directory /w has too many symbolic links",
 		},
-		{name: "one of the runtime by a link of its own", entries: []string{"rootfs/w -> /dev/fd/7"}, change: workDir("/w"), want: "its working directory /w is a link"},
-		{name: "one of the runtime by two", entries: []string{"rootfs/w -> x/../v", "rootfs/v -> ../dev/stdin"}, change: workDir("/w/a"), want: "its working directory /w/a is a link"},
-		{name: "one of the runtime by a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 is a link"},
+		{name: "a working directory of the runtime through the plugin's link", entries: []string{"rootfs/w -> /dev/fd/7"}, change: workDir("/w"), want: "its working directory /w leads through a link of /dev"},
+		{name: "a working directory of the runtime through two links", entries: []string{"rootfs/w -> x/../v", "rootfs/v -> ../dev/stdin"}, change: workDir("/w/a"), want: "its working directory /w/a leads through a link of /dev"},
+		{name: "a working directory of the runtime through a link", change: workDir("/dev/fd/7"), want: "its working directory /dev/fd/7 leads through a link of /dev"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, directory := plant(t, "", tc.entries...)
@@ -203,7 +205,7 @@ func TestSpareHostFiles(t *testing.T) {
 				assert.NilError(t, err)
 				return
 			}
-			assert.ErrorType(t, err, ErrInvalidSpec{})
+			assert.ErrorType(t, err, &InvalidSpecError{})
 			assert.ErrorContains(t, err, tc.want)
 		})
 	}
@@ -289,7 +291,7 @@ func TestNameResolutionSparesTheHost(t *testing.T) {
 		{"the host's /etc", nil, []specs.Mount{bindAt("/srv/etc", "/etc")}, 0},
 		{"the host's /etc by a link", []string{"rootfs/e -> etc"}, []specs.Mount{bindAt("/srv/etc", "/e")}, 0},
 		{"one of the files", nil, []specs.Mount{bindAt("/srv/hosts", "/etc/hosts")}, 1},
-		{"a file system of its own", nil, []specs.Mount{ofType("tmpfs", "/etc")}, 2},
+		{"another file system", nil, []specs.Mount{ofType("tmpfs", "/etc")}, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, _ := plant(t, "", tc.entries...)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,19 +11,20 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// hostFileSystems show the host's, whoever mounts them: all devices, and all
-// cgroups with the limits of other processes; and binfmt_misc has the host run a
+// hostFileSystems show the host's state in any container: all devices, and all
+// cgroups with the limits of other processes. binfmt_misc can make the host run a
 // program as root.
 var hostFileSystems = []string{"binfmt_misc", "cgroup2", "cpuset", "devtmpfs"}
 
-// isUnconfined reports whether a config asks for all that mounts of the kernel's
-// file systems can show.
+// isUnconfined reports whether a config requests all devices and CAP_SYS_ADMIN,
+// which allow everything that the kernel's file systems allow.
 func isUnconfined(c types.PluginConfig) bool {
 	return c.Linux.AllowAllDevices && slices.Contains(knownCapabilities(c.Linux.Capabilities), "CAP_SYS_ADMIN")
 }
 
-// confine takes from the plugin's own mounts of type proc, sysfs and cgroup what
-// the default ones lack: what is hidden or read-only there is so here.
+// confine applies the restrictions of the default mounts to the plugin's own
+// mounts of type proc, sysfs and cgroup: masked and read-only paths, read-only
+// mounts.
 func confine(spec *specs.Spec, own []specs.Mount) {
 	masked, readonly := spec.Linux.MaskedPaths, slices.Clone(spec.Linux.ReadonlyPaths)
 	for i, mount := range own {
@@ -39,7 +42,7 @@ func confine(spec *specs.Spec, own []specs.Mount) {
 	spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths = masked, readonly
 }
 
-// moved returns those of paths that are below one directory, below another one.
+// moved returns the paths below the directory from, moved below the directory to.
 func moved(paths []string, from, to string) []string {
 	if from == to {
 		return nil

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -87,7 +89,7 @@ func TestHostsFileSystemsAreAskedFor(t *testing.T) {
 				p.InitEmptySettings()
 				for _, err := range []error{ValidateConfig(config), p.Validate()} {
 					if tc.refused {
-						assert.Check(t, is.ErrorContains(err, `mounts[0].type "`+typ+`" shows the host's own, not the plugin's`))
+						assert.Check(t, is.ErrorContains(err, `mounts[0].type "`+typ+`" shows the host's files`))
 					} else {
 						assert.Check(t, err)
 					}

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
-// longestList returns how many entries the longest list of a JSON document has,
-// before anything is made of it: an empty entry takes two bytes of text and a
-// hundred times as much when it is read. What is not JSON is for its reader to
-// refuse.
+// longestList returns the number of entries in the longest list of a JSON
+// document, without decoding it: an empty entry takes two bytes of text, and a
+// hundred times as many when decoded. The decoder refuses invalid JSON later.
 func longestList(data []byte) int {
 	longest, inString := 0, false
 	var commas []int // in each list or object that is open

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -44,7 +46,10 @@ func TestErrorsOfLargeConfigsAreShort(t *testing.T) {
 			if err == nil {
 				err = ValidateConfig(config)
 			}
-			var invalid ErrInvalidConfig
+			if err == nil {
+				err = startable(config).Validate()
+			}
+			var invalid *InvalidConfigError
 			assert.Assert(t, errors.As(err, &invalid), "%T", err)
 			assert.Check(t, len(err.Error()) < 8<<10, "%d bytes", len(err.Error()))
 		})

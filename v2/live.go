@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,22 +12,22 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// liveState is what a plugin has only as long as the daemon lives. A plugin and
-// its clones share one, which is why it has a lock of its own; it is taken
-// after Plugin.mu, never before.
+// liveState is the part of a plugin that ends with the daemon. A plugin and its
+// clones share one, so it has a separate lock, taken after Plugin.mu and never
+// before.
 type liveState struct {
 	mu         sync.Mutex
 	references int
-	forgotten  int // references whose release is still to come, if ever
+	forgotten  int // references of ForgetReferences that were not released yet
 	client     *plugins.Client
 	addr       net.Addr
 	timeout    time.Duration
 	modifySpec func(*specs.Spec)
-	writable   func() []string
+	exposed    func() Exposed
 	looks      int // calls of ScopedPath that wait for a file system
 }
 
-// liveState returns the runtime state, which the first caller makes.
+// liveState returns the runtime state. The first call makes it.
 func (p *Plugin) liveState() *liveState {
 	if r := p.live.Load(); r != nil {
 		return r
@@ -34,13 +36,13 @@ func (p *Plugin) liveState() *liveState {
 	return p.live.Load()
 }
 
-// addReferences never lets the count go below zero: a release too many, from a
-// user whose plugin was forcibly disabled meanwhile, must not eat the
-// reference of the next one.
+// addReferences never lets the count go below zero: a surplus release, by a user
+// of a plugin that was forcibly disabled since, must not take the reference of
+// the next user.
 //
-// A release does not name its holder. While forgotten references are out, it is
-// taken for one of theirs: the count can then be too high for a time, and never
-// too low for a plugin that is in use.
+// A release does not name its holder. While forgotten references remain, a
+// release counts as one of these: the count can be too high for a time, but
+// never too low for a plugin in use.
 func (r *liveState) addReferences(count int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,9 +71,9 @@ func (p *Plugin) AddRefCount(count int) {
 	p.liveState().addReferences(count)
 }
 
-// ForgetReferences makes the number of references zero. It is for a plugin that
-// is enabled after a forced disable: the holders of that time may never release
-// it. As many releases are ignored if they come at last.
+// ForgetReferences sets the number of references to zero. Call it when a plugin
+// is enabled after a forced disable: its earlier holders may never release it.
+// The same number of later releases is ignored.
 func (p *Plugin) ForgetReferences() {
 	r := p.liveState()
 	r.mu.Lock()
@@ -131,8 +133,8 @@ func (p *Plugin) Timeout() time.Duration {
 	return r.timeout
 }
 
-// SetTimeout sets what Timeout returns. It is written to the record as well,
-// so that the next daemon calls the plugin with the same patience.
+// SetTimeout sets what Timeout returns. The record keeps it, so that the next
+// daemon calls the plugin with the same timeout.
 func (p *Plugin) SetTimeout(timeout time.Duration) {
 	r := p.liveState()
 	r.mu.Lock()
@@ -140,8 +142,8 @@ func (p *Plugin) SetTimeout(timeout time.Duration) {
 	r.timeout = timeout
 }
 
-// SetSpecOptModifier sets what InitSpec calls last with the spec it made; nil
-// for nothing. The function is called with no lock held.
+// SetSpecOptModifier sets the function that InitSpec calls with the spec that it
+// made; nil for none. The function is called with no lock held.
 func (p *Plugin) SetSpecOptModifier(modify func(*specs.Spec)) {
 	r := p.liveState()
 	r.mu.Lock()
@@ -154,24 +156,4 @@ func (p *Plugin) specModifier() func(*specs.Spec) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.modifySpec
-}
-
-// SetOthersWritable sets what InitSpec calls for the directories that other
-// plugins can write to, see [Plugin.WritableDirectories]; nil for none. The
-// function is called with no lock held.
-func (p *Plugin) SetOthersWritable(directories func() []string) {
-	r := p.liveState()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.writable = directories
-}
-
-func (p *Plugin) othersWritable() func() []string {
-	r := p.liveState()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.writable == nil {
-		return func() []string { return nil }
-	}
-	return r.writable
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -11,17 +13,17 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// MergeSettings carries settings over from one version of a plugin to another:
-// what the user has changed stays, and all else becomes the default of the new
-// version. Variables that a user can't set stay as they are: a daemon adds them
-// at install. What the user has changed and the new version does not take makes
-// an [ErrLostSettings], unless it means the old default or the new one: a value
-// that is empty means one that is absent, and paths are compared clean. The
-// settings of a mount are not carried over to one that gives the plugin more: at
-// another place, writable, or shared with the host.
+// MergeSettings carries settings over from one version of a plugin to another.
+// Values that the user changed stay; all others become the defaults of the new
+// version. Variables that a user can't set also stay, because a daemon adds them
+// at install. A changed value that the new version does not accept causes a
+// [LostSettingsError], unless it equals the old or the new default. For this
+// comparison an empty value equals an absent one, and paths are cleaned. A mount
+// keeps its source only if the new version gives the plugin no more access: the
+// same place, not writable instead of read-only, not shared with the host.
 //
-// Beside an ErrLostSettings the merged settings are those without what is lost.
-// They share no memory with the arguments.
+// With a LostSettingsError the merged settings are returned without the lost
+// ones. They share no memory with the arguments.
 func MergeSettings(from types.PluginConfig, settings types.PluginSettings, to types.PluginConfig) (types.PluginSettings, error) {
 	m := merge{from: &from, to: &to, settings: settings, defaults: initialSettings(from), merged: initialSettings(to)}
 	for _, old := range targets(&from) {
@@ -29,7 +31,7 @@ func MergeSettings(from types.PluginConfig, settings types.PluginSettings, to ty
 	}
 	keepForeignEnv(from, settings, &m.merged)
 	if len(m.lost.Settings) > 0 {
-		return m.merged, m.lost
+		return m.merged, &m.lost
 	}
 	return m.merged, nil
 }
@@ -39,10 +41,10 @@ type merge struct {
 	from, to         *types.PluginConfig
 	settings         types.PluginSettings
 	defaults, merged types.PluginSettings
-	lost             ErrLostSettings
+	lost             LostSettingsError
 }
 
-// carry takes what is set for one entry of the old config to the new one.
+// carry copies the setting of one entry of the old config to the new one.
 func (m *merge) carry(old target) {
 	value, isSet := old.value(m.settings)
 	was, wasSet := old.value(m.defaults)
@@ -69,7 +71,7 @@ func (m *merge) carry(old target) {
 	}
 }
 
-// same compares two values, of which one that is not set is empty.
+// same compares two values; a value that is not set is empty.
 func (k kind) same(a, b string) bool {
 	if a != "" && b != "" && (k == mountKind || k == deviceKind) {
 		return path.Clean(a) == path.Clean(b)
@@ -77,7 +79,7 @@ func (k kind) same(a, b string) bool {
 	return a == b
 }
 
-// value returns what settings say of a target, as one text.
+// value returns the setting of a target, as one text.
 func (t target) value(settings types.PluginSettings) (value string, isSet bool) {
 	switch t.kind {
 	case envKind:
@@ -104,8 +106,8 @@ func (t target) value(settings types.PluginSettings) (value string, isSet bool) 
 	return "", false
 }
 
-// counterpart finds what can be set in place of t in another version, or says
-// why nothing can.
+// counterpart finds the target in another version that replaces t, or returns
+// the reason why there is none.
 func (t target) counterpart(from, to *types.PluginConfig) (found target, reason string) {
 	all := targets(to)
 	i := slices.IndexFunc(all, func(other target) bool { return other.kind == t.kind && other.name == t.name })
@@ -142,17 +144,17 @@ func keepForeignEnv(from types.PluginConfig, settings types.PluginSettings, merg
 	}
 }
 
-// ErrLostSettings says that a new version of a plugin does not take what the
-// user has set.
-type ErrLostSettings struct {
+// LostSettingsError reports settings of the user that a new version of a plugin
+// does not accept.
+type LostSettingsError struct {
 	// Settings are the names, in the order of the old config.
 	Settings []string
-	// Reasons continue each name to a sentence.
+	// Reasons complete sentences that begin with the names.
 	Reasons []string
 }
 
-// Error names the settings, the reasons and the way out.
-func (e ErrLostSettings) Error() string {
+// Error names the settings, the reasons and the fix.
+func (e *LostSettingsError) Error() string {
 	parts := make([]string, len(e.Settings))
 	for i, name := range e.Settings {
 		parts[i] = name
@@ -164,5 +166,5 @@ func (e ErrLostSettings) Error() string {
 		"or upgrade so that these settings are dropped", strings.Join(parts, ", "))
 }
 
-// Conflict is the error's class.
-func (ErrLostSettings) Conflict() {}
+// Conflict marks the error's class.
+func (*LostSettingsError) Conflict() {}

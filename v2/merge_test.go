@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -59,7 +61,7 @@ func TestMergeSettings(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			merged, err := MergeSettings(from, settingsAfter(t, from, tc.set...), tc.to)
 			if tc.lost != nil {
-				var lost ErrLostSettings
+				var lost *LostSettingsError
 				assert.Assert(t, errors.As(err, &lost), "%v", err)
 				assert.DeepEqual(t, lost.Settings, tc.lost)
 				assert.Equal(t, len(lost.Reasons), len(lost.Settings))
@@ -83,8 +85,8 @@ func TestMergeSettings(t *testing.T) {
 func TestMergeOfSettingsWithoutDefault(t *testing.T) {
 	from := types.PluginConfig{
 		Env:    []types.PluginEnv{{Name: "GONE", Settable: []string{"value"}}},
-		Mounts: []types.PluginMount{{Name: "data", Type: "bind", Destination: "/data", Settable: []string{"source"}}},
-		Linux:  types.PluginConfigLinux{Devices: []types.PluginDevice{{Name: "fuse", Settable: []string{"path"}}}},
+		Mounts: []types.PluginMount{{Name: "data", Type: "bind", Source: pointer(""), Destination: "/data", Settable: []string{"source"}}},
+		Linux:  types.PluginConfigLinux{Devices: []types.PluginDevice{{Name: "fuse", Path: pointer(""), Settable: []string{"path"}}}},
 		Args:   types.PluginConfigArgs{Name: "args", Settable: []string{"value"}},
 	}
 	p := &Plugin{PluginObj: types.Plugin{Config: from}}
@@ -115,8 +117,8 @@ func TestMergeOfWhatCanNotBeSet(t *testing.T) {
 	assert.DeepEqual(t, merged, want)
 }
 
-// TestMergeGivesNoMore upgrades to versions whose mount would give the plugin
-// more of a directory than the user chose it for.
+// TestMergeGivesNoMore upgrades to versions with a mount that would give the plugin
+// more access to a directory than the user chose.
 func TestMergeGivesNoMore(t *testing.T) {
 	mount := func(typ, destination string, options ...string) types.PluginConfig {
 		source := "/default"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,12 +9,13 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// Docker hands a mount's options to the runtime word by word. Runtimes take
-// words they don't know for data of the file system; a bind has none, so runc
-// ignored them until 1.1 and refuses them from 1.2 on. Here they never reach it.
+// Docker passes a mount's options to the runtime word by word. Runtimes treat
+// unknown words as data of the file system. A bind has no such data: runc up to
+// 1.1 ignores unknown words there, and runc 1.2 and later refuse them. InitSpec
+// removes them.
 
 // mountWords returns the options of m one by one; some configs write several
-// into one, with commas.
+// into one, separated by commas.
 func mountWords(m types.PluginMount) []string {
 	var words []string
 	for _, option := range m.Options {
@@ -25,8 +28,8 @@ func mountWords(m types.PluginMount) []string {
 	return words
 }
 
-// bindTypes are the types of binds; with an option that says bind the type has
-// no meaning.
+// bindTypes are the types that configs write for binds. With the option bind or
+// rbind the type has no effect.
 var bindTypes = []string{"bind", "rbind", "none", ""}
 
 // bindsFiles reports whether m shows files of the host.
@@ -56,14 +59,13 @@ func runtimeOptions(m types.PluginMount) []string {
 	return options
 }
 
-// idleWords change nothing for any mount of a plugin: the default, and mappings
-// of ids, which a config has no place for.
+// idleWords have no effect on any mount of a plugin: the default, and mappings
+// of IDs, which a config can't describe.
 var idleWords = []string{"defaults", "idmap", "ridmap"}
 
-// bindWords are the words of the OCI runtime specification that mean something
-// to a bind, see
-// https://github.com/opencontainers/runtime-spec/blob/v1.2.1/config.md#mounts.
-// All of them are known to runc 1.1.
+// bindWords are the words of the OCI runtime specification that affect a bind,
+// see https://github.com/opencontainers/runtime-spec/blob/v1.2.1/config.md#mounts.
+// runc 1.1 knows all of them.
 var bindWords = strings.Fields(`
 	async atime bind dev diratime dirsync exec iversion
 	lazytime loud mand noatime nodev nodiratime noexec noiversion

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,7 +9,7 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// MountsInPropagatedMount returns where the host sees the mounts of the
+// MountsInPropagatedMount returns the paths on the host of the mounts of the
 // plugin's config and settings that are at or below its propagated mount.
 func (p *Plugin) MountsInPropagatedMount() []string {
 	view := p.Snapshot()
@@ -25,8 +27,8 @@ func (p *Plugin) MountsInPropagatedMount() []string {
 	return places
 }
 
-// effectiveMounts returns each mount of the config as the settings have it, if
-// they do, and then what only the settings have.
+// effectiveMounts returns the mounts of the config, each replaced by its
+// counterpart in the settings, and then the mounts that only the settings have.
 func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
 	rest := slices.Clone(plugin.Settings.Mounts)
 	take := func(match func(types.PluginMount) bool) (types.PluginMount, bool) {
@@ -54,8 +56,8 @@ func effectiveMounts(plugin *types.Plugin) []types.PluginMount {
 	return append(mounts, rest...)
 }
 
-// isUnset tells of a bind that waits for its user to say what of the host is
-// to be there, and may wait for ever: vieux/sshfs has one for ssh keys.
+// isUnset reports whether m is a bind without a source, which its user may never
+// set: vieux/sshfs has one for ssh keys.
 func isUnset(m types.PluginMount) bool {
 	return bindsFiles(m) && m.Source != nil && *m.Source == ""
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,13 +11,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// pluginSockets is where every plugin makes its socket.
+// pluginSockets is the directory in which every plugin makes its socket.
 const pluginSockets = "/run/docker/plugins"
 
 // setMounts adds to the default mounts of spec, in docker's order, the
 // propagated mount, the plugin's own mounts, the socket directory and the host's
 // name resolution. A mount that a later one hides is left out, except the
-// propagated mount: through it the host sees what is mounted there.
+// propagated mount: it shows later mounts below it to the host.
 func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(string) bool) error {
 	propagated, err := propagatedMounts(view)
 	if err != nil {
@@ -46,14 +48,14 @@ func setMounts(spec *specs.Spec, view *Plugin, execRoot string, exists func(stri
 	return nil
 }
 
-// propagatedMounts is the one of the config, or none.
+// propagatedMounts returns the propagated mount of the config, or none.
 func propagatedMounts(view *Plugin) ([]specs.Mount, error) {
 	destination := view.PluginObj.Config.PropagatedMount
 	if destination == "" {
 		return nil, nil
 	}
 	if destination = path.Join("/", destination); destination == "/" {
-		return nil, ErrInvalidSpec{Name: view.PluginObj.Name, Reason: "its propagated mount would hide its rootfs"}
+		return nil, &InvalidSpecError{Name: view.PluginObj.Name, Reason: "its propagated mount would hide its rootfs"}
 	}
 	return []specs.Mount{{
 		Destination: destination,
@@ -63,7 +65,7 @@ func propagatedMounts(view *Plugin) ([]specs.Mount, error) {
 	}}, nil
 }
 
-// ownMounts are those of config and settings.
+// ownMounts returns the mounts of config and settings.
 func ownMounts(view *Plugin) ([]specs.Mount, error) {
 	var own []specs.Mount
 	for _, mount := range effectiveMounts(&view.PluginObj) {
@@ -79,10 +81,9 @@ func ownMounts(view *Plugin) ([]specs.Mount, error) {
 	return own, nil
 }
 
-// nameResolution gives a plugin that has a network the host's files for it,
-// where it mounts none itself, nor a directory of the host in their place. A
-// file that the host lacks is left out: binding it would keep the plugin from
-// starting.
+// nameResolution returns binds of the host's files for name resolution. It leaves
+// out a file that the plugin mounts itself or has in a mounted directory of the
+// host, and a file that the host lacks: its bind would make the start fail.
 func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) []specs.Mount {
 	var files []specs.Mount
 	for _, file := range nameFiles {
@@ -102,8 +103,8 @@ func nameResolution(mounts []specs.Mount, seen tree, exists func(string) bool) [
 	return files
 }
 
-// userMount checks and converts a mount that the author or user of a plugin
-// wants. A file system without a source gets the name of its type.
+// userMount checks and converts a mount of config or settings. A file system
+// without a source gets the name of its type as source.
 func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 	name := m.Name
 	if name == "" {
@@ -118,15 +119,15 @@ func userMount(plugin string, m types.PluginMount) (specs.Mount, error) {
 	}
 	switch {
 	case converted.Destination == "/":
-		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no destination below /", name)}
+		return specs.Mount{}, &InvalidSpecError{Name: plugin, Reason: fmt.Sprintf("mount %q has no destination below /", name)}
 	case converted.Source == "":
-		return specs.Mount{}, ErrInvalidSpec{Name: plugin, Reason: fmt.Sprintf("mount %q has no source", name)}
+		return specs.Mount{}, &InvalidSpecError{Name: plugin, Reason: fmt.Sprintf("mount %q has no source", name)}
 	}
 	return converted, nil
 }
 
-// withoutHidden drops what a later mount hides, at its place or above, and
-// keeps the order. Destinations are clean.
+// withoutHidden removes mounts that a later mount at the same place or above
+// hides, and keeps the order. Destinations are clean.
 func withoutHidden(mounts []specs.Mount, keep func(i int) bool) []specs.Mount {
 	var kept []specs.Mount
 	for i, mount := range mounts {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -26,8 +28,8 @@ func sourcesAt(t testing.TB, mounts []specs.Mount) map[string]string {
 	return sources
 }
 
-// TestMountsComeInDockersOrder has mounts of the plugin's own at, below, above
-// and beside its propagated mount.
+// TestMountsComeInDockersOrder mounts at, below, above and next to the propagated
+// mount.
 func TestMountsComeInDockersOrder(t *testing.T) {
 	p := minimal()
 	propagated := "/plugins/" + exampleID + "/propagated-mount"
@@ -41,7 +43,7 @@ func TestMountsComeInDockersOrder(t *testing.T) {
 		{"none", nil, []string{propagated, "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
 		{"at it", []types.PluginMount{bind("a", "/srv", "/volumes")}, []string{propagated, "/srv", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
 		{"below it", []types.PluginMount{bind("a", "/srv", "volumes//a/")}, []string{propagated, "/srv", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
-		{"at it, and beside it", []types.PluginMount{bind("a", "/srv", "/a/../volumes"), bind("b", "/b", "/a")}, []string{propagated, "/srv", "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
+		{"at it, and next to it", []types.PluginMount{bind("a", "/srv", "/a/../volumes"), bind("b", "/b", "/a")}, []string{propagated, "/srv", "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
 		{"above it", []types.PluginMount{bind("a", "/srv", "/volumes/a"), bind("b", "/b", "/volumes")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
 		{"at it twice", []types.PluginMount{bind("a", "/a", "/volumes"), bind("b", "/b", "/volumes")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
 		{"hidden by a later one", []types.PluginMount{bind("a", "/a", "/x/y"), bind("b", "/b", "/x")}, []string{propagated, "/b", "/exec/" + exampleID, "/etc/hosts", "/etc/resolv.conf"}},
@@ -73,7 +75,7 @@ func TestMountsAtOneDestination(t *testing.T) {
 			map[string]string{pluginSockets: sockets, "/dev": "/dev", "/dev/pts": "", "/dev/shm": "", "/dev/mqueue": ""},
 		},
 		{
-			"beside default mounts",
+			"next to default mounts",
 			func(p *types.Plugin) {
 				p.Config.Mounts = []types.PluginMount{bind("a", "/a", "/device"), bind("b", "/b", "/sys/a")}
 			},
@@ -190,7 +192,7 @@ func TestUnsetBindsAreLeftOut(t *testing.T) {
 	}
 	spec := specOf(t, p)
 	assert.Check(t, !slices.ContainsFunc(spec.Mounts, at("/root/.ssh")))
-	assert.Check(t, slices.ContainsFunc(spec.Mounts, at("/scratch")), "a file system of its own needs no source")
+	assert.Check(t, slices.ContainsFunc(spec.Mounts, at("/scratch")), "a tmpfs needs no source")
 	p.InitEmptySettings()
 	assert.NilError(t, p.Set([]string{"key.source=/home/me/.ssh"}))
 	assert.Check(t, slices.ContainsFunc(specOf(t, p).Mounts, at("/root/.ssh")))
@@ -204,7 +206,7 @@ func TestUserMount(t *testing.T) {
 		err   string
 	}{
 		{
-			"as it is", types.PluginMount{Type: "bind", Source: pointer("/a"), Destination: "/b", Options: []string{"ro", "bind"}},
+			"unchanged", types.PluginMount{Type: "bind", Source: pointer("/a"), Destination: "/b", Options: []string{"ro", "bind"}},
 			specs.Mount{Type: "bind", Source: "/a", Destination: "/b", Options: []string{"ro", "bind"}}, "",
 		},
 		{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -5,37 +7,49 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// lowerLayers are the options of an overlay that name what it only reads, see
+// lowerLayers are the options of an overlay that name read-only layers, see
 // https://docs.kernel.org/filesystems/overlayfs.html.
 var lowerLayers = []string{"lowerdir", "lowerdir+", "datadir+"}
 
-// optionSources returns the paths of the host that a mount which is no bind names:
-// the device that it mounts, and those in its options. All but the lower layers of an overlay
-// count as writable.
-func optionSources(mount specs.Mount, follow func(string) *walk) []bindSource {
-	var sources []bindSource
-	isDevice := mount.Type != "overlay" && mount.Type != "proc" && !slices.Contains(ownFileSystems, mount.Type)
-	if isDevice && filepath.IsAbs(mount.Source) {
-		sources = append(sources, sourceOf(mount, mount.Source, follow))
+// optionSources returns the paths of the host that a mount other than a bind
+// names: its device, and the paths in its options. A path in an option counts as
+// writable, except the lower layers of an overlay.
+func (h hostLook) optionSources(mount specs.Mount, canRemount bool) []source {
+	var sources []source
+	if mount.Type != "overlay" && mount.Type != "proc" && !slices.Contains(ownFileSystems, mount.Type) {
+		sources = append(sources, h.fileSystem(mount, canRemount))
 	}
 	for _, option := range optionPaths(mount.Options) {
-		source := sourceOf(mount, option.path, follow)
+		source := h.source(mount, option.path)
 		source.writable = !slices.Contains(lowerLayers, option.key)
 		sources = append(sources, source)
 	}
 	return sources
 }
 
+// fileSystem returns the source of a mount of a file system: a device, or a name
+// that the file system understands.
+func (h hostLook) fileSystem(mount specs.Mount, canRemount bool) source {
+	named := source{destination: mount.Destination, path: mount.Source}
+	if filepath.IsAbs(mount.Source) {
+		named = h.source(mount, mount.Source)
+	}
+	named.mounted = canRemount || isWritable(mount.Options)
+	if named.mounted && h.table != nil {
+		named.fileSystems = h.table.fileSystems(mount.Type, mount.Source, h.follow)
+	}
+	return named
+}
+
 // optionPath is one absolute path in the options of a mount.
 type optionPath struct{ key, path string }
 
-// optionPaths returns the absolute paths in options. Several in one value have
-// colons between them. A backslash takes the meaning from what follows it, a comma
-// included, at which options were split.
+// optionPaths returns the absolute paths in options. A value can hold several,
+// separated by colons. A backslash escapes the next character, including a comma
+// at which the caller has split the options.
 func optionPaths(options []string) []optionPath {
 	var paths []optionPath
 	for _, option := range splitUnescaped(strings.Join(options, ","), ',') {
@@ -75,8 +89,9 @@ func unescape(text string) string {
 	return plain.String()
 }
 
-// relativeLayer returns an option that names a directory for an overlay to write
-// to by a path that depends on where the runtime is.
+// relativeLayer returns the first option that names a writable directory of an
+// overlay by a relative path, which would depend on the runtime's working
+// directory.
 func relativeLayer(options []string) (option string, ok bool) {
 	for _, option := range splitUnescaped(strings.Join(options, ","), ',') {
 		key, value, _ := strings.Cut(option, "=")
@@ -85,17 +100,4 @@ func relativeLayer(options []string) (option string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// mountPointsBelow returns the host's mount points below directory. It asks the
-// kernel's list and no file system.
-func mountPointsBelow(directory string) []string {
-	var points []string
-	_, _ = mountinfo.GetMounts(func(info *mountinfo.Info) (skip, stop bool) { // without the list there are no mounts
-		if _, ok := below(info.Mountpoint, directory); ok && info.Mountpoint != directory {
-			points = append(points, info.Mountpoint)
-		}
-		return true, false
-	})
-	return points
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -8,10 +10,10 @@ import (
 	"strings"
 )
 
-// origin is a record as it was read, beside what docker's types made of it.
-// The difference is what another version of docker, or another program, knows
-// and we don't; it is put back when the record is written. An origin is never
-// changed, so clones share it; nil stands for no difference.
+// origin holds a record as read and as docker's types understood it. The
+// difference belongs to another version of docker or another program, and is
+// put back when the record is written. An origin is immutable, so clones share
+// it; nil means no difference.
 type origin struct {
 	read       json.RawMessage
 	understood json.RawMessage
@@ -26,8 +28,8 @@ func newOrigin(read, understood []byte) *origin {
 	return &origin{read: bytes.Clone(read), understood: bytes.Clone(understood)}
 }
 
-// restore returns current, a record written by us, with everything put back
-// that was read and not understood.
+// restore returns current, a record that this package wrote, with the members
+// that were read and not understood.
 func (o *origin) restore(current []byte) []byte {
 	if o == nil {
 		return current
@@ -36,8 +38,8 @@ func (o *origin) restore(current []byte) []byte {
 	return restored
 }
 
-// withPluginOf returns o with other's difference below the member "plugin", the
-// part of a record that changes hands in an upgrade, in place of its own.
+// withPluginOf returns o with the difference below the member "plugin" replaced
+// by other's: an upgrade copies that part of a record.
 func (o *origin) withPluginOf(other *origin) *origin {
 	read, understood := o.members()
 	otherRead, otherUnderstood := other.members()

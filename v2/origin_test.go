@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -23,7 +25,7 @@ func TestUnknownMembersSurvive(t *testing.T) {
 		{"in the plugin", record("", `,"Future":null`, "", ""), `"Future":null`},
 		{"in the config", record("", "", `,"Future":12345678901234567890`, ""), `"Future":12345678901234567890`},
 		{"in an element of a list", record("", "", "", `,"Future":"<&>"`), "\"Future\":\"\\u003c\\u0026\\u003e\""},
-		{"beside a twin in other case", record(`,"future":1,"FUTURE":2`, "", "", ""), `"FUTURE":2`},
+		{"next to a twin in other case", record(`,"future":1,"FUTURE":2`, "", "", ""), `"FUTURE":2`},
 		{"below a key in other case", `{"PLUGIN":{"name":"a","Future":1}}`, `"Future":1`},
 	}
 	for _, tt := range tests {

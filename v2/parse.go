@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -29,8 +31,8 @@ func parseAssignment(arg string) (a assignment, reason string) {
 	return a, ""
 }
 
-// kind is a class of entries in a config and the one field of them that can be
-// settable.
+// kind is a class of entries in a config, and the field that can be settable in
+// them.
 type kind struct {
 	noun  string
 	field string
@@ -43,7 +45,7 @@ var (
 	argsKind   = kind{noun: "args", field: "value"}
 )
 
-// slot is where an entry is in a config.
+// slot is the position of an entry in a config.
 type slot struct {
 	kind  kind
 	index int // in the config's list
@@ -54,21 +56,25 @@ type target struct {
 	slot
 	name     string
 	settable []string
+	absent   bool // the config has no value that a setting could replace
 }
 
-// targets lists what has a name, in the order of the config.
+// canBeSet reports whether a setting can replace the value of t.
+func (t target) canBeSet() bool { return slices.Contains(t.settable, t.kind.field) && !t.absent }
+
+// targets lists the entries that have a name, in the order of the config.
 func targets(config *types.PluginConfig) []target {
 	var list []target
 	for i, env := range config.Env {
-		list = append(list, target{slot{envKind, i}, env.Name, env.Settable})
+		list = append(list, target{slot: slot{envKind, i}, name: env.Name, settable: env.Settable})
 	}
 	for i, mount := range config.Mounts {
-		list = append(list, target{slot{mountKind, i}, mount.Name, mount.Settable})
+		list = append(list, target{slot{mountKind, i}, mount.Name, mount.Settable, mount.Source == nil})
 	}
 	for i, device := range config.Linux.Devices {
-		list = append(list, target{slot{deviceKind, i}, device.Name, device.Settable})
+		list = append(list, target{slot{deviceKind, i}, device.Name, device.Settable, device.Path == nil})
 	}
-	list = append(list, target{slot{argsKind, 0}, config.Args.Name, config.Args.Settable})
+	list = append(list, target{slot: slot{argsKind, 0}, name: config.Args.Name, settable: config.Args.Settable})
 	return slices.DeleteFunc(list, func(t target) bool { return t.name == "" })
 }
 
@@ -83,8 +89,8 @@ func targetsByName(config *types.PluginConfig) namedTargets {
 	return named
 }
 
-// find finds the entry that key means. A name may hold dots, so key is tried
-// both as a name and as a name with a field.
+// find returns the entry that key names. A name can hold dots, so find tries key
+// as a name and as a name with a field.
 func (n namedTargets) find(key string) (found target, reason string) {
 	candidates := slices.Clone(n[key])
 	if dot := strings.LastIndexByte(key, '.'); dot >= 0 {
@@ -98,15 +104,15 @@ func (n namedTargets) find(key string) (found target, reason string) {
 	case len(candidates) == 1:
 		return candidates[0], ""
 	case len(candidates) > 1:
-		return target{}, "is ambiguous: it may be " + describe(candidates)
+		return target{}, "is ambiguous: it can be " + describe(candidates)
 	case n.hasPrefixOf(key):
 		return target{}, "is not settable"
 	}
 	return target{}, "is not in the config of this plugin"
 }
 
-// hasPrefixOf reports whether key is the name of an entry with a field that it
-// does not have.
+// hasPrefixOf reports whether key is the name of an entry followed by an unknown
+// field.
 func (n namedTargets) hasPrefixOf(key string) bool {
 	for name := range n {
 		if strings.HasPrefix(key, name+".") {
@@ -124,12 +130,12 @@ func describe(candidates []target) string {
 	return strings.Join(words, " or ")
 }
 
-// listSettable lists the keys that Set accepts, without the field where users
-// never write one.
+// listSettable lists the keys that Set accepts. Variables are listed without
+// their field, as users write them.
 func listSettable(config *types.PluginConfig) []string {
 	var keys []string
 	for _, t := range targets(config) {
-		if !slices.Contains(t.settable, t.kind.field) {
+		if !t.canBeSet() {
 			continue
 		}
 		if t.kind == envKind {

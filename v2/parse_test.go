@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -51,10 +53,10 @@ func TestFindAmongTwins(t *testing.T) {
 		{"data.path", deviceKind, ""},
 		{"a.b", mountKind, ""},
 		{"a.b.source", mountKind, ""},
-		{"data", kind{}, "is ambiguous: it may be the value of env variable data or the source of mount data or the path of device data"},
-		{"both.value", kind{}, "is ambiguous: it may be the value of env variable both or the value of args both"},
-		{"twice", kind{}, "is ambiguous: it may be the value of env variable twice or the value of env variable twice"},
-		{"disk.source", kind{}, "is ambiguous: it may be the value of env variable disk.source or the source of mount disk"},
+		{"data", kind{}, "is ambiguous: it can be the value of env variable data or the source of mount data or the path of device data"},
+		{"both.value", kind{}, "is ambiguous: it can be the value of env variable both or the value of args both"},
+		{"twice", kind{}, "is ambiguous: it can be the value of env variable twice or the value of env variable twice"},
+		{"disk.source", kind{}, "is ambiguous: it can be the value of env variable disk.source or the source of mount disk"},
 		{".source", kind{}, "is not in the config of this plugin"},
 	}
 	for _, tt := range tests {

@@ -1,4 +1,4 @@
-//go:build linux
+// SPDX-License-Identifier: Apache-2.0
 
 package v2
 
@@ -10,16 +10,16 @@ import (
 
 func TestErrorsArePlain(t *testing.T) {
 	plaintexttest.Check(t,
-		&systemError{},
-		&ErrLostSettings{},
+		&LostSettingsError{},
 		&ErrInadequateCapability{},
-		&ErrDisabled{},
-		&ErrInUse{},
-		&ErrInvalidSetting{},
-		&ErrInvalidSpec{},
-		&ErrInvalidConfig{},
-		&ErrConfigProblem{},
-		&ErrInvalidRecord{},
-		&ErrNoAnswer{},
+		&DisabledError{},
+		&InUseError{},
+		&InvalidSettingError{},
+		&InvalidSpecError{},
+		&InvalidConfigError{},
+		&ConfigProblemError{},
+		&InvalidRecordError{},
+		&NoAnswerError{},
+		&ChangedGrantError{},
 	)
 }

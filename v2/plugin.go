@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,11 +12,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Plugin is one installed plugin: its record and, while it runs, how to reach
-// it. The zero value is a disabled plugin without a name. A Plugin must not be
-// copied after first use; see [Plugin.Clone].
+// Plugin is one installed plugin: its record and its runtime state. The zero
+// value is a disabled plugin without a name. A Plugin must not be copied after
+// first use; see [Plugin.Clone].
 type Plugin struct {
-	// PluginObj is what the Engine API tells of the plugin.
+	// PluginObj is the plugin as the Engine API shows it.
 	PluginObj types.Plugin `json:"plugin"`
 	// Rootfs is the directory with the plugin's root file system. Its parent
 	// is the plugin's directory.
@@ -29,11 +31,12 @@ type Plugin struct {
 	// plugin that a user installed.
 	SwarmServiceID string
 
-	mu         sync.RWMutex              // guards the fields above, and origin and devicePins
-	devicePins map[string][]string       // the nodes that each device's path led to when it was granted; nil if that is not known
-	origin     *origin                   // what was read from disk that docker's types don't hold; nil if nothing
+	mu         sync.RWMutex              // guards the fields above, origin and pins
+	devicePins map[string][]string       // by device path, the nodes found there when it was granted; nil if not known
+	sourcePins map[string]string         // by mount source, its target when it was granted; nil if not known
+	origin     *origin                   // members read from disk that docker's types lack; nil if none
 	live       atomic.Pointer[liveState] // shared with clones
-	watch      *watch                    // of a view that a spec is made from; else nil, and clones have none
+	watch      *watch                    // set only in the view that a spec is made from; not cloned
 }
 
 // Name returns the name with tag under which the plugin is installed.
@@ -43,22 +46,22 @@ func (p *Plugin) Name() string {
 	return p.PluginObj.Name
 }
 
-// GetID returns the id of the plugin.
+// GetID returns the ID of the plugin.
 func (p *Plugin) GetID() string {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.PluginObj.ID
 }
 
-// IsEnabled reports whether the plugin is wished to run, which is all that a
-// record knows; whether it does run is the manager's knowledge.
+// IsEnabled reports the desired state, which is all that a record holds. The
+// manager knows the actual state.
 func (p *Plugin) IsEnabled() bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.PluginObj.Enabled
 }
 
-// IsV1 reports whether this is a legacy plugin, which it never is.
+// IsV1 returns false: a Plugin is never a legacy plugin.
 func (p *Plugin) IsV1() bool {
 	return false
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -162,7 +164,7 @@ func TestZeroValueAndLiteralsWork(t *testing.T) {
 			_, err = p.FilterByCap("volumedriver")
 			assert.Check(t, is.ErrorType(err, ErrInadequateCapability{}))
 			assert.Check(t, p.Use("volumedriver", plugingetter.Lookup) != nil)
-			assert.Check(t, is.ErrorType(p.Set([]string{"A=1"}), ErrInvalidSetting{}))
+			assert.Check(t, is.ErrorType(p.Set([]string{"A=1"}), &InvalidSettingError{}))
 			p.InitEmptySettings()
 			assert.NilError(t, p.Set(nil))
 			assert.Equal(t, p.Clone().IsEnabled(), enabled)

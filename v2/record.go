@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,7 +11,7 @@ import (
 )
 
 // recordMeta is a record without the plugin object: docker's keys, in docker's
-// order, and three of ours, which docker ignores.
+// order, and four of ours, which docker ignores.
 type recordMeta struct {
 	Rootfs         string
 	Config         digest.Digest
@@ -18,16 +20,18 @@ type recordMeta struct {
 	SwarmServiceID string
 	// CallTimeout is a duration as time.ParseDuration reads it.
 	CallTimeout string `json:",omitempty"`
-	// MountSources are the config's own, of all mounts in its order, where
-	// others stand in their place. See asDockerReads.
+	// MountSources are the original sources of the config's mounts, in its
+	// order, if the record replaces any of them. See asDockerReads.
 	MountSources []*string `json:",omitempty"`
-	// DevicePins are the device nodes that were granted. See PinDevices.
+	// DevicePins are the granted device nodes, and SourcePins the granted
+	// targets of sources. See PinGrants.
 	DevicePins map[string][]string `json:",omitempty"`
+	SourcePins map[string]string   `json:",omitempty"`
 }
 
-// MarshalJSON writes the record of p: docker's members, with sources of mounts
-// that were set where docker reads them; what only Dovetail keeps, if it is not
-// the default; and what [Plugin.UnmarshalJSON] found that no member stands for.
+// MarshalJSON writes the record of p: docker's members, with the mount sources
+// of the settings where docker reads them; Dovetail's members, unless they have
+// the default value; and members that [Plugin.UnmarshalJSON] did not know.
 func (p *Plugin) MarshalJSON() ([]byte, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -39,10 +43,9 @@ func (p *Plugin) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a record. It replaces the whole record of p, with zero
-// values for what data lacks, and keeps what it does not know for
-// MarshalJSON; references, client and address stay. Digests are taken as they
-// are, empty or stale. The error is of type [ErrInvalidRecord], and then p is
-// as it was.
+// values for members that data lacks, and keeps unknown members for
+// MarshalJSON. References, client and address stay. Digests are not validated.
+// The error is of type [InvalidRecordError]; then p has not changed.
 func (p *Plugin) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		return nil
@@ -52,11 +55,11 @@ func (p *Plugin) UnmarshalJSON(data []byte) error {
 		recordMeta
 	}
 	if err := json.Unmarshal(data, &read); err != nil {
-		return ErrInvalidRecord{Err: err}
+		return &InvalidRecordError{Err: err}
 	}
 	timeout, err := parseCallTimeout(read.CallTimeout)
 	if err != nil {
-		return ErrInvalidRecord{Err: err}
+		return &InvalidRecordError{Err: err}
 	}
 
 	fresh := &Plugin{
@@ -67,19 +70,19 @@ func (p *Plugin) UnmarshalJSON(data []byte) error {
 		Manifest:       read.Manifest,
 		SwarmServiceID: read.SwarmServiceID,
 	}
-	fresh.devicePins = read.DevicePins
+	fresh.devicePins, fresh.sourcePins = read.DevicePins, read.SourcePins
 	takeBack(&fresh.PluginObj.Config, read.MountSources)
 	fresh.SetTimeout(timeout)
 	understood, err := fresh.marshalLocked()
 	if err != nil {
-		return ErrInvalidRecord{Err: err}
+		return &InvalidRecordError{Err: err}
 	}
 	fresh.origin = newOrigin(data, understood)
 	p.replaceRecord(fresh)
 	return nil
 }
 
-// replaceRecord takes over the data of fresh, which nobody else knows.
+// replaceRecord moves the data of fresh, which is not published, to p.
 func (p *Plugin) replaceRecord(fresh *Plugin) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,7 +92,7 @@ func (p *Plugin) replaceRecord(fresh *Plugin) {
 	p.Blobsums = fresh.Blobsums
 	p.Manifest = fresh.Manifest
 	p.SwarmServiceID = fresh.SwarmServiceID
-	p.devicePins = fresh.devicePins
+	p.devicePins, p.sourcePins = fresh.devicePins, fresh.sourcePins
 	p.origin = fresh.origin
 	p.SetTimeout(fresh.Timeout())
 }
@@ -104,7 +107,7 @@ func (p *Plugin) marshalLocked() ([]byte, error) {
 	}
 	plugin, own := asDockerReads(p.PluginObj)
 	meta.MountSources = own
-	meta.DevicePins = p.devicePins
+	meta.DevicePins, meta.SourcePins = p.devicePins, p.sourcePins
 	if timeout := p.Timeout(); timeout > 0 {
 		meta.CallTimeout = timeout.String()
 	}

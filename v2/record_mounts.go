@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -6,13 +8,14 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// Docker's manager runs a plugin with the mounts of its config, into which its
-// Set writes. For it to run what was set here, the config of a record has the
-// sources that were set, and the record keeps the config's own beside it,
-// which docker ignores. For devices docker reads the settings.
+// Docker's manager runs a plugin with the mounts of its config; its Set writes
+// to the config. So that docker runs what was set here, the config in a record
+// has the sources of the settings. The record keeps the config's original
+// sources separately, in a member that docker ignores. For devices docker reads
+// the settings.
 
-// asDockerReads returns the plugin as it is recorded, sharing its memory, and
-// the sources of all mounts of its config, or nil if none was changed.
+// asDockerReads returns the plugin to record, which shares memory with plugin,
+// and the original sources of its config's mounts, or nil if none was changed.
 func asDockerReads(plugin types.Plugin) (recorded types.Plugin, own []*string) {
 	mounts := slices.Clone(plugin.Config.Mounts)
 	changed := false
@@ -34,8 +37,8 @@ func asDockerReads(plugin types.Plugin) (recorded types.Plugin, own []*string) {
 	return plugin, own
 }
 
-// takeBack gives the mounts of a recorded config their own sources, unless
-// they are of another config.
+// takeBack restores the original sources in a recorded config, unless their
+// number shows that they belong to another config.
 func takeBack(config *types.PluginConfig, own []*string) {
 	if len(own) != len(config.Mounts) {
 		return

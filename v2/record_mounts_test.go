@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -8,7 +10,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// recorded is what docker reads of a record, and what is kept beside it.
+// recorded returns the mounts that docker reads from a record, and the original
+// sources.
 func recorded(t *testing.T, p *Plugin) (mounts []types.PluginMount, own []*string) {
 	t.Helper()
 	data, err := json.Marshal(p)
@@ -32,7 +35,7 @@ func TestRecordHasSetSourcesWhereDockerReadsThem(t *testing.T) {
 	assert.Equal(t, *mounts[0].Source, "/other")
 	assert.Equal(t, len(own), len(mounts))
 	assert.Equal(t, *own[0], *before.Config.Mounts[0].Source)
-	assert.DeepEqual(t, p.PluginObj.Config, before.Config) // memory is as it was
+	assert.DeepEqual(t, p.PluginObj.Config, before.Config) // memory is unchanged
 
 	data, err := json.Marshal(p)
 	assert.NilError(t, err)
@@ -59,7 +62,7 @@ func TestRecordOfSourcesThatAreNotThere(t *testing.T) {
 	}{
 		{"none, none set", nil, nil, []string{"source"}, nil, nil},
 		{"none, one set", nil, source("/set"), []string{"source"}, source("/set"), []*string{nil}},
-		{"one, none left", source("/own"), nil, []string{"source"}, nil, []*string{source("/own")}},
+		{"set to none", source("/own"), nil, []string{"source"}, nil, []*string{source("/own")}},
 		{"the same", source("/own"), source("/own"), []string{"source"}, source("/own"), nil},
 		{"not settable", source("/own"), source("/set"), nil, source("/own"), nil},
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -155,14 +157,14 @@ func TestUnmarshalRefusesAndChangesNothing(t *testing.T) {
 		{"wrong type", `{"plugin":7}`},
 		{"wrong type deep down", `{"plugin":{"Config":{"Interface":{"Types":[{}]}}}}`},
 		{"call timeout without unit", `{"CallTimeout":"30"}`},
-		{"call timeout that is no text", `{"CallTimeout":30}`},
+		{"call timeout that is not a string", `{"CallTimeout":30}`},
 		{"negative call timeout", `{"CallTimeout":"-1s"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := example()
 			was := string(encode(p))
-			assert.ErrorType(t, json.Unmarshal([]byte(tt.data), p), ErrInvalidRecord{})
+			assert.ErrorType(t, json.Unmarshal([]byte(tt.data), p), &InvalidRecordError{})
 			assert.Equal(t, string(encode(p)), was)
 		})
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -11,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 // report is what testdata/probe prints.
@@ -48,7 +52,7 @@ func runProbe(t *testing.T, p *Plugin, execRoot string) report {
 	assert.NilError(t, os.WriteFile(filepath.Join(bundle, "config.json"), encode(spec), 0o600))
 
 	var stderr bytes.Buffer
-	// State and name are this run's own, so that a failed one is in nobody's way.
+	// State and name are unique, so that a failed run does not affect others.
 	id := filepath.Base(filepath.Dir(execRoot))
 	runc := exec.CommandContext(t.Context(), "runc", "--root", t.TempDir(), "run", "--bundle", bundle, id)
 	runc.Stderr = &stderr
@@ -62,9 +66,7 @@ func runProbe(t *testing.T, p *Plugin, execRoot string) report {
 // TestSpecRuns starts a plugin with every kind of setting under runc and asks
 // it what it sees.
 func TestSpecRuns(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("runc needs root")
-	}
+	testenv.NeedsRoot(t, "runc")
 	p, execRoot, state := probe(t), t.TempDir(), t.TempDir()
 	p.PluginObj.Config = types.PluginConfig{
 		Entrypoint:      []string{"/probe"},
@@ -116,11 +118,9 @@ func TestSpecRuns(t *testing.T) {
 	assert.Check(t, fileExists(filepath.Join(execRoot, exampleID, "touched")), "the user can't make its socket")
 }
 
-// TestSpecWithTheHostsDevicesRuns binds /dev, whose default mounts are below it.
+// TestSpecWithTheHostsDevicesRuns binds /dev, which has default mounts below it.
 func TestSpecWithTheHostsDevicesRuns(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("runc needs root")
-	}
+	testenv.NeedsRoot(t, "runc")
 	p := probe(t)
 	p.PluginObj.Config = types.PluginConfig{
 		Entrypoint: []string{"/probe"},

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,17 +9,18 @@ import (
 	"time"
 )
 
-// ScopedPath returns where the host finds what the plugin calls s: below the
-// plugin's propagated-mount if s is at or below the config's PropagatedMount,
-// else below its rootfs. Symbolic links are followed as the plugin would follow
-// them, so neither they nor dots in s lead elsewhere; what does not exist is
-// taken as it is written. Other mounts of the plugin are not looked through.
+// ScopedPath translates s, a path inside the plugin, to a path of the host:
+// below the plugin's propagated-mount if s is at or below the config's
+// PropagatedMount, else below its rootfs. It follows symbolic links like a
+// process in the plugin, so neither links nor dots in s lead out of the plugin.
+// Components that do not exist stay unchanged. Other mounts of the plugin are
+// ignored. Without a Rootfs, ScopedPath resolves s on the host.
 //
-// The answer is about the moment: a plugin may plant a link afterwards. A path
-// that leads through too many links or steps gives one that can't exist, and so
-// does one for which a file system that the plugin serves or mounts has no answer
-// within a second; the place where such a file system is mounted is found all the
-// same. Without a Rootfs the plugin's tree is the host's.
+// The result holds at the time of the call: a plugin can create a link later.
+// ScopedPath returns a path that can't exist if s leads through too many links
+// or steps, or if a file system on the way, which the plugin may serve or mount,
+// does not answer within a second. The mount point of such a file system is
+// still found.
 func (p *Plugin) ScopedPath(s string) string {
 	p.mu.RLock()
 	rootfs, mountpoint := p.Rootfs, p.PluginObj.Config.PropagatedMount
@@ -46,11 +49,11 @@ func (p *Plugin) ScopedPath(s string) string {
 	}
 }
 
-// lookPatience is how long file systems may take to say what is a link.
+// lookPatience is the time in which the file systems of a path must answer.
 var lookPatience = time.Second
 
-// maxLooks is how many calls of ScopedPath for one plugin may wait for a file
-// system.
+// maxLooks is how many calls of ScopedPath for one plugin can wait for file
+// systems at a time.
 const maxLooks = 16
 
 func (r *liveState) beginLook() bool {
@@ -74,15 +77,15 @@ type look struct {
 	done  chan struct{}
 	found string // once done
 
-	mu   sync.Mutex // guards what follows
-	at   string     // the place of the host that is being looked at
-	rest string     // what follows it
+	mu   sync.Mutex // guards at and rest
+	at   string     // the place of the host that the kernel is asked for
+	rest string     // the rest of the path
 }
 
 func (l *look) find(rootfs, mountpoint, s string) {
 	view := tree{rootfs: rootfs, onLook: l.remember}
 	if mountpoint != "" && rootfs != "" {
-		// The runtime mounts where links in the rootfs lead.
+		// The runtime follows links in the rootfs to the mount point.
 		point, _ := tree{rootfs: rootfs}.resolve(mountpoint)
 		view.mounts = []mounted{{point: point, source: propagatedMount(rootfs)}}
 	}
@@ -97,16 +100,16 @@ func (l *look) remember(onHost, rest string) error {
 	return nil
 }
 
-// stuckAtMount returns the place that does not answer if it is the end of the
-// path, and something is mounted there: that is no link.
+// stuckAtMount returns the place that does not answer, and reports whether it is
+// the end of the path and a mount point: a mount point is not a link.
 func (l *look) stuckAtMount() (place string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.at, strings.Trim(l.rest, "/.") == "" && isMountPoint(l.at)
 }
 
-// propagatedMount returns the host's side of the propagated mount of the
-// plugin whose rootfs is given.
+// propagatedMount returns the source of the propagated mount on the host, next
+// to the plugin's rootfs.
 func propagatedMount(rootfs string) string {
 	return filepath.Join(filepath.Dir(rootfs), "propagated-mount")
 }

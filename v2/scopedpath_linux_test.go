@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -12,6 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 // kernelPath returns where the kernel, confined to root, finds name; ok is
@@ -34,8 +39,7 @@ func kernelPath(t *testing.T, root, name string) (path string, ok bool) {
 // TestScopedPathAgreesWithTheKernel compares, in random trees of hostile
 // links, with what a process confined to the rootfs would find.
 func TestScopedPathAgreesWithTheKernel(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	parts := []string{"a", "b", "c", "d", "..", "../..", "/", "."}
 	anyPath := func() string {
@@ -62,12 +66,10 @@ func TestScopedPathAgreesWithTheKernel(t *testing.T) {
 	assert.Assert(t, compared > 100, "only %d paths were there", compared)
 }
 
-// TestScopedPathOfWhatDoesNotAnswer has a file system whose server is silent: its
-// place is found, nothing in it is, and no call takes long.
+// TestScopedPathOfWhatDoesNotAnswer looks into a file system with a silent server:
+// its mount point is found, no path below is, and no call takes long.
 func TestScopedPathOfWhatDoesNotAnswer(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	lookPatience = 50 * time.Millisecond
 	t.Cleanup(func() { lookPatience = time.Second })
 	p, directory := plant(t, "/volumes", "propagated-mount/v/", "propagated-mount/link -> v")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -11,6 +13,8 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 // plant makes a plugin directory and in it what entries say: "dir/", "file" or
@@ -55,7 +59,7 @@ func TestScopedPath(t *testing.T) {
 		{"dots through what is missing", "", nil, "/missing/../../x", "rootfs/x"},
 		{"propagated", "/mnt/volumes", nil, "/mnt/volumes", "propagated-mount"},
 		{"below propagated", "/mnt/volumes", nil, "/mnt/volumes/a/b", "propagated-mount/a/b"},
-		{"beside propagated", "/mnt/volumes", nil, "/mnt/volumesX/a", "rootfs/mnt/volumesX/a"},
+		{"next to propagated", "/mnt/volumes", nil, "/mnt/volumesX/a", "rootfs/mnt/volumesX/a"},
 		{"above propagated", "/mnt/volumes", nil, "/mnt", "rootfs/mnt"},
 		{"dots out of propagated", "/mnt/volumes", nil, "/mnt/volumes/../x", "rootfs/mnt/x"},
 		{"dots into propagated", "/mnt/volumes", nil, "/mnt/x/../volumes/a", "propagated-mount/a"},
@@ -73,7 +77,7 @@ func TestScopedPath(t *testing.T) {
 		{"absolute link in propagated", "/mnt/volumes", []string{"propagated-mount/a -> /etc"}, "/mnt/volumes/a/x", "rootfs/etc/x"},
 		{"link up out of propagated", "/mnt/volumes", []string{"propagated-mount/a -> ../../etc"}, "/mnt/volumes/a/x", "rootfs/etc/x"},
 		{"propagated is below a link", "/mnt/volumes", []string{"rootfs/mnt -> /data", "rootfs/data/"}, "/mnt/volumes/a", "propagated-mount/a"},
-		{"and by its real name", "/mnt/volumes", []string{"rootfs/mnt -> /data", "rootfs/data/"}, "/data/volumes/a", "propagated-mount/a"},
+		{"propagated behind a link, by its real name", "/mnt/volumes", []string{"rootfs/mnt -> /data", "rootfs/data/"}, "/data/volumes/a", "propagated-mount/a"},
 		{"hidden under propagated", "/mnt/volumes", []string{"rootfs/mnt/volumes/a -> /etc"}, "/mnt/volumes/a/x", "propagated-mount/a/x"},
 	}
 	for _, tt := range tests {
@@ -117,11 +121,10 @@ func TestScopedPathWithoutRootfs(t *testing.T) {
 }
 
 // TestScopedPathNeverLeadsOutside looks at random trees of links and random
-// paths. Opening the answer must not follow any link, and a secret beside the
+// paths. Opening the answer must not follow any link, and a secret next to the
 // trees is never found.
 func TestScopedPathNeverLeadsOutside(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	parts := []string{"a", "b", "c", "mnt", "..", "..", "/", "secret"}
 	anyPath := func() string {

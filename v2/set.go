@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -16,14 +18,14 @@ import (
 //	device          path    a path on the host
 //	args            value   words, quoted as in a shell; an empty value means no args
 //
-// NAME is the name of the entry in the config. The field may be left out; if
-// several entries have the same name it must tell which one is meant. Only
-// fields that the entry lists as settable can be set. Of several values for
-// one setting the last wins.
+// NAME is the name of the entry in the config. The field may be left out unless
+// several entries share the name. Only fields that the entry lists as settable
+// can be set, and the source of a mount or the path of a device only if the config
+// has one, be it empty. If args set one setting several times, the last value wins.
 //
-// All args are applied, or none and the error is of type [ErrInvalidSetting].
-// Config never changes. New settings take effect when the plugin is started
-// next; whether it may be set while it runs is the caller's business.
+// Set applies all args, or none and returns an error of type
+// [InvalidSettingError]. Config never changes. New settings take effect at the
+// plugin's next start. Set does not check whether the plugin is running.
 func (p *Plugin) Set(args []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,15 +35,18 @@ func (p *Plugin) Set(args []string) error {
 		return err
 	}
 	settings := cloneSettings(p.PluginObj.Settings)
-	var paths []string // of devices
+	var devices, sources []string
 	for _, change := range changes {
 		change.apply(config, &settings)
-		if change.kind == deviceKind {
-			paths = append(paths, change.value)
+		switch change.kind {
+		case deviceKind:
+			devices = append(devices, change.value)
+		case mountKind:
+			sources = append(sources, change.value)
 		}
 	}
 	p.PluginObj.Settings = settings
-	p.unpinLocked(paths)
+	p.unpinLocked(devices, sources)
 	return nil
 }
 
@@ -53,7 +58,7 @@ type change struct {
 }
 
 // changesOf returns one change for each setting that args name, in the order in
-// which they first name it. The error is of type [ErrInvalidSetting].
+// which they first name it. The error is of type [InvalidSettingError].
 func changesOf(config *types.PluginConfig, args []string) ([]*change, error) {
 	named := targetsByName(config)
 	var changes []*change
@@ -65,7 +70,7 @@ func changesOf(config *types.PluginConfig, args []string) ([]*change, error) {
 			next, reason = changeOf(named, assignment)
 		}
 		if reason != "" {
-			return nil, ErrInvalidSetting{Setting: assignment.key, Reason: reason, Settable: listSettable(config)}
+			return nil, &InvalidSettingError{Setting: assignment.key, Reason: reason, Settable: listSettable(config)}
 		}
 		if earlier, ok := at[next.slot]; ok {
 			*earlier = *next
@@ -77,14 +82,17 @@ func changesOf(config *types.PluginConfig, args []string) ([]*change, error) {
 	return changes, nil
 }
 
-// changeOf returns what an assignment changes, or the reason why it can't.
+// changeOf returns the change that an assignment makes, or the reason to refuse it.
 func changeOf(named namedTargets, a assignment) (_ *change, reason string) {
 	found, reason := named.find(a.key)
 	if reason != "" {
 		return nil, reason
 	}
-	if !slices.Contains(found.settable, found.kind.field) {
+	switch {
+	case !slices.Contains(found.settable, found.kind.field):
 		return nil, "is not settable"
+	case found.absent: // docker's words
+		return nil, "can't be set: Plugin config has no " + found.kind.noun + " " + found.kind.field
 	}
 	next := &change{target: found, value: a.value}
 	if found.kind == argsKind {
@@ -97,7 +105,7 @@ func changeOf(named namedTargets, a assignment) (_ *change, reason string) {
 	return next, ""
 }
 
-// apply makes the change in settings, which nothing else has seen yet.
+// apply makes the change in settings, which are not published yet.
 func (c *change) apply(config *types.PluginConfig, settings *types.PluginSettings) {
 	switch c.kind {
 	case envKind:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,6 +12,8 @@ import (
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 func TestSetAccepts(t *testing.T) {
@@ -88,9 +92,9 @@ func TestSetRefuses(t *testing.T) {
 			p := example()
 			before := p.Snapshot()
 			err := p.Set([]string{"DEBUG=1", tt.arg, "state=/other"})
-			var refused ErrInvalidSetting
+			var refused *InvalidSettingError
 			assert.Assert(t, errors.As(err, &refused), "%v", err)
-			assert.DeepEqual(t, refused, ErrInvalidSetting{Setting: tt.setting, Reason: tt.reason, Settable: settable})
+			assert.DeepEqual(t, refused, &InvalidSettingError{Setting: tt.setting, Reason: tt.reason, Settable: settable})
 			assert.DeepEqual(t, p.PluginObj, before)
 		})
 	}
@@ -108,12 +112,10 @@ func TestSetPublishesNewMemory(t *testing.T) {
 	assertNoSharedMemory(t, types.Plugin{Settings: held}, types.Plugin{Settings: p.PluginObj.Settings})
 }
 
-// TestSetIsAllOrNothing applies random lists of arguments: one bad argument
-// leaves everything as it was, and without one the order of different settings
-// does not matter.
+// TestSetIsAllOrNothing applies random lists of arguments. With a bad argument
+// nothing changes; otherwise the order of different settings does not matter.
 func TestSetIsAllOrNothing(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	good := []string{"DEBUG=1", "DEBUG=2", "TOKEN=a=b", "state=/x", "state.source=/y", "fuse.path=/dev/z", "flags=a 'b c'", "flags="}
 	bad := []string{"OTHER=1", "LOGGING=1", "state.path=/x", "flags='", "DEBUG=\x00", "=", "fixed=/dev/x"}
@@ -131,13 +133,13 @@ func TestSetIsAllOrNothing(t *testing.T) {
 
 		at := random.IntN(len(args) + 1)
 		withBad := append(append(append([]string{}, args[:at]...), bad[random.IntN(len(bad))]), args[at:]...)
-		assert.ErrorType(t, spoiled.Set(withBad), ErrInvalidSetting{})
+		assert.ErrorType(t, spoiled.Set(withBad), &InvalidSettingError{})
 		assert.DeepEqual(t, spoiled.PluginObj, example().PluginObj)
 	}
 }
 
-// TestSetBesideAnEmptyList has a variable whose list of what can be set is empty:
-// nothing of the whole set stays.
+// TestSetBesideAnEmptyList sets a variable with an empty list of settable fields:
+// the whole call has no effect.
 func TestSetBesideAnEmptyList(t *testing.T) {
 	p := &Plugin{}
 	p.PluginObj.Config.Env = []types.PluginEnv{
@@ -151,8 +153,8 @@ func TestSetBesideAnEmptyList(t *testing.T) {
 	}
 }
 
-// TestSetOfManyArguments sets many settings many times. What that takes grows
-// with the arguments, not with arguments times settings.
+// TestSetOfManyArguments sets many settings many times. The cost grows with the
+// number of arguments, not with arguments times settings.
 func TestSetOfManyArguments(t *testing.T) {
 	const settings, times = 4000, 10
 	p := &Plugin{PluginObj: types.Plugin{Name: "many"}}
@@ -173,4 +175,17 @@ func TestSetOfManyArguments(t *testing.T) {
 	assert.Check(t, is.Equal(p.PluginObj.Settings.Env[settings-1], fmt.Sprint("NAME", settings-1, "=", times-1)), "the last value wins")
 	const most = 64 << 20 // a list of the settings for each argument takes a hundred times as much
 	assert.Check(t, after.TotalAlloc-before.TotalAlloc < most, "%d bytes were allocated", after.TotalAlloc-before.TotalAlloc)
+}
+
+// docker's own tests hold the words of these refusals.
+func TestSetReplacesOnlyWhatTheConfigHas(t *testing.T) {
+	p := &Plugin{PluginObj: types.Plugin{Config: types.PluginConfig{
+		Env:    []types.PluginEnv{{Name: "LEVEL", Settable: []string{"value"}}},
+		Mounts: []types.PluginMount{{Name: "keys", Settable: []string{"source"}}, {Name: "state", Source: pointer(""), Settable: []string{"source"}}},
+		Linux:  types.PluginConfigLinux{Devices: []types.PluginDevice{{Name: "fuse", Settable: []string{"path"}}}},
+	}}}
+	p.InitEmptySettings()
+	assert.Error(t, p.Set([]string{"keys.source=/srv"}), `"keys.source" can't be set: Plugin config has no mount source (settable in this plugin: LEVEL, state.source)`)
+	assert.Error(t, p.Set([]string{"fuse.path=/dev/fuse"}), `"fuse.path" can't be set: Plugin config has no device path (settable in this plugin: LEVEL, state.source)`)
+	assert.NilError(t, p.Set([]string{"LEVEL=1", "state.source=/srv"}))
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,10 +9,10 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// InitEmptySettings sets the settings to the values of the config: mounts,
-// devices and args as they are, and NAME=value for each variable of the
-// environment that has a value. What was set before is gone. Settings and
-// config share no memory.
+// InitEmptySettings sets the settings to the values of the config: its mounts,
+// devices and args, and NAME=value for each variable of the environment that
+// has a value. Earlier settings are discarded. Settings and config share no
+// memory.
 func (p *Plugin) InitEmptySettings() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -34,9 +36,9 @@ func initialSettings(config types.PluginConfig) types.PluginSettings {
 	return settings
 }
 
-// The functions below edit settings that nobody else has seen yet.
+// The functions below edit settings that are not published yet.
 
-// setEnv sets one variable, whose name occurs once afterwards.
+// setEnv sets one variable and removes its other entries.
 func setEnv(settings *types.PluginSettings, name, value string) {
 	isNamed := func(entry string) bool { return strings.HasPrefix(entry, name+"=") }
 	at := slices.IndexFunc(settings.Env, isNamed)

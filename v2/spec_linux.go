@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -15,58 +17,69 @@ import (
 	"github.com/docker/docker/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/dovetailhq/plugin/internal/plaintext"
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// InitSpec makes the OCI spec that the plugin is to be started with, from its
-// settings and config, on top of docker's defaults. It makes the directory
-// <execRoot>/<id>, open to the plugin's user only, which the plugin sees as
-// /run/docker/plugins.
+// InitSpec makes the OCI spec for the plugin's next start, from its settings and
+// config, on top of docker's defaults. It also makes the directory
+// <execRoot>/<id>, which only the plugin's user can open and which the plugin
+// sees as /run/docker/plugins.
 //
 //   - Mounts of the settings replace those of the config. They come after the
 //     default mounts and the propagated mount, and before the sockets. A mount
-//     that a later one hides is left out; the propagated mount never is: a mount
-//     at its place or below is seen by the host there. A bind mount without
-//     the option bind or rbind gets rbind. A bind whose source is empty is left
-//     out: no user has set it.
-//   - Words of a mount's options that mean nothing to it are left out, as are
-//     capabilities that Linux does not have; see [ConfigWarnings].
+//     that a later one hides is left out, except the propagated mount, because
+//     the host sees mounts at its place or below. A bind mount without the option
+//     bind or rbind gets rbind. A bind with an empty source, which no user has
+//     set, is left out.
+//   - Mount options without effect are left out, as are capabilities unknown to
+//     Linux; see [ConfigWarnings].
 //   - With any network type the plugin has the host's /etc/hosts and
 //     /etc/resolv.conf, those that exist, unless it mounts its own.
-//   - Devices whose path is not set are left out. AllowAllDevices opens all
-//     devices, but it takes a mount of /dev to see them.
-//   - A PATH of the settings replaces the default one.
+//   - Devices without a path are left out. AllowAllDevices allows the use of all
+//     devices; their nodes appear only with a mount of /dev.
+//   - A PATH of the settings replaces the default.
 //   - A config that names a user runs as that user, without the capabilities
 //     that the kernel takes from ordinary users.
-//   - In a user namespace, as in a rootless daemon, what is bound keeps the
-//     flags of its mount that the kernel locks there, and the host's network
-//     is the one that RootlessKit has detached.
+//   - In a user namespace, as in a rootless daemon, binds keep the flags that the
+//     kernel locks there, and the network namespace detached by RootlessKit
+//     replaces the host's network.
 //
-// Last it calls the function of [Plugin.SetSpecOptModifier], and refuses a spec
-// with which the runtime would change the host's files: mount points, device
-// nodes and a working directory that it would have to make in a directory of
-// the host that the plugin mounts, mounts that the host would see there, links
-// in the rootfs in the place of /dev, /proc and /sys, remounts, the option
-// tmpcopyup beside a propagated mount, and binds whose source is not absolute.
+// Then it calls the function of [Plugin.SetSpecOptModifier], and refuses a spec
+// that would make the runtime change the host's files:
+//
+//   - mount points, device nodes and a working directory that the runtime would
+//     have to make in a mounted directory of the host;
+//   - mounts that the host would see;
+//   - links in the rootfs in place of /dev, /proc and /sys;
+//   - remounts;
+//   - the option tmpcopyup together with a propagated mount;
+//   - binds without an absolute source.
+//
 // It refuses sources and devices that plugins can have changed since they were
-// granted, see [Plugin.PinDevices]. Where the plugin mounts a
-// directory of the host at or above /run/docker/plugins, it makes the
-// directory for the sockets there.
+// granted, see [Plugin.PinGrants]. If the plugin mounts a directory of the host
+// at or above /run/docker/plugins, InitSpec makes the directory for the sockets
+// there.
 //
-// The spec is the caller's and shares no memory with p. The error is
-// [ErrInvalidSpec], [ErrNoAnswer] after some seconds if a file system of the host
+// The caller owns the spec, which shares no memory with p. The error is
+// [InvalidSpecError], [NoAnswerError] after some seconds if a file system of the host
 // does not answer, or of class System if the directory can't be made. No lock is
 // held while InitSpec waits for file systems.
 func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
+	return p.InitSpecContext(context.Background(), execRoot)
+}
+
+// InitSpecContext is [Plugin.InitSpec] for a caller that waits until ctx ends. If ctx
+// has a deadline, the error of a file system that does not answer comes before it.
+func (p *Plugin) InitSpecContext(ctx context.Context, execRoot string) (*specs.Spec, error) {
 	view := p.Clone()
-	spec, err := lookFor(view, func(view *Plugin) (*specs.Spec, error) { return newSpec(view, execRoot, fileExists) })
+	spec, err := lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return newSpec(view, execRoot, fileExists) })
 	if err != nil {
 		return nil, err
 	}
 	if modify := p.specModifier(); modify != nil {
 		modify(spec)
 	}
-	if spec, err = lookFor(view, func(view *Plugin) (*specs.Spec, error) { return spec, fitHost(spec, view, execRoot) }); err != nil {
+	if spec, err = lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return spec, fitHost(spec, view, execRoot) }); err != nil {
 		return nil, err
 	}
 	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {
@@ -76,21 +89,21 @@ func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 }
 
 // lookFor calls ask, which looks at files of the host, with a view that has a
-// watch. It returns [ErrNoAnswer] when that takes too long.
-func lookFor(view *Plugin, ask func(view *Plugin) (*specs.Spec, error)) (*specs.Spec, error) {
-	watched := view.Clone() // the caller goes on before a look that hangs has ended
-	spec, err := attend(context.Background(), hostPatience, func(w *watch) (*specs.Spec, error) {
+// watch. It returns [NoAnswerError] when that takes too long.
+func lookFor(ctx context.Context, view *Plugin, ask func(view *Plugin) (*specs.Spec, error)) (*specs.Spec, error) {
+	watched := view.Clone() // a look that hangs still uses it after lookFor has returned
+	spec, err := attend(ctx, hostPatience, func(w *watch) (*specs.Spec, error) {
 		watched.watch = w
 		return ask(watched)
 	})
-	var silent ErrNoAnswer
+	var silent *NoAnswerError
 	if errors.As(err, &silent) {
 		return nil, fmt.Errorf("make spec of plugin %q: %w", view.PluginObj.Name, err)
 	}
 	return spec, err
 }
 
-// fitHost adapts a spec to the host, and refuses one that would change the
+// fitHost adapts a spec to the host, and refuses a spec that would change the
 // host's files.
 func fitHost(spec *specs.Spec, view *Plugin, execRoot string) error {
 	if err := fitUserNamespace(spec, view.watch); err != nil {
@@ -105,14 +118,14 @@ func fitHost(spec *specs.Spec, view *Plugin, execRoot string) error {
 			return err
 		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return systemError{fmt.Errorf("make directory for the mount of the socket directory: %w", err)}
+			return class.System(fmt.Errorf("make directory for the mount of the socket directory: %w", err))
 		}
 	}
 	return nil
 }
 
-// newSpec takes a view of a plugin that nobody changes, and exists, which tells
-// whether the host has a file.
+// newSpec makes the spec of view, which must not change concurrently. exists
+// reports whether the host has a file.
 func newSpec(view *Plugin, execRoot string, exists func(string) bool) (*specs.Spec, error) {
 	config := &view.PluginObj.Config
 	if err := checkRunnable(view); err != nil {
@@ -132,16 +145,17 @@ func newSpec(view *Plugin, execRoot string, exists func(string) bool) (*specs.Sp
 	return &spec, nil
 }
 
-// checkRunnable refuses what would lead out of the exec root or run nothing.
+// checkRunnable refuses an ID that leads out of the exec root, and a plugin
+// without a rootfs or a program.
 func checkRunnable(view *Plugin) error {
 	id := view.PluginObj.ID
 	switch {
 	case id == "" || id == "." || id == ".." || strings.ContainsRune(id, '/'):
-		return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: fmt.Sprintf("id %q names no directory", id)}
+		return &InvalidSpecError{Name: view.PluginObj.Name, Reason: fmt.Sprintf("id %q names no directory", id)}
 	case view.Rootfs == "":
-		return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: "it has no rootfs"}
+		return &InvalidSpecError{Name: view.PluginObj.Name, Reason: "it has no rootfs"}
 	case len(view.PluginObj.Config.Entrypoint) == 0:
-		return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: "its config has no entrypoint"}
+		return &InvalidSpecError{Name: view.PluginObj.Name, Reason: "its config has no entrypoint"}
 	}
 	return nil
 }
@@ -158,8 +172,8 @@ func setNamespaces(spec *specs.Spec, config *types.PluginConfig) {
 	}
 }
 
-// setDevices adds the nodes of the devices in the settings, at the same path
-// as on the host, and the right to use them.
+// setDevices adds the nodes of the devices in the settings, at the same path as
+// on the host, and the cgroup rules that allow their use.
 func setDevices(spec *specs.Spec, view *Plugin) error {
 	rules := &spec.Linux.Resources.Devices
 	if view.PluginObj.Config.Linux.AllowAllDevices {
@@ -173,7 +187,7 @@ func setDevices(spec *specs.Spec, view *Plugin) error {
 		nodes, allowed, err := devicesFrom(*device.Path, view.watch)
 		view.watch.about("")
 		if err != nil {
-			return ErrInvalidSpec{Name: view.PluginObj.Name, Reason: fmt.Sprintf("device %q", device.Name), Err: err}
+			return &InvalidSpecError{Name: view.PluginObj.Name, Reason: fmt.Sprintf("device %q", device.Name), Err: err}
 		}
 		spec.Linux.Devices = append(spec.Linux.Devices, nodes...)
 		if !view.PluginObj.Config.Linux.AllowAllDevices {
@@ -199,7 +213,7 @@ func setProcess(spec *specs.Spec, view *Plugin) {
 	}
 }
 
-// environment puts a PATH before the variables that are set, unless they have one.
+// environment puts the default PATH before the variables, unless they set PATH.
 func environment(set []string) []string {
 	isPath := func(entry string) bool { return strings.HasPrefix(entry, "PATH=") }
 	if slices.ContainsFunc(set, isPath) {
@@ -208,7 +222,7 @@ func environment(set []string) []string {
 	return slices.Concat([]string{"PATH=" + oci.DefaultPathEnv(runtime.GOOS)}, set)
 }
 
-// union returns a new list of what is in either list, each once, in order.
+// union returns a new list of the words in either list, in order, each once.
 func union(a, b []string) []string {
 	var all []string
 	for _, s := range slices.Concat(a, b) {
@@ -223,31 +237,22 @@ func socketDir(execRoot string, view *Plugin) string {
 	return filepath.Join(execRoot, view.PluginObj.ID)
 }
 
-// makeSocketDir makes dir so that the plugin's user can make a socket in it and
-// nobody but root can look for it.
+// makeSocketDir makes dir, which only the plugin's user and root can open.
 func makeSocketDir(dir string, user types.PluginConfigUser) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return systemError{fmt.Errorf("make socket directory: %w", err)}
+		return class.System(fmt.Errorf("make socket directory: %w", err))
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
-		return systemError{fmt.Errorf("close socket directory: %w", err)}
+		return class.System(fmt.Errorf("close socket directory: %w", err))
 	}
 	if user == (types.PluginConfigUser{}) {
 		return nil
 	}
 	if err := os.Chown(dir, int(user.UID), int(user.GID)); err != nil {
-		return systemError{fmt.Errorf("give socket directory to the plugin's user: %w", err)}
+		return class.System(fmt.Errorf("give socket directory to the plugin's user: %w", err))
 	}
 	return nil
 }
-
-// systemError is an error of class System.
-type systemError struct{ error }
-
-func (e systemError) Error() string { return plaintext.Sprintf("%v", e.error) }
-
-func (e systemError) Unwrap() error { return e.error }
-func (systemError) System()         {}
 
 func fileExists(name string) bool {
 	_, err := os.Stat(name)

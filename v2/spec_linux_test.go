@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,12 +12,14 @@ import (
 	"syscall"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/oci"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	"gotest.tools/v3/golden"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func everywhere(string) bool { return true }
@@ -36,7 +40,7 @@ func minimal() *Plugin {
 	return p
 }
 
-// withDevices replaces the devices by ones that every host has.
+// withDevices replaces the devices by devices of every host.
 func withDevices(p *Plugin) *Plugin {
 	p.PluginObj.Config.Linux.Devices = []types.PluginDevice{
 		{Name: "null", Path: pointer("/dev/null"), Settable: []string{"path"}},
@@ -248,7 +252,7 @@ func TestInitSpecRefuses(t *testing.T) {
 			tt.change(p)
 			spec, err := p.InitSpec(execRoot)
 			assert.Assert(t, spec == nil)
-			assert.ErrorType(t, err, ErrInvalidSpec{})
+			assert.ErrorType(t, err, &InvalidSpecError{})
 			assert.ErrorContains(t, err, `"minimal": `+tt.want)
 			left, err := os.ReadDir(execRoot)
 			assert.NilError(t, err)
@@ -275,9 +279,7 @@ func TestInitSpecMakesTheSocketDirectory(t *testing.T) {
 }
 
 func TestInitSpecGivesTheSocketDirectoryToTheUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give a directory away")
-	}
+	testenv.NeedsRoot(t, "giving a directory away")
 	execRoot := t.TempDir()
 	p := minimal()
 	p.PluginObj.Config.User = types.PluginConfigUser{UID: 1000, GID: 1001}
@@ -293,7 +295,7 @@ func TestInitSpecCantMakeTheSocketDirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	assert.NilError(t, os.WriteFile(file, nil, 0o600))
 	_, err := minimal().InitSpec(file)
-	assert.Assert(t, cerrdefs.IsInternal(err), "%v", err)
+	assert.Assert(t, errdefs.IsInternal(err), "%v", err)
 	assert.ErrorIs(t, err, syscall.ENOTDIR)
 }
 
@@ -312,6 +314,7 @@ func TestSpecModifierComesLast(t *testing.T) {
 // TestSpecsShareNoMemory scribbles over one spec: neither the plugin nor the
 // next spec notices.
 func TestSpecsShareNoMemory(t *testing.T) {
+	testenv.NeedsRoot(t, "giving a directory to a user")
 	p := withDevices(example())
 	// Spare room behind the lists of the config is what appending would write to.
 	p.PluginObj.Config.Entrypoint = append(make([]string, 0, 10), "/bin/plugin")

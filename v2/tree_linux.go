@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -7,32 +9,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isProcessLink reports whether link is in a proc file system, whose links
-// each process sees differently, see proc(5).
+// isProcessLink reports whether link is in a proc file system, where each process
+// sees different links: https://man7.org/linux/man-pages/man5/proc.5.html.
 func isProcessLink(link string) bool {
 	var info unix.Statfs_t
 	err := unix.Statfs(filepath.Dir(link), &info)
 	return err != nil || info.Type == unix.PROC_SUPER_MAGIC
 }
 
-// isMountPoint reports whether something is mounted at a place of the host. It
-// asks the kernel's list and no file system.
+// isMountPoint reports whether a place of the host is a mount point. It reads the
+// kernel's list of mounts and asks no file system.
 func isMountPoint(place string) bool {
 	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(filepath.Clean(place)))
 	return err == nil && len(found) > 0
 }
 
-// mountOf returns the mount that a place without links is on. It asks the
-// kernel's list and no file system; of mounts on top of each other the last counts.
-func mountOf(place string) (m mountOfHost) {
-	mounts, err := mountinfo.GetMounts(nil)
-	if err != nil {
+// mountFinder reads the list of mounts.
+func mountFinder() finder {
+	table := new(mountTable)
+	table.byParent()
+	return func(place string) (m mountOfHost) {
+		if on := table.at(place); on != nil {
+			m = mountOfHost{id: on.ID, point: on.Mountpoint, kind: on.FSType}
+		}
 		return m
 	}
-	for _, info := range mounts {
-		if _, ok := below(filepath.Clean(place), info.Mountpoint); ok && len(info.Mountpoint) >= len(m.point) {
-			m = mountOfHost{id: info.ID, point: info.Mountpoint, kind: info.FSType}
-		}
-	}
-	return m
 }

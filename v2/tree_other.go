@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package v2
@@ -5,8 +7,10 @@ package v2
 // isProcessLink knows no proc file system.
 func isProcessLink(string) bool { return false }
 
-// mountOf knows no mounts.
-func mountOf(string) mountOfHost { return mountOfHost{} }
+// mountFinder knows no mounts.
+func mountFinder() finder {
+	return func(string) mountOfHost { return mountOfHost{} }
+}
 
 // isMountPoint knows no mounts.
 func isMountPoint(string) bool { return false }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,8 +11,8 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// TestWalksAreBounded follows what hostile rootfs hold. What is counted is the
-// work, because time is the machine's.
+// TestWalksAreBounded follows paths in hostile rootfs. It counts steps, because time
+// depends on the machine.
 func TestWalksAreBounded(t *testing.T) {
 	up := strings.Repeat("x/../", 818) + "x" // PATH_MAX of components
 	deep := strings.Repeat("d/", 1000)

@@ -1,10 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
 	"strings"
 )
 
-// FilterByCap returns p if the plugin has capability, which is compared in
+// FilterByCap returns p if the plugin has capability. It compares capability in
 // lower case with the interface types docker.CAPABILITY/VERSION of the config.
 // The error is of type [ErrInadequateCapability].
 func (p *Plugin) FilterByCap(capability string) (*Plugin, error) {
@@ -17,17 +19,16 @@ func (p *Plugin) FilterByCap(capability string) (*Plugin, error) {
 }
 
 // Use checks that the plugin is enabled and has capability, and applies mode,
-// one of plugingetter's Lookup, Acquire and Release, to the reference count,
-// all in one step: a reference is never given to a plugin that is disabled at
-// that moment. The error is [ErrDisabled] or [ErrInadequateCapability], and
-// then the count is as it was.
+// one of plugingetter's Lookup, Acquire and Release, to the reference count, in
+// one step: a plugin that is disabled at that time gets no reference. The error
+// is [DisabledError] or [ErrInadequateCapability]; then the count has not changed.
 //
-// On a [Plugin.Clone] the copied data is judged and the shared count changed.
+// On a [Plugin.Clone], Use checks the copied data and changes the shared count.
 func (p *Plugin) Use(capability string, mode int) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if !p.PluginObj.Enabled {
-		return ErrDisabled{Name: p.PluginObj.Name}
+		return &DisabledError{Name: p.PluginObj.Name}
 	}
 	if !p.hasCapabilityLocked(capability) {
 		return ErrInadequateCapability{capability: capability}
@@ -43,16 +44,16 @@ func (p *Plugin) SetEnabled(enabled bool) {
 	p.PluginObj.Enabled = enabled
 }
 
-// DisableUnlessInUse marks the plugin disabled, unless it is referenced and
-// force is false; then nothing changes and the error is [ErrInUse]. It is one
-// step: after it returns nil no Use of p succeeds until the plugin is enabled
-// again, and no reference that Use gave was overlooked. The count stays; see
+// DisableUnlessInUse marks the plugin disabled. If it is referenced and force is
+// false, nothing changes and the error is [InUseError]. Check and change are one
+// step: after DisableUnlessInUse returns nil, no Use of p succeeds until the
+// plugin is enabled again. The count does not change; see
 // [Plugin.ForgetReferences].
 func (p *Plugin) DisableUnlessInUse(force bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !force && p.GetRefCount() > 0 {
-		return ErrInUse{Name: p.PluginObj.Name}
+		return &InUseError{Name: p.PluginObj.Name}
 	}
 	p.PluginObj.Enabled = false
 	return nil

@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -79,14 +82,14 @@ func TestUse(t *testing.T) {
 		{"acquire", true, "VolumeDriver", plugingetter.Acquire, nil, 2},
 		{"release", true, "VolumeDriver", plugingetter.Release, nil, 0},
 		{"other capability", true, "IPAM", plugingetter.Acquire, ErrInadequateCapability{capability: "IPAM"}, 1},
-		{"disabled", false, "VolumeDriver", plugingetter.Acquire, ErrDisabled{Name: "example"}, 1},
-		{"disabled comes first", false, "IPAM", plugingetter.Acquire, ErrDisabled{Name: "example"}, 1},
+		{"disabled", false, "VolumeDriver", plugingetter.Acquire, &DisabledError{Name: "example"}, 1},
+		{"disabled comes first", false, "IPAM", plugingetter.Acquire, &DisabledError{Name: "example"}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := withTypes(tt.enabled, volume)
 			p.Acquire()
-			assert.Equal(t, p.Use(tt.capability, tt.mode), tt.wantErr)
+			assert.Assert(t, reflect.DeepEqual(p.Use(tt.capability, tt.mode), tt.wantErr))
 			assert.Equal(t, p.GetRefCount(), tt.wantCount)
 		})
 	}
@@ -102,22 +105,22 @@ func TestDisableUnlessInUse(t *testing.T) {
 	}{
 		{"unused", 0, false, nil, false},
 		{"unused, forced", 0, true, nil, false},
-		{"in use", 1, false, ErrInUse{Name: "example"}, true},
+		{"in use", 1, false, &InUseError{Name: "example"}, true},
 		{"in use, forced", 1, true, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := withTypes(true)
 			p.AddRefCount(tt.references)
-			assert.Equal(t, p.DisableUnlessInUse(tt.force), tt.wantErr)
+			assert.DeepEqual(t, p.DisableUnlessInUse(tt.force), tt.wantErr)
 			assert.Equal(t, p.IsEnabled(), tt.wantEnabled)
 			assert.Equal(t, p.GetRefCount(), tt.references)
 		})
 	}
 }
 
-// TestUseAndDisableExcludeEachOther races one user against one who disables:
-// never do both succeed.
+// TestUseAndDisableExcludeEachOther races a use against a disable. They never both
+// succeed.
 func TestUseAndDisableExcludeEachOther(t *testing.T) {
 	volume := types.PluginInterfaceType{Prefix: "docker", Capability: "volumedriver", Version: "1.0"}
 	for range 2000 {
@@ -130,7 +133,7 @@ func TestUseAndDisableExcludeEachOther(t *testing.T) {
 		if (used == nil) == (disabled == nil) {
 			t.Fatalf("Use: %v, DisableUnlessInUse: %v, want exactly one to succeed", used, disabled)
 		}
-		if used != nil && !errors.Is(used, ErrDisabled{Name: "example"}) {
+		if used != nil && !errors.As(used, new(*DisabledError)) {
 			t.Fatalf("Use: %v, want it to say that the plugin is disabled", used)
 		}
 		assert.Equal(t, p.IsEnabled(), used == nil)
@@ -205,7 +208,7 @@ func TestForgottenReferencesAreReleasedLate(t *testing.T) {
 	p.ForgetReferences()
 	assert.Equal(t, p.GetRefCount(), 0)
 	p.Acquire()
-	p.Release() // of one that was forgotten
+	p.Release() // a forgotten reference
 	assert.Equal(t, p.GetRefCount(), 1)
 	p.Release() // of the other one
 	assert.Equal(t, p.GetRefCount(), 1, "the plugin is in use")

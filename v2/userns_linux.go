@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -13,17 +15,19 @@ import (
 	"github.com/moby/sys/userns"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// userNamespace is what a spec has to fit if the daemon runs in a user
-// namespace, as it does rootless.
+// userNamespace describes the user namespace that the daemon runs in, for example
+// in rootless mode.
 type userNamespace struct {
-	// lockedFlags returns the flags of the mount that a path is on and that
-	// a mount made of it must have.
+	// lockedFlags returns the flags of the mount that a path is on which a bind
+	// of the path must keep.
 	lockedFlags func(path string) ([]string, error)
 	// hasGroup reports whether a group exists in the namespace.
 	hasGroup func(id uint32) bool
-	// network is a detached network namespace, which is the host's for
+	// network is a detached network namespace, which replaces the host's for
 	// plugins; empty if there is none.
 	network string
 }
@@ -48,9 +52,8 @@ func ownUserNamespace() userNamespace {
 	return userNamespace{lockedFlags: lockedFlags, hasGroup: hasGroup, network: detachedNetwork(os.Getenv("ROOTLESSKIT_STATE_DIR"))}
 }
 
-// fit keeps the locked flags of what is bound, leaves out owners of file systems
-// that the namespace lacks, and gives a plugin that has the host's network the
-// detached one.
+// fit adds the locked flags to binds, removes owners of file systems that the
+// namespace lacks, and replaces the host's network by the detached one.
 func (n userNamespace) fit(spec *specs.Spec) error {
 	for i := range spec.Mounts {
 		mount := &spec.Mounts[i]
@@ -60,10 +63,10 @@ func (n userNamespace) fit(spec *specs.Spec) error {
 		}
 		flags, err := n.lockedFlags(mount.Source)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // the runtime names it
+			continue // the runtime's error names the source
 		}
 		if err != nil {
-			return systemError{fmt.Errorf("find the mount of %q: %w", mount.Source, err)}
+			return class.System(fmt.Errorf("find the mount of %q: %w", mount.Source, err))
 		}
 		mount.Options = union(mount.Options, flags)
 	}
@@ -77,15 +80,15 @@ func isNetwork(namespace specs.LinuxNamespace) bool { return namespace.Type == s
 
 // lacksGroup reports whether a mount's option names a group that does not exist
 // in the namespace: the kernel refuses such a mount. A namespace with one user
-// lacks the group of terminals, which docker gives /dev/pts to.
+// lacks the group of terminals, which owns docker's /dev/pts.
 func (n userNamespace) lacksGroup(option string) bool {
 	value, ok := strings.CutPrefix(option, "gid=")
 	id, err := strconv.ParseUint(value, 10, 32)
 	return ok && err == nil && !n.hasGroup(uint32(id))
 }
 
-// lockable are the flags that a mount keeps when it is bound by a user
-// namespace other than its own: see mount_namespaces(7).
+// lockable are the flags that a mount keeps when another user namespace binds it:
+// https://man7.org/linux/man-pages/man7/mount_namespaces.7.html.
 var lockable = []struct {
 	flag   int64
 	option string
@@ -104,14 +107,15 @@ func lockedFlags(path string) (options []string, err error) {
 		return nil, err
 	}
 	for _, l := range lockable {
-		if int64(mount.Flags)&l.flag != 0 {
+		if int64(mount.Flags)&l.flag != 0 { //nolint:unconvert // Flags differs between architectures
 			options = append(options, l.option)
 		}
 	}
 	return options, nil
 }
 
-// hasGroup reads user_namespaces(7)'s gid_map.
+// hasGroup reads the gid_map of
+// https://man7.org/linux/man-pages/man7/user_namespaces.7.html.
 func hasGroup(id uint32) bool {
 	content, err := os.ReadFile("/proc/self/gid_map")
 	if err != nil {
@@ -126,8 +130,8 @@ func hasGroup(id uint32) bool {
 	return false
 }
 
-// detachedNetwork returns the network namespace that RootlessKit made beside
-// the daemon's: https://github.com/rootless-containers/rootlesskit/blob/v2.3.4/docs/network.md#detaching-network-namespace.
+// detachedNetwork returns the network namespace that RootlessKit made in addition
+// to the daemon's: https://github.com/rootless-containers/rootlesskit/blob/v2.3.4/docs/network.md#detaching-network-namespace.
 func detachedNetwork(stateDir string) string {
 	if stateDir == "" {
 		return ""

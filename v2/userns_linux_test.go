@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -14,6 +16,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func TestFitUserNamespace(t *testing.T) {
@@ -84,16 +88,14 @@ func TestDetachedNetwork(t *testing.T) {
 const lockedVariable = "V2_TEST_LOCKED"
 
 // TestSpecRunsInAUserNamespace runs a plugin as a rootless daemon does, with a
-// bind of a mount whose flags are locked. It runs itself in a user namespace:
-// one that has all users, and one that has root alone.
+// bind of a mount with locked flags. It runs itself in two user namespaces: with
+// all users, and with root alone.
 func TestSpecRunsInAUserNamespace(t *testing.T) {
 	if os.Getenv(lockedVariable) != "" {
 		runLocked(t, os.Getenv(lockedVariable))
 		return
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("a mount with locked flags needs root")
-	}
+	testenv.NeedsRoot(t, "a mount with locked flags")
 	locked := t.TempDir()
 	assert.NilError(t, unix.Mount("tmpfs", locked, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""))
 	t.Cleanup(func() { assert.Check(t, unix.Unmount(locked, unix.MNT_DETACH)) })

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,15 +12,17 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types"
+
+	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
-// Bounds on what a config may hold. Each is where the kernel ends, so that what
-// exceeds one could not be started.
+// Bounds of a config. Each is a limit of the kernel, so a config beyond it could
+// not be started.
 const (
-	maxStringBytes = 131071  // MAX_ARG_STRLEN: an argument, or NAME=value
-	maxSocketBytes = 107     // a whole sockaddr_un
-	maxOptionBytes = 4095    // what mount(2) takes of a mount's options
-	maxListEntries = 1 << 12 // far from any plugin, and from ARG_MAX
+	maxStringBytes = 131071 // MAX_ARG_STRLEN: an argument, or NAME=value
+	maxSocketBytes = socketpath.Max
+	maxOptionBytes = 4095    // mount(2): the options of a mount
+	maxListEntries = 1 << 12 // far above any plugin, and far below ARG_MAX
 	noUser         = math.MaxUint32
 
 	// maxProblems is how many problems of a config an error lists. A config
@@ -26,34 +30,30 @@ const (
 	maxProblems = 20
 )
 
-// ValidateConfig refuses a config that can't be run, or that would reach out of
-// the plugin's own directories. It accepts whatever else docker runs, and
-// [ConfigWarnings] says how. Refused are
+// ValidateConfig refuses a config that endangers the user who installs it:
 //
-//   - an entrypoint that names no program;
-//   - a socket that leads out of the directory for sockets, or is that directory,
-//     or that docker's client can't be given: it takes a URL;
-//   - control and invisible characters in what users are shown, and long runs of
-//     white space in what they grant;
-//   - a mount, or a propagated mount, in the place of the plugin's root;
-//   - a variable without a name that has a value;
+//   - control and invisible characters in displayed fields, and long runs of
+//     white space in fields that users grant;
 //   - a mount that shows the host's devices or all of its cgroups, unless the
 //     config asks for all devices and CAP_SYS_ADMIN as well;
-//   - a user or group whose id is the kernel's for none;
-//   - what is larger than the kernel takes, or holds a NUL byte.
+//   - lists of more than 4096 entries.
 //
-// The error is of type [ErrInvalidConfig] and joins an [ErrConfigProblem] for
+// It accepts all other configs that docker installs, including those that no
+// start can run: see [Plugin.Validate] and [ConfigWarnings].
+//
+// The error is of type [InvalidConfigError] and joins a [ConfigProblemError] for
 // each of the first 20 problems.
 func ValidateConfig(config types.PluginConfig) error {
 	var v validator
 	v.config(config)
+	v.shown(config)
 	return v.err()
 }
 
-// ConfigWarnings returns what of a sound config is ignored, or taken for
-// something else, a sentence each, the first 20 and how many more there are:
-// words that mean nothing to a mount, capabilities that Linux does not have, and
-// the like.
+// ConfigWarnings returns a sentence for each field of a valid config that is
+// ignored, is read in another way, or prevents the plugin from being enabled.
+// Examples are mount options without effect, capabilities unknown to Linux, and
+// an empty entrypoint. It returns the first 20 and the number of the others.
 func ConfigWarnings(config types.PluginConfig) []string {
 	var v validator
 	v.config(config)
@@ -63,27 +63,38 @@ func ConfigWarnings(config types.PluginConfig) []string {
 	return v.warnings
 }
 
-// Validate is [ValidateConfig] for the config of p and for its settings, before
-// p is run: then it needs a socket as well.
+// Validate refuses a plugin that must not be started, because no start can run
+// its config and settings, or because they reach out of the plugin's
+// directories:
+//
+//   - an entrypoint that names no program;
+//   - a socket that is not set, that leads out of the directory for sockets, that
+//     is that directory, or that does not fit into the URL for docker's client;
+//   - a mount, or a propagated mount, at the plugin's root;
+//   - a variable without a name that has a value;
+//   - a mount that [ValidateConfig] refuses;
+//   - the user or group 4294967295, which the kernel reserves for "none";
+//   - a value above the kernel's limit, or with a NUL byte.
+//
+// Validate does not check displayed fields as [ValidateConfig] does, because the
+// plugin's privileges are already granted. The error is that of [ValidateConfig].
 func (p *Plugin) Validate() error {
 	view := p.Snapshot()
-	var v validator
+	v := validator{starting: true}
 	v.config(view.Config)
 	v.settings(view.Settings)
-	if view.Config.Interface.Socket == "" {
-		v.refuse("interface.socket", "", "is empty: name the socket that the plugin makes below /run/docker/plugins")
-	}
 	return v.err()
 }
 
 // validator collects problems.
 type validator struct {
 	problems []error
-	more     int // that are not listed
+	more     int // number of problems that are not listed
 	warnings []string
-	warned   int // how many there are
+	warned   int // number of warnings, including those not listed
 
-	unconfined bool // the config asks for all that a mount can show
+	starting   bool // checks a start, not an install
+	unconfined bool // see isUnconfined
 }
 
 func (v *validator) err() error {
@@ -93,7 +104,7 @@ func (v *validator) err() error {
 	if v.more > 0 {
 		v.problems = append(v.problems, fmt.Errorf("and %d more problems", v.more))
 	}
-	return ErrInvalidConfig{Err: errors.Join(v.problems...)}
+	return &InvalidConfigError{Err: errors.Join(v.problems...)}
 }
 
 func (v *validator) refuse(field, value, reason string) {
@@ -101,27 +112,37 @@ func (v *validator) refuse(field, value, reason string) {
 		v.more++
 		return
 	}
-	v.problems = append(v.problems, ErrConfigProblem{Field: field, Value: value, Reason: reason})
+	v.problems = append(v.problems, &ConfigProblemError{Field: field, Value: value, Reason: reason})
+}
+
+// impossible reports a field that no start can run: a problem of a start, and a
+// warning at install.
+func (v *validator) impossible(field, value, reason string) {
+	if v.starting {
+		v.refuse(field, value, reason)
+		return
+	}
+	v.warn(field, value, reason+"; the plugin can't be enabled")
 }
 
 func (v *validator) warn(field, value, reason string) {
 	if v.warned++; v.warned <= maxProblems {
-		v.warnings = append(v.warnings, ErrConfigProblem{Field: field, Value: value, Reason: reason}.Error())
+		v.warnings = append(v.warnings, (&ConfigProblemError{Field: field, Value: value, Reason: reason}).Error())
 	}
 }
 
 func (v *validator) config(c types.PluginConfig) {
 	if len(c.Entrypoint) == 0 || c.Entrypoint[0] == "" {
-		v.refuse("entrypoint", "", "is empty: name the program to start")
+		v.impossible("entrypoint", "", "is empty: name the program to start")
 	}
 	v.strings("entrypoint", c.Entrypoint)
 	v.strings("args.value", c.Args.Value)
 	v.text("workdir", c.WorkDir, maxPathBytes)
 	if c.User.UID == noUser || c.User.GID == noUser {
-		v.refuse("user", fmt.Sprintf("%d:%d", c.User.UID, c.User.GID), "is nobody's id")
+		v.impossible("user", fmt.Sprintf("%d:%d", c.User.UID, c.User.GID), fmt.Sprintf("uses the reserved id %d", uint32(noUser)))
 	}
 	if !slices.Contains(networkTypes, c.Network.Type) {
-		v.warn("network.type", c.Network.Type, "is no type that docker documents: the plugin gets a network namespace of its own, in which there is no network")
+		v.warn("network.type", c.Network.Type, "is not a documented type: the plugin gets a separate network namespace without a network")
 	}
 	v.interfaces(c.Interface)
 	v.env(c.Env)
@@ -131,11 +152,10 @@ func (v *validator) config(c types.PluginConfig) {
 		v.place("propagatedMount", c.PropagatedMount)
 	}
 	v.linux(c.Linux)
-	v.shown(c)
 }
 
-// networkTypes are the ones that docker's documentation and its list of
-// privileges know.
+// networkTypes are the types in docker's documentation and in its list of
+// privileges.
 var networkTypes = []string{"", "bridge", "host", "none", "null"}
 
 func (v *validator) interfaces(c types.PluginConfigInterface) {
@@ -154,27 +174,27 @@ func (v *validator) interfaces(c types.PluginConfigInterface) {
 	}
 }
 
-// socket checks a path below the directory for sockets, to which docker takes
-// it as relative.
+// socket checks the path of the socket, which docker reads as relative to the
+// directory for sockets.
 func (v *validator) socket(socket string) {
 	if socket == "" {
-		v.warn("interface.socket", "", "is empty: the plugin can't be enabled")
+		v.impossible("interface.socket", "", "is empty: name the socket that the plugin makes below /run/docker/plugins")
 		return
 	}
 	switch relative := path.Clean(strings.TrimLeft(socket, "/")); {
 	case relative == ".":
-		v.refuse("interface.socket", socket, "names no file")
+		v.impossible("interface.socket", socket, "names no file")
 	case relative == "..", strings.HasPrefix(relative, "../"):
-		v.refuse("interface.socket", socket, "leads out of the directory for sockets")
+		v.impossible("interface.socket", socket, "leads out of the directory for sockets")
 	}
 	if _, err := url.Parse("unix:///" + socket); err != nil {
-		v.refuse("interface.socket", socket, "can't be called: it has control characters, or a % that begins no escape of a URL")
+		v.impossible("interface.socket", socket, "does not fit into a URL: remove control characters, and each % that does not begin an escape")
 	}
 	v.text("interface.socket", socket, maxSocketBytes)
 }
 
-// isNotWord tells what a word that travels in JSON and headers can't have;
-// docker's decoder does not undo the escapes of JSON.
+// isNotWord reports whether r can't occur in a word of JSON and headers. Docker's
+// decoder does not undo the escapes of JSON.
 func isNotWord(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }
 
 func (v *validator) env(env []types.PluginEnv) {
@@ -190,23 +210,23 @@ func (v *validator) env(env []types.PluginEnv) {
 			v.variable(field, variable.Name, *variable.Value)
 		}
 		if strings.ContainsFunc(variable.Name, isOdd) {
-			v.warn(field, variable.Name, "is no name that shells take")
+			v.warn(field, variable.Name, "is not a name that shells accept")
 		}
 	}
 }
 
-// isOdd tells what the kernel takes in a name and shells don't.
+// isOdd reports whether the kernel accepts r in a name and shells don't.
 func isOdd(r rune) bool { return r <= ' ' || r == 0x7f || r == '=' }
 
 // variable does not show the value, which may be a secret.
 func (v *validator) variable(field, name, value string) {
 	switch {
 	case name == "":
-		v.refuse(field, "", "has no name")
+		v.impossible(field, "", "has no name")
 	case strings.ContainsRune(name+value, 0):
-		v.refuse(field, name, "has a NUL byte")
+		v.impossible(field, name, "has a NUL byte")
 	case len(name)+len("=")+len(value) > maxStringBytes:
-		v.refuse(field, name, fmt.Sprintf("has more than %d bytes", maxStringBytes))
+		v.impossible(field, name, fmt.Sprintf("has more than %d bytes", maxStringBytes))
 	}
 }
 
@@ -243,15 +263,15 @@ func (v *validator) settings(s types.PluginSettings) {
 	}
 }
 
-// place checks a path that something is mounted at, which is below the plugin's
-// root however it is written.
+// place checks the destination of a mount. The runtime reads it relative to the
+// plugin's root, however it is written.
 func (v *validator) place(field, place string) {
 	clean := path.Join("/", place)
 	switch {
 	case clean == "/":
-		v.refuse(field, place, "would hide the plugin's root file system")
+		v.impossible(field, place, "would hide the plugin's root file system")
 	case clean != strings.TrimRight(place, "/"):
-		v.warn(field, place, "is not absolute and clean: it is taken for "+clean)
+		v.warn(field, place, "is not absolute and clean: it is read as "+clean)
 	}
 	v.text(field, place, maxPathBytes)
 }
@@ -265,15 +285,15 @@ func (v *validator) strings(field string, list []string) {
 
 func (v *validator) text(field, text string, most int) {
 	if strings.ContainsRune(text, 0) {
-		v.refuse(field, text, "has a NUL byte")
+		v.impossible(field, text, "has a NUL byte")
 	}
 	if len(text) > most {
-		v.refuse(field, text, fmt.Sprintf("has more than %d bytes", most))
+		v.impossible(field, text, fmt.Sprintf("has more than %d bytes", most))
 	}
 }
 
 func (v *validator) length(field string, n int) {
-	if n > maxListEntries {
+	if n > maxListEntries && !v.starting {
 		v.refuse(field, "", fmt.Sprintf("has more than %d entries", maxListEntries))
 	}
 }

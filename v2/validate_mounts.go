@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -33,11 +35,11 @@ func (v *validator) mountType(field string, m types.PluginMount) {
 			v.warn(field, m.Type, "is ignored: the mount's options make it a bind")
 		}
 	case slices.Contains(hostFileSystems, fileSystem) && !v.unconfined:
-		v.refuse(field, m.Type, "shows the host's own, not the plugin's: ask for allowAllDevices and CAP_SYS_ADMIN as well, or do without")
+		v.refuse(field, m.Type, "shows the host's files: request allowAllDevices and CAP_SYS_ADMIN as well, or remove the mount")
 	case m.Type == "":
 		v.warn(field, "", "is empty, and no option says bind: runtimes can't mount it")
 	case !slices.Contains(fileSystems, fileSystem):
-		v.warn(field, m.Type, "is no file system of the Linux kernel: it needs a module")
+		v.warn(field, m.Type, "is not a file system of the Linux kernel: it needs a module")
 	}
 }
 
@@ -46,23 +48,24 @@ func (v *validator) mountOptions(field string, m types.PluginMount) {
 	for _, option := range m.Options {
 		bytes += len(option) + len(",")
 		if strings.ContainsRune(option, 0) {
-			v.refuse(field, option, "has a NUL byte")
+			v.impossible(field, option, "has a NUL byte")
 		}
 	}
 	if bytes > maxOptionBytes {
-		v.refuse(field, "", fmt.Sprintf("have more than %d bytes", maxOptionBytes))
+		v.impossible(field, "", fmt.Sprintf("have more than %d bytes", maxOptionBytes))
 	}
+	binds := bindsFiles(m)
 	for _, word := range mountWords(m) {
 		switch {
 		case word == "readonly":
-			v.warn(field, word, "is taken for ro")
-		case slices.Contains(idleWords, word), bindsFiles(m) && !slices.Contains(bindWords, word):
-			v.warn(field, word, "means nothing to this mount: it is left out")
+			v.warn(field, word, "is read as ro")
+		case slices.Contains(idleWords, word), binds && !slices.Contains(bindWords, word):
+			v.warn(field, word, "has no effect on this mount: it is left out")
 		}
 	}
 }
 
-// fileSystems are those of Linux, without what may follow a dot as in fuse.sshfs.
+// fileSystems are those of Linux, without a suffix as in fuse.sshfs.
 var fileSystems = strings.Fields(`
 	9p adfs affs afs aufs autofs bcachefs befs binder binfmt_misc bpf
 	btrfs ceph cgroup cgroup2 cifs coda configfs cpuset cramfs debugfs devfs

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -9,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
-	"github.com/docker/docker/errdefs"
+	dockererrdefs "github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 )
@@ -46,7 +48,9 @@ func capable(names ...string) func(*types.PluginConfig) {
 	return func(c *types.PluginConfig) { c.Linux.Capabilities = names }
 }
 
-func TestValidateConfigRefuses(t *testing.T) {
+// TestValidateRefuses has what docker installs and no start can run: it is
+// installed with a warning, and not started.
+func TestValidateRefuses(t *testing.T) {
 	long := strings.Repeat("x", maxStringBytes+1)
 	tests := []struct {
 		name   string
@@ -57,10 +61,9 @@ func TestValidateConfigRefuses(t *testing.T) {
 		{"empty entrypoint", func(c *types.PluginConfig) { c.Entrypoint = []string{"", "x"} }, "entrypoint is empty"},
 		{"NUL in the entrypoint", func(c *types.PluginConfig) { c.Entrypoint = []string{"/plugin", "a\x00b"} }, `entrypoint[1] "a\x00b" has a NUL byte`},
 		{"long argument", func(c *types.PluginConfig) { c.Args.Value = []string{long} }, "args.value[0] \"xx"},
-		{"many arguments", func(c *types.PluginConfig) { c.Args.Value = make([]string, maxListEntries+1) }, "args.value has more than 4096 entries"},
 		{"NUL in the workdir", func(c *types.PluginConfig) { c.WorkDir = "/\x00" }, "workdir"},
-		{"user that is nobody's", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0" is nobody's id`},
-		{"group that is nobody's", func(c *types.PluginConfig) { c.User.GID = math.MaxUint32 }, "is nobody's id"},
+		{"user with the reserved id", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0" uses the reserved id 4294967295`},
+		{"group with the reserved id", func(c *types.PluginConfig) { c.User.GID = math.MaxUint32 }, "uses the reserved id 4294967295"},
 
 		{"socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../x/plugin.sock" }, `interface.socket "../x/plugin.sock" leads out of the directory for sockets`},
 		{"socket that leads out in the end", func(c *types.PluginConfig) { c.Interface.Socket = "a/../../x" }, "leads out of the directory"},
@@ -68,9 +71,9 @@ func TestValidateConfigRefuses(t *testing.T) {
 		{"socket that is the directory in the end", func(c *types.PluginConfig) { c.Interface.Socket = "/a/.." }, "names no file"},
 		{"socket that is the directory", func(c *types.PluginConfig) { c.Interface.Socket = "." }, `interface.socket "." names no file`},
 		{"socket that is the parent", func(c *types.PluginConfig) { c.Interface.Socket = ".." }, "leads out of the directory"},
-		{"control character in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x1b.sock" }, `interface.socket "a\x1b.sock" can't be called`},
-		{"newline in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\n.sock" }, "can't be called"},
-		{"half an escape in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "100%.sock" }, "can't be called"},
+		{"control character in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x1b.sock" }, `interface.socket "a\x1b.sock" does not fit into a URL`},
+		{"newline in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\n.sock" }, "does not fit into a URL"},
+		{"half an escape in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "100%.sock" }, "does not fit into a URL"},
 		{"NUL in the socket", func(c *types.PluginConfig) { c.Interface.Socket = "a\x00" }, "interface.socket"},
 		{"long socket", func(c *types.PluginConfig) { c.Interface.Socket = long[:maxSocketBytes+1] }, "has more than 107 bytes"},
 
@@ -98,25 +101,39 @@ func TestValidateConfigRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			config := sound()
 			tt.change(&config)
-			err := ValidateConfig(config)
+			// Where users are shown it a NUL byte is refused already.
+			installs := ValidateConfig(config)
+			assert.Check(t, installs == nil || strings.Contains(installs.Error(), `\x00" has control or invisible characters`), "%v", installs)
+			warnings := strings.Join(ConfigWarnings(config), "\n")
+			assert.Check(t, is.Contains(warnings, tt.want))
+			assert.Check(t, is.Contains(warnings, "; the plugin can't be enabled"))
+			err := startable(config).Validate()
 			assert.Check(t, is.ErrorContains(err, tt.want))
-			assert.ErrorType(t, err, ErrInvalidConfig{})
-			assert.Check(t, errdefs.IsInvalidParameter(err) && cerrdefs.IsInvalidArgument(err))
+			assert.ErrorType(t, err, &InvalidConfigError{})
+			assert.Check(t, dockererrdefs.IsInvalidParameter(err) && errdefs.IsInvalidArgument(err))
 			assert.Check(t, len(err.Error()) < 400, "the error is as long as what is wrong")
-			var problem ErrConfigProblem
+			var problem *ConfigProblemError
 			assert.Assert(t, errors.As(err, &problem))
 			assert.Check(t, strings.HasPrefix(tt.want, problem.Field) || strings.Contains(err.Error(), tt.want))
 		})
 	}
 }
 
-func TestValidateConfigTellsAll(t *testing.T) {
-	err := ValidateConfig(types.PluginConfig{
+// startable is a plugin of a config, with nothing set.
+func startable(config types.PluginConfig) *Plugin {
+	p := &Plugin{PluginObj: types.Plugin{Config: config}}
+	p.InitEmptySettings()
+	return p
+}
+
+func TestValidateListsAll(t *testing.T) {
+	p := startable(types.PluginConfig{
 		Interface:       types.PluginConfigInterface{Socket: "../x"},
 		PropagatedMount: "/",
 		Env:             []types.PluginEnv{{Name: "SECRET", Value: pointer("hunter2\x00")}, {Value: pointer("hunter3")}},
 	})
-	assert.Error(t, err, `invalid plugin config: entrypoint is empty: name the program to start; `+
+	p.PluginObj.Settings = types.PluginSettings{}
+	assert.Error(t, p.Validate(), `invalid plugin config: entrypoint is empty: name the program to start; `+
 		`interface.socket "../x" leads out of the directory for sockets; `+
 		`env[0] "SECRET" has a NUL byte; `+
 		`env[1] has no name; `+
@@ -138,8 +155,8 @@ func TestConfigWarnings(t *testing.T) {
 	}{
 		{"nothing", func(*types.PluginConfig) {}, nil},
 		{"a sound mount", bindWith("rbind", "ro", "rslave", "nosuid", "rro"), nil},
-		{"network", func(c *types.PluginConfig) { c.Network.Type = "storage_internal" }, []string{`network.type "storage_internal" is no type that docker documents: the plugin gets a network namespace of its own, in which there is no network`}},
-		{"no socket", socket(""), []string{"interface.socket is empty: the plugin can't be enabled"}},
+		{"network", func(c *types.PluginConfig) { c.Network.Type = "storage_internal" }, []string{`network.type "storage_internal" is not a documented type: the plugin gets a separate network namespace without a network`}},
+		{"no socket", socket(""), []string{"interface.socket is empty: name the socket that the plugin makes below /run/docker/plugins; the plugin can't be enabled"}},
 		{"socket in a directory", socket("csi/csi.sock"), nil},
 		{"socket with a slash before it", socket("/v.sock"), nil},
 		{"socket with dots", socket("./a/../v.sock"), nil},
@@ -163,7 +180,7 @@ func TestConfigWarnings(t *testing.T) {
 		{"variables", func(c *types.PluginConfig) {
 			c.Env = []types.PluginEnv{{Name: "A B"}, {Name: "A=B", Value: pointer("x")}, {Name: "\t", Value: pointer("")}, {}}
 		}, []string{
-			`env[0] "A B" is no name that shells take`, `env[1] "A=B" is no name that shells take`, `env[2] "\t" is no name that shells take`,
+			`env[0] "A B" is not a name that shells accept`, `env[1] "A=B" is not a name that shells accept`, `env[2] "\t" is not a name that shells accept`,
 			"env[3] has no name: it is left out",
 		}},
 		{"destinations", func(c *types.PluginConfig) {
@@ -172,10 +189,10 @@ func TestConfigWarnings(t *testing.T) {
 			}
 			c.PropagatedMount = "mnt/volumes"
 		}, []string{
-			`mounts[0].destination "data" is not absolute and clean: it is taken for /data`,
-			`mounts[1].destination "/a/../../b" is not absolute and clean: it is taken for /b`,
-			`mounts[2].destination "/a//b" is not absolute and clean: it is taken for /a/b`,
-			`propagatedMount "mnt/volumes" is not absolute and clean: it is taken for /mnt/volumes`,
+			`mounts[0].destination "data" is not absolute and clean: it is read as /data`,
+			`mounts[1].destination "/a/../../b" is not absolute and clean: it is read as /b`,
+			`mounts[2].destination "/a//b" is not absolute and clean: it is read as /a/b`,
+			`propagatedMount "mnt/volumes" is not absolute and clean: it is read as /mnt/volumes`,
 		}},
 		{"mount types", func(c *types.PluginConfig) {
 			for _, typ := range []string{"volume", "gpfs", "fuse.sshfs", "none", "", "rbind"} {
@@ -187,24 +204,24 @@ func TestConfigWarnings(t *testing.T) {
 			}
 		}, []string{
 			`mounts[0].type "volume" is ignored: the mount's options make it a bind`,
-			`mounts[1].type "gpfs" is no file system of the Linux kernel: it needs a module`,
+			`mounts[1].type "gpfs" is not a file system of the Linux kernel: it needs a module`,
 			"mounts[4].type is empty, and no option says bind: runtimes can't mount it",
 		}},
 		{"words", bindWith("rbind", "readonly", "r", "z,Z", "consistency=cached", "=x", "defaults", "idmap", "size=1m", "acl"), []string{
-			`mounts[0].options "readonly" is taken for ro`,
-			`mounts[0].options "r" means nothing to this mount: it is left out`,
-			`mounts[0].options "z" means nothing to this mount: it is left out`,
-			`mounts[0].options "Z" means nothing to this mount: it is left out`,
-			`mounts[0].options "consistency=cached" means nothing to this mount: it is left out`,
-			`mounts[0].options "=x" means nothing to this mount: it is left out`,
-			`mounts[0].options "defaults" means nothing to this mount: it is left out`,
-			`mounts[0].options "idmap" means nothing to this mount: it is left out`,
-			`mounts[0].options "size=1m" means nothing to this mount: it is left out`,
-			`mounts[0].options "acl" means nothing to this mount: it is left out`,
+			`mounts[0].options "readonly" is read as ro`,
+			`mounts[0].options "r" has no effect on this mount: it is left out`,
+			`mounts[0].options "z" has no effect on this mount: it is left out`,
+			`mounts[0].options "Z" has no effect on this mount: it is left out`,
+			`mounts[0].options "consistency=cached" has no effect on this mount: it is left out`,
+			`mounts[0].options "=x" has no effect on this mount: it is left out`,
+			`mounts[0].options "defaults" has no effect on this mount: it is left out`,
+			`mounts[0].options "idmap" has no effect on this mount: it is left out`,
+			`mounts[0].options "size=1m" has no effect on this mount: it is left out`,
+			`mounts[0].options "acl" has no effect on this mount: it is left out`,
 		}},
 		{"words of a file system", withMount(func(m *types.PluginMount) {
 			m.Type, m.Options = "ext4", []string{"acl", "data=ordered", "defaults", "ro,noatime"}
-		}), []string{`mounts[0].options "defaults" means nothing to this mount: it is left out`}},
+		}), []string{`mounts[0].options "defaults" has no effect on this mount: it is left out`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			config := sound()
@@ -220,16 +237,33 @@ func TestConfigWarnings(t *testing.T) {
 	}
 }
 
-// TestValidateWantsASocket lets no plugin start whose socket is waited for in
-// vain.
-func TestValidateWantsASocket(t *testing.T) {
-	p := example()
-	p.PluginObj.Config.Interface.Socket = ""
-	assert.NilError(t, ValidateConfig(p.PluginObj.Config))
-	assert.ErrorContains(t, p.Validate(), "interface.socket is empty: name the socket that the plugin makes below /run/docker/plugins")
+// TestValidateConfigRefuses checks configs that endanger the user who installs a
+// plugin. Displayed text is checked only before the grant.
+func TestValidateConfigRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*types.PluginConfig)
+		want   string
+		starts bool
+	}{
+		{"many arguments", func(c *types.PluginConfig) { c.Args.Value = make([]string, maxListEntries+1) }, "args.value has more than 4096 entries", true},
+		{"invisible text", withMount(func(m *types.PluginMount) { m.Name = "a\u200bb" }), "mounts[0].name", true},
+		{"a gap", withMount(func(m *types.PluginMount) { m.Source = pointer("/a          b") }), "mounts[0].source", true},
+		{"control characters", func(c *types.PluginConfig) { c.Description = "a\x1b[2K" }, "description", true},
+		{"the host's devices", withMount(func(m *types.PluginMount) { m.Type, m.Options = "devtmpfs", nil }), "mounts[0].type", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config := sound()
+			tt.change(&config)
+			err := ValidateConfig(config)
+			assert.Check(t, is.ErrorContains(err, tt.want))
+			assert.ErrorType(t, err, &InvalidConfigError{})
+			assert.Check(t, is.Equal(startable(config).Validate() == nil, tt.starts))
+		})
+	}
 }
 
-// What docker runs is accepted, odd as it may be.
+// TestValidateConfigAccepts checks odd configs that docker runs.
 func TestValidateConfigAccepts(t *testing.T) {
 	tests := map[string]func(*types.PluginConfig){
 		"the least":                func(*types.PluginConfig) {},
@@ -312,6 +346,6 @@ func TestValidateLooksAtSettings(t *testing.T) {
 		change(&p.PluginObj.Settings)
 		err := p.Validate()
 		assert.Check(t, is.ErrorContains(err, want))
-		assert.ErrorType(t, err, ErrInvalidConfig{})
+		assert.ErrorType(t, err, &InvalidConfigError{})
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -10,10 +12,11 @@ import (
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// shown refuses what is no plain text in what a user is shown: in the
-// privileges, on which a grant is decided, and in lists. A command line prints
-// these as they are, so that a control character could paint over a question,
-// and white space push a grant out of sight.
+// shown refuses text that is not plain in displayed fields: in the privileges,
+// on which users decide, and in lists. A command line prints them unchanged, so
+// a control character could overwrite a question, and white space could push a
+// privilege out of sight. Marks that combine with one letter pile up over the lines
+// above and below it.
 func (v *validator) shown(c types.PluginConfig) {
 	v.plain("network.type", c.Network.Type)
 	for i, mount := range c.Mounts {
@@ -36,7 +39,7 @@ func (v *validator) shown(c types.PluginConfig) {
 	for i, name := range c.Linux.Capabilities {
 		v.plain(fmt.Sprintf("linux.capabilities[%d]", i), name)
 	}
-	// A description may have lines, and is no grant.
+	// A description can have lines and grants nothing.
 	v.visible("description", strings.NewReplacer("\n", "", "\t", "", "\u00ad", "").Replace(c.Description))
 }
 
@@ -45,6 +48,9 @@ func (v *validator) plain(field string, texts ...string) {
 		v.visible(field, text)
 		if hasGap(text) {
 			v.refuse(field, text, fmt.Sprintf("has more than %d blanks in a row: users are shown it", maxBlanks))
+		}
+		if hasPile(text) {
+			v.refuse(field, text, fmt.Sprintf("has more than %d combining marks in a row: users are shown it", maxMarks))
 		}
 	}
 }
@@ -55,15 +61,29 @@ func (v *validator) visible(field, text string) {
 	}
 }
 
-// maxBlanks is how much white space in a row does not look like an end.
+// maxBlanks is the longest run of white space that does not look like the end of
+// a text.
 const maxBlanks = 4
 
-func hasGap(text string) bool {
-	blanks := 0
+// maxMarks is the longest run of combining marks in words of any living script: a
+// pointed letter of Hebrew has three.
+const maxMarks = 3
+
+func hasGap(text string) bool { return hasRun(text, maxBlanks, unicode.IsSpace) }
+
+// hasPile counts joiners and variation selectors, which take no place and would
+// otherwise split a run.
+func hasPile(text string) bool {
+	return hasRun(text, maxMarks, func(r rune) bool { return unicode.In(r, unicode.Mn, unicode.Me, unicode.Join_Control) })
+}
+
+// hasRun reports whether text has more than a number of such characters in a row.
+func hasRun(text string, most int, is func(rune) bool) bool {
+	run := 0
 	for _, r := range text {
-		if !unicode.IsSpace(r) {
-			blanks = 0
-		} else if blanks++; blanks > maxBlanks {
+		if !is(r) {
+			run = 0
+		} else if run++; run > most {
 			return true
 		}
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -46,15 +48,15 @@ func TestShownTextIsPlain(t *testing.T) {
 			assert.Check(t, is.ErrorContains(err, tc.field+" "))
 			assert.Check(t, is.ErrorContains(err, "has control or invisible characters: users are shown it"))
 			assert.Check(t, plaintext.Is(err.Error()), "%q", err)
-			var invalid ErrInvalidConfig
+			var invalid *InvalidConfigError
 			assert.Check(t, errors.As(err, &invalid))
 		})
 	}
 }
 
-// TestShownTextHasNoGaps puts long runs of white space where users decide on a
-// grant, and nowhere else.
-func TestShownTextHasNoGaps(t *testing.T) {
+// TestShownTextHasNoRuns puts long runs of white space and of combining marks where
+// users decide on a grant, and nowhere else.
+func TestShownTextHasNoRuns(t *testing.T) {
 	for _, tc := range []struct {
 		name, text, want string
 	}{
@@ -62,6 +64,12 @@ func TestShownTextHasNoGaps(t *testing.T) {
 		{"many words", strings.Repeat("a ", 300), ""},
 		{"one space more", "/srv" + strings.Repeat(" ", maxBlanks+1), "has more than 4 blanks in a row: users are shown it"},
 		{"spaces of other scripts", "/srv\u3000\u00a0\u2003\u202f /x", "has more than 4 blanks in a row"},
+		{"letters with marks", "/Vie\u0323\u0302t/e\u0301e\u0301e\u0301e\u0301/ที่นี่/हिन्दी/क़्\u200d/ש\u05bcׁ/1\ufe0f\u20e3/👩\u200d❤\ufe0f\u200d👨", ""},
+		{"as many marks as a letter has", "/e" + strings.Repeat("\u0301", maxMarks) + "x", ""},
+		{"one mark more", "/e" + strings.Repeat("\u0301", maxMarks+1) + "x", "has more than 3 combining marks in a row: users are shown it"},
+		{"marks of several kinds", "/e\u0301\u20dd\u0483\u0591", "has more than 3 combining marks in a row"},
+		{"marks and joiners", "/e" + strings.Repeat("\u0301\u200d", maxMarks) + "x", "has more than 3 combining marks in a row"},
+		{"marks and variation selectors", "/e" + strings.Repeat("\u0301\ufe0f", maxMarks) + "x", "has more than 3 combining marks in a row"},
 		{"a soft hyphen", "/s\u00adrv", "has control or invisible characters"},
 		{"a filler", "/s\u3164rv", "has control or invisible characters"},
 		{"a blank of Braille", "/s\u2800rv", "has control or invisible characters"},
@@ -85,6 +93,6 @@ func TestShownTextHasNoGaps(t *testing.T) {
 		})
 	}
 	var v validator
-	v.shown(types.PluginConfig{Description: "a col\u00adumn      of a table"})
+	v.shown(types.PluginConfig{Description: "a col\u00adumn      of a table e\u0301\u0301\u0301\u0301"})
 	assert.NilError(t, v.err())
 }

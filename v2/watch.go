@@ -1,220 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// A path that a config or a user names can lead into a file system whose server
-// does not answer. The kernel then keeps the thread that asks until the server
-// comes back or is given up, and no signal short of the end of the process frees
-// it. So each look at such a path has a goroutine and a limit of its own, and no
-// lock is held meanwhile.
+// A path in a config or a setting can lead into a file system with a server that
+// does not answer. The kernel then blocks the calling thread until the server
+// comes back or is given up; only the end of the process frees the thread. So
+// each look at such a path has a separate goroutine and a time limit, holds no
+// lock, and waits for other looks at the same mount, see [queue].
 
-// hostPatience is how long the files of the host that one plugin names can take
-// to be looked at. A disk that has to spin up answers within it.
+// hostPatience is the time limit for looking at all files of the host that one
+// plugin names. A disk that has to spin up answers within it.
 var hostPatience = 5 * time.Second
 
-// ErrNoAnswer says that a file system of the host does not answer. Class
+// NoAnswerError reports a file system of the host that does not answer. Class
 // Unavailable.
-type ErrNoAnswer struct {
-	// Subject is what names the path, such as a device; empty if the path says
-	// it all.
+type NoAnswerError struct {
+	// Subject is the owner of the path, such as a device; empty if there is none.
 	Subject string
-	// Path is the place that was looked at, with no link left in it.
+	// Path is the place that did not answer, with all links resolved.
 	Path string
-	// Mountpoint and FileSystem are where and what the file system is. Both are
-	// empty when it answers, but the look took too long as a whole.
+	// Mountpoint and FileSystem are the mount point and the type of the file
+	// system. Both are empty if each file system answered, but all look-ups
+	// together took too long.
 	Mountpoint, FileSystem string
 }
 
 // Error names the path and the file system.
-func (e ErrNoAnswer) Error() string {
+func (e *NoAnswerError) Error() string {
 	subject := e.Subject
 	if subject != "" {
 		subject += ": "
 	}
 	if e.Mountpoint == "" {
-		return plaintext.Sprintf("%slook at %s: there is too much to look at in time", subject, e.Path)
+		return plaintext.Sprintf("%sinspect %s: the time limit ended before all paths were inspected", subject, e.Path)
 	}
-	return plaintext.Sprintf("%slook at %s: the file system at %s, of type %s, does not answer: bring its server back, or unmount it",
+	return plaintext.Sprintf("%sinspect %s: the file system at %s, of type %s, does not answer: restart its server, or unmount it",
 		subject, e.Path, e.Mountpoint, e.FileSystem)
 }
 
-// Unavailable is the error's class.
-func (ErrNoAnswer) Unavailable() {}
+// Unavailable marks the error's class.
+func (*NoAnswerError) Unavailable() {}
 
-// watch follows one look at files of the host. A nil watch follows nothing.
+// watch follows one look at files of the host. A nil watch follows nothing. All
+// fields but ctx are guarded by the queue's lock.
 type watch struct {
-	ctx context.Context // of the look; it ends when no caller waits any more
+	ctx context.Context // ends when no caller waits for the look
 
-	mu      sync.Mutex // guards what follows
 	subject string
-	place   string // that the kernel is asked for
-	since   time.Time
-	ended   bool
-	hangs   int   // the id of the mount that does not answer, once the look was given up
-	refused error // why the look goes no further
+	place   string   // the last place that was asked for
+	asks    *request // the request that the kernel works on
+	awaits  *request // the request of another watch that this one waits for
+	refused error    // why the look ends
 }
 
-// about says what names the paths that follow.
+// about sets the owner of the paths that follow.
 func (w *watch) about(subject string) {
 	if w == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	hostQueue.mu.Lock()
+	defer hostQueue.mu.Unlock()
 	w.subject = subject
 }
 
-// look comes before the kernel is asked for a place. After an error the place
-// must be left alone: it hangs already, or no caller waits.
+// look must be called before the kernel is asked for place; it also ends the
+// request for the last place. After an error the caller must not touch place: it
+// hangs already, or no caller waits. An empty place only ends the last request.
 func (w *watch) look(place, _ string) error {
 	if w == nil {
 		return nil
 	}
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	m, hangs := silent.find(place)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.place, w.since = place, time.Now()
-	if hangs {
-		w.refused = w.noAnswerLocked(m)
-	}
-	return w.refused
+	return hostQueue.pass(w, place)
 }
 
-func (w *watch) noAnswerLocked(m mountOfHost) error {
-	return ErrNoAnswer{Subject: w.subject, Path: w.place, Mountpoint: m.point, FileSystem: m.kind}
+func (w *watch) noAnswer(m mountOfHost) error {
+	return &NoAnswerError{Subject: w.subject, Path: w.place, Mountpoint: m.point, FileSystem: m.kind}
 }
 
-// attend returns what ask returns, or an [ErrNoAnswer] when that takes longer
-// than patience, or the cause of the end of ctx. Then ask goes on until its file
-// system answers; the file system is asked no more until it has.
+// attend returns the result of ask, or [NoAnswerError] after patience, or the cause
+// of ctx when ctx ends. If ctx has a deadline, patience ends before it, so that the
+// caller gets the path. After these errors ask continues until its file system
+// answers; the file system gets no other request until then. A result that is
+// ready when ctx ends is returned. A result that is late because this process was
+// stopped gets more time: see [bounded.Grace].
 func attend[T any](ctx context.Context, patience time.Duration, ask func(*watch) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	asking, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)*3/4)
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	type result struct {
-		value    T
-		err      error
-		panicked any
+	w := &watch{ctx: asking}
+	value, returned, err := bounded.Go(func() (T, error) {
+		defer hostQueue.end(w)
+		return ask(w)
+	}).Await(waiting)
+	var panicked *bounded.PanicError
+	if errors.As(err, &panicked) {
+		panic(panicked.Value) // on the caller's goroutine
 	}
-	w := &watch{ctx: ctx, since: time.Now()}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() {
-			r.panicked = recover()
-			w.end()
-			done <- r
-		}()
-		r.value, r.err = ask(w)
-	}()
-	var none T
-	select {
-	case r := <-done:
-		if r.panicked != nil {
-			panic(r.panicked) // where callers expect it
-		}
-		if err := w.refusal(); err != nil {
-			return none, err
-		}
-		if ctx.Err() != nil {
-			return none, w.giveUp(patience)
-		}
-		return r.value, r.err
-	case <-ctx.Done():
-		return none, w.giveUp(patience)
+	if !returned {
+		err = hostQueue.giveUp(w, waiting)
+	} else if refused := hostQueue.refusal(w); refused != nil {
+		err = refused
 	}
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return value, nil
+}
+
+// answer is the result of one of several looks.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// together looks at several items at the same time, so that a silent file system
+// takes no time from the others. Each look has a limit, see [attend].
+func together[I, T any](items []I, look func(I) (T, error)) []answer[T] {
+	calls := make([]*bounded.Call[T], len(items))
+	for i, item := range items {
+		calls[i] = bounded.Go(func() (T, error) { return look(item) })
+	}
+	answers := make([]answer[T], len(items))
+	for i, call := range calls {
+		answers[i].value, _, answers[i].err = call.Await(context.Background())
+	}
+	return answers
 }
 
 var errPatience = errors.New("it takes too long")
-
-func (w *watch) refusal() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.refused
-}
-
-// end lets the file system that kept the look be asked again.
-func (w *watch) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.ended = true
-	if w.hangs != 0 {
-		silent.remove(w.hangs)
-	}
-}
-
-// giveUp returns why the look is no longer waited for. A place that has kept it
-// for most of its time is in a file system that does not answer.
-func (w *watch) giveUp(patience time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var m mountOfHost
-	if !w.ended && w.place != "" && time.Since(w.since) >= min(patience/2, silence) {
-		m = mountOf(w.place)
-		w.hangs = m.id
-		silent.add(m)
-	}
-	if cause := context.Cause(w.ctx); !errors.Is(cause, errPatience) {
-		return cause
-	}
-	return w.noAnswerLocked(m)
-}
-
-// silence is how long a file system that answers takes for one path at most.
-const silence = time.Second
-
-// mountOfHost is the mount that a place of the host is on.
-type mountOfHost struct {
-	id    int // 0 if it is not known
-	point string
-	kind  string
-}
-
-// silent are the mounts that do not answer, because a look at them was given up
-// and has not returned. One thread for each hangs, not one for each path.
-var silent silentMounts
-
-type silentMounts struct {
-	mu    sync.Mutex
-	looks map[int]int // that hang, by the id of the mount
-}
-
-func (s *silentMounts) add(m mountOfHost) {
-	if m.id == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.looks == nil {
-		s.looks = make(map[int]int)
-	}
-	s.looks[m.id]++
-}
-
-func (s *silentMounts) remove(id int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.looks[id]--; s.looks[id] <= 0 {
-		delete(s.looks, id)
-	}
-}
-
-// find returns the mount that a place is on if that does not answer.
-func (s *silentMounts) find(place string) (m mountOfHost, hangs bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.looks) == 0 {
-		return m, false
-	}
-	m = mountOf(place)
-	return m, s.looks[m.id] > 0
-}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v2
 
 import (
@@ -11,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 // granted returns a plugin on disk with mounts.
@@ -22,6 +26,13 @@ func granted(t *testing.T, mounts ...types.PluginMount) *Plugin {
 	p.PluginObj.Config.Mounts = mounts
 	p.InitEmptySettings()
 	return p
+}
+
+func pin(t *testing.T, p *Plugin) {
+	t.Helper()
+	_, silent, err := p.PinGrants(t.Context())
+	assert.NilError(t, err)
+	assert.Check(t, is.Len(silent, 0))
 }
 
 // TestSourcesThatAPluginCanRedirect replaces granted sources by links, as a
@@ -62,7 +73,7 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 		{"a link out of a directory that is read only", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("w", h+"/data", "ro"), mount("s", h+"/data/sub")}
 		}, nil, false, false},
-		{"one that can be remounted", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+		{"a link out of a directory that can be remounted", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("w", h+"/data", "ro"), mount("s", h+"/data/sub")}
 		}, nil, true, true},
 		{"a link of the host's", map[string]string{"link": "data"}, func(h string) []types.PluginMount {
@@ -77,7 +88,7 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 		{"a link that another plugin can make", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("s", h+"/data/sub")}
 		}, []string{"data"}, false, true},
-		{"one that no plugin can make", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
+		{"a link that no plugin can make", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("s", h+"/data/sub")}
 		}, []string{"data/other"}, false, false},
 		{"a link out to the plugin's own record", map[string]string{"data/sub": "$own"}, func(h string) []types.PluginMount {
@@ -115,6 +126,16 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 			disk.Type, disk.Options = "ext4", nil
 			return []types.PluginMount{mount("w", h+"/data"), disk}
 		}, nil, false, true},
+		{"a link out that can't be followed", map[string]string{"data/sub": "/proc/self/root/etc"}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), mount("s", h+"/data/sub")}
+		}, nil, false, true},
+		{"a link out that takes more steps than are counted", map[string]string{
+			"data/sub": strings.Repeat("other/../", 400) + "a", "data/a": strings.Repeat("other/../", 400) + "b",
+			"data/b": strings.Repeat("other/../", 400) + "c", "data/c": strings.Repeat("other/../", 400) + "d",
+			"data/d": strings.Repeat("other/../", 400) + "e", "data/e": strings.Repeat("other/../", 400) + "f", "data/f": "/etc",
+		}, func(h string) []types.PluginMount {
+			return []types.PluginMount{mount("w", h+"/data"), mount("s", h+"/data/sub")}
+		}, nil, false, true},
 		{"the host's root", map[string]string{"data/sub": "/"}, func(h string) []types.PluginMount {
 			return []types.PluginMount{mount("w", "/"), mount("s", h+"/data/sub")}
 		}, nil, false, false},
@@ -130,15 +151,14 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 			if tc.admin {
 				p.PluginObj.Config.Linux.Capabilities = []string{"CAP_SYS_ADMIN"}
 			}
-			p.SetOthersWritable(func() []string {
-				var directories []string
+			p.SetExposed(func() (exposed Exposed) {
 				for _, name := range tc.others {
 					if name != "/" {
 						name = filepath.Join(host, name)
 					}
-					directories = append(directories, name)
+					exposed.Now = append(exposed.Now, name)
 				}
-				return directories
+				return exposed
 			})
 			_, err := p.InitSpec(t.TempDir())
 			if tc.refused {
@@ -152,9 +172,7 @@ func TestSourcesThatAPluginCanRedirect(t *testing.T) {
 
 // TestDevicesThatAPluginCanReplace replaces granted devices by others.
 func TestDevicesThatAPluginCanReplace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("making device nodes needs root")
-	}
+	testenv.NeedsRoot(t, "making device nodes")
 	null, zero := int(unix.Mkdev(1, 3)), int(unix.Mkdev(1, 5))
 	for _, tc := range []struct {
 		name    string
@@ -180,7 +198,7 @@ func TestDevicesThatAPluginCanReplace(t *testing.T) {
 			assert.NilError(t, os.Mkdir(dev+"/node", 0o755))
 			assert.NilError(t, unix.Mknod(dev+"/node/zero", unix.S_IFCHR|0o600, zero))
 		}, nil, true},
-		{"another one that was set", func(t *testing.T, dev string) {
+		{"another device that was set", func(t *testing.T, dev string) {
 			assert.NilError(t, os.Remove(dev+"/node"))
 			assert.NilError(t, unix.Mknod(dev+"/node", unix.S_IFCHR|0o600, zero))
 		}, func(p *Plugin, dev string) { _ = p.Set([]string{"d.path=" + dev + "/node"}) }, false},
@@ -203,7 +221,7 @@ func TestDevicesThatAPluginCanReplace(t *testing.T) {
 			path := dev + "/node"
 			p.PluginObj.Config.Linux.Devices = []types.PluginDevice{{Name: "d", Path: &path, Settable: []string{"path"}}}
 			p.InitEmptySettings()
-			assert.NilError(t, p.PinDevices(t.Context()))
+			pin(t, p)
 			again := new(Plugin)
 			assert.NilError(t, json.Unmarshal(encode(p), again), "the next daemon knows what was granted")
 			again.Rootfs = p.Rootfs
@@ -211,13 +229,48 @@ func TestDevicesThatAPluginCanReplace(t *testing.T) {
 			if tc.change != nil {
 				tc.change(again, dev)
 			}
-			assert.NilError(t, again.PinDevices(t.Context()))
+			pin(t, again)
 			_, err := again.InitSpec(t.TempDir())
 			if tc.refused {
-				assert.Check(t, is.ErrorContains(err, "which was not granted: a plugin can write to "+dev))
+				assert.Check(t, is.ErrorContains(err, "when it was granted: a plugin can write to "+dev))
 				return
 			}
 			assert.Check(t, err)
 		})
+	}
+}
+
+// TestDeviceDirectoriesThatAPluginCanFill grants a directory of devices, and makes
+// another device in a directory below.
+func TestDeviceDirectoriesThatAPluginCanFill(t *testing.T) {
+	testenv.NeedsRoot(t, "making device nodes")
+	for _, tc := range []struct {
+		place, writable string
+		refused         bool
+	}{
+		{"sub", "sub", true},
+		{"sub/deep", "sub", true},
+		{".", "sub", true}, // the nodes of the directory are one grant
+		{"sub", "other", false},
+	} {
+		dev := t.TempDir()
+		assert.NilError(t, os.MkdirAll(filepath.Join(dev, "granted", "sub/deep"), 0o755))
+		assert.NilError(t, os.MkdirAll(filepath.Join(dev, "other"), 0o755))
+		path, writable := filepath.Join(dev, "granted"), filepath.Join(dev, "granted", tc.writable)
+		if tc.writable == "other" {
+			writable = filepath.Join(dev, "other")
+		}
+		p := granted(t)
+		p.PluginObj.Config.Linux.Devices = []types.PluginDevice{{Name: "d", Path: &path}}
+		p.InitEmptySettings()
+		p.SetExposed(func() Exposed { return Exposed{Now: []string{writable}, Ever: []string{writable}} })
+		pin(t, p)
+		assert.NilError(t, unix.Mknod(filepath.Join(path, tc.place, "zero"), unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))))
+		_, err := p.InitSpec(t.TempDir())
+		if tc.refused {
+			assert.Check(t, is.ErrorContains(err, "when it was granted: a plugin can write to "+writable))
+		} else {
+			assert.Check(t, err)
+		}
 	}
 }
