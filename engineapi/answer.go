@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -5,17 +7,17 @@ import (
 	"time"
 )
 
-// pieceBytes is how much of an answer is written in one wait: what a client
-// that takes leastRate reads within its patience.
+// pieceBytes is how much of an answer one timed write sends: as much as a
+// client at minRate reads within its patience.
 const pieceBytes = 32 << 10
 
-// lingerTimeout is how long the server may take what a client still sends of a
-// body that no handler wanted. It sends the answer afterwards.
+// lingerTimeout bounds how long the server reads the rest of a body that its
+// handler did not read. The answer is sent afterwards.
 const lingerTimeout = 5 * time.Second
 
-// answer is the ResponseWriter of a handler. It fails where the client reads
-// slower than its pace, and it knows whether the answer has begun. Like others
-// it is not safe for concurrent use.
+// answer is the ResponseWriter of a handler. A write fails if the client reads
+// slower than its pace. begun reports whether the answer has begun. An answer
+// is not safe for concurrent use, like other ResponseWriters.
 type answer struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -31,26 +33,27 @@ func answerOf(w http.ResponseWriter) *answer {
 	return &answer{ResponseWriter: w, control: http.NewResponseController(w)}
 }
 
-// paced serves by handler what no slow client can keep from its end.
+// paced runs handler with an answer as its ResponseWriter, so that a slow
+// client cannot block it for ever.
 func paced(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := answerOf(w)
-		a.deadline(time.Time{}) // the server's own would count the handler's time
+		a.deadline(time.Time{}) // the server's own deadline would count the handler's time
 		handler.ServeHTTP(a, r)
 		a.finish()
 	})
 }
 
-// finish bounds what the server does once the handler has returned: it takes
+// finish bounds what the server does after the handler has returned: it reads
 // some of an unread body and sends what it has buffered.
 func (a *answer) finish() {
 	_ = a.control.SetReadDeadline(time.Now().Add(lingerTimeout))
 	_ = a.control.SetWriteDeadline(time.Now().Add(patience))
 }
 
-// deadline is when the client is given up. An unread body is waited for by the
-// server, in a write, and a client that does not read is gone. Servers that
-// have no deadlines have their own way with such clients.
+// deadline sets when the client is given up. Both directions have it, because
+// the server waits for an unread body in a write. Errors are ignored: a server
+// without deadlines handles slow clients in its own way.
 func (a *answer) deadline(at time.Time) {
 	_ = a.control.SetReadDeadline(at)
 	_ = a.control.SetWriteDeadline(at)
@@ -73,24 +76,24 @@ func (a *answer) Write(b []byte) (int, error) {
 	}
 }
 
-// FlushError is how http.ResponseController flushes.
+// FlushError implements the flush of http.ResponseController.
 func (a *answer) FlushError() error {
 	a.begun = true
 	_, err := a.wait(func() (int, error) { return 0, a.control.Flush() })
 	return err
 }
 
-// Flush is for handlers that ask for an http.Flusher by type.
+// Flush serves handlers that use the answer as an http.Flusher.
 func (a *answer) Flush() { _ = a.FlushError() }
 
-// Unwrap is how http.ResponseController reaches the rest.
+// Unwrap gives http.ResponseController the server's own ResponseWriter.
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 func (a *answer) wait(send func() (int, error)) (int, error) {
 	began := time.Now()
-	a.deadline(began.Add(a.pace.left()))
+	a.deadline(began.Add(a.pace.remaining()))
 	n, err := send()
 	a.deadline(time.Time{})
-	a.pace.waitedFor(began, n)
+	a.pace.count(began, n)
 	return n, err
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -11,7 +13,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// inspector is an authorization plugin that allows all, and keeps what it saw.
+// inspector is an authorization plugin that allows everything and keeps what it
+// saw.
 type inspector struct{ seen []byte }
 
 func (*inspector) Name() string { return "inspector" }
@@ -25,16 +28,17 @@ func (*inspector) AuthZResponse(*authorization.Request) (*authorization.Response
 	return &authorization.Response{Allow: true}, nil
 }
 
-// Docker's authorization middleware of version 28 shows plugins no body of 1 MiB
-// or more, and lets it pass (CVE-2026-34040). Here such a body reaches no
-// backend: what an authorization plugin has not seen is refused.
+// Docker's authorization middleware of version 28 shows plugins no body of 1
+// MiB or more, and lets it pass
+// (https://github.com/moby/moby/security/advisories/GHSA-x744-4wpc-v9h2). Here
+// such a body is refused and reaches no backend.
 func TestNoBodyPassesAuthorizationUnseen(t *testing.T) {
 	for _, size := range []int{10, maxBody - 1, maxBody, maxBody + 1, maxBody + 2, 2 * maxBody} {
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "text/plain", ""} {
 			for _, chunked := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%d bytes, %q, chunked %v", size, contentType, chunked), func(t *testing.T) {
 					body := `["` + strings.Repeat("x", size-4) + `"]`
-					request := httptest.NewRequest("POST", "/plugins/foo/set", strings.NewReader(body))
+					request := httptest.NewRequest(http.MethodPost, "/plugins/foo/set", strings.NewReader(body))
 					request.Header.Set("Content-Type", contentType)
 					if chunked {
 						request.ContentLength, request.TransferEncoding = -1, []string{"chunked"}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -14,15 +16,15 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// Backend is the plugin system behind the endpoints. [plugin.Manager] is one.
-// It is called concurrently, and with the context of the request where it
-// takes one; errors are answered by their class.
+// Backend is the plugin system behind the endpoints. [plugin.Manager] implements
+// it. Its methods are called concurrently. Methods with a context get the context
+// of the request. The class of an error decides the status of the answer.
 type Backend interface {
 	// List returns the plugins that match all filters.
 	List(pluginFilters filters.Args) ([]types.Plugin, error)
-	// Inspect returns one plugin by name, id or unambiguous id prefix.
+	// Inspect returns one plugin by name, ID or unambiguous ID prefix.
 	Inspect(refOrID string) (*types.Plugin, error)
-	// Enable starts a plugin and returns once it serves.
+	// Enable starts a plugin and returns once the plugin accepts connections.
 	Enable(refOrID string, config *backend.PluginEnableConfig) error
 	// Disable stops a plugin.
 	Disable(refOrID string, config *backend.PluginDisableConfig) error
@@ -30,10 +32,10 @@ type Backend interface {
 	Remove(name string, config *backend.PluginRmConfig) error
 	// Set changes settings, all of args or none.
 	Set(name string, args []string) error
-	// CreateFromContext makes a plugin of a build context. It
-	// need not read all of it.
+	// CreateFromContext makes a plugin from a build context. It need not read
+	// all of it.
 	CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) error
-	// Privileges returns what the plugin at ref asks for.
+	// Privileges returns the privileges that the plugin at ref asks for.
 	Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error)
 	// Pull installs the plugin at ref under name and writes its progress to
 	// outStream as JSON messages.

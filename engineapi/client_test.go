@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package engineapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -11,13 +14,14 @@ import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -40,7 +44,7 @@ func dial(t testing.TB, backend Backend) *client.Client {
 	return docker
 }
 
-// drain reads the progress of a verb to its end.
+// drain reads a verb's progress to the end.
 func drain(t testing.TB, progress io.ReadCloser, err error) string {
 	t.Helper()
 	assert.NilError(t, err)
@@ -123,11 +127,11 @@ func TestDockersClientSeesTheClassOfAnError(t *testing.T) {
 		err  error
 		is   func(error) bool
 	}{
-		{"not found", notFound{classed{"plugin \"foo\" not found"}}, cerrdefs.IsNotFound},
-		{"conflict", conflict{classed{"plugin foo is in use"}}, cerrdefs.IsConflict},
-		{"invalid", invalid(classed{"setting \"x\" not found"}), cerrdefs.IsInvalidArgument},
-		{"not implemented", notImplemented{classed{"not on this system"}}, cerrdefs.IsNotImplemented},
-		{"unavailable", unavailable{classed{"shutting down"}}, cerrdefs.IsUnavailable},
+		{"not found", class.NotFound(errors.New("plugin \"foo\" not found")), errdefs.IsNotFound},
+		{"conflict", class.Conflict(errors.New("plugin foo is in use")), errdefs.IsConflict},
+		{"invalid", class.InvalidParameter(errors.New("setting \"x\" not found")), errdefs.IsInvalidArgument},
+		{"not implemented", class.NotImplemented(errors.New("not on this system")), errdefs.IsNotImplemented},
+		{"unavailable", class.Unavailable(errors.New("shutting down")), errdefs.IsUnavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := dial(t, &recorder{err: tc.err}).PluginEnable(ctx, "foo", types.PluginEnableOptions{})
@@ -137,11 +141,11 @@ func TestDockersClientSeesTheClassOfAnError(t *testing.T) {
 	}
 }
 
-// refusing answers create before it has read the build context.
+// refusing answers create without reading the build context.
 type refusing struct{ *recorder }
 
 func (r refusing) CreateFromContext(context.Context, io.ReadCloser, *types.PluginCreateOptions) error {
-	return conflict{classed{"plugin foo exists already"}}
+	return class.Conflict(errors.New("plugin foo exists already"))
 }
 
 func TestDockersClientReadsARefusalOfALargeContext(t *testing.T) {
@@ -149,7 +153,7 @@ func TestDockersClientReadsARefusalOfALargeContext(t *testing.T) {
 	sent := &io.LimitedReader{R: zeros{}, N: large}
 	err := dial(t, refusing{}).PluginCreate(context.Background(), sent, types.PluginCreateOptions{RepoName: "foo"})
 	assert.Error(t, err, "Error response from daemon: plugin foo exists already")
-	assert.Equal(t, sent.N, int64(0)) // it could send all of it and saw no error
+	assert.Equal(t, sent.N, int64(0)) // the client sent all of it without an error
 }
 
 func TestDockersClientReadsARefusalOfAHugeContext(t *testing.T) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -19,8 +21,8 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// recorder is a backend that writes down what it is asked, one line a call,
-// and answers what it is told to.
+// recorder is a backend that records its calls, one line each, and returns what
+// its fields hold.
 type recorder struct {
 	mu    sync.Mutex
 	calls []string
@@ -118,7 +120,8 @@ func (b *recorder) Push(_ context.Context, name string, meta http.Header, auth *
 	return b.record("push %s %s", name, sender(meta, auth))
 }
 
-// sender tells who asks, as the registry would learn it.
+// sender formats the account and headers of a call, as the registry would see
+// them.
 func sender(meta http.Header, auth *registry.AuthConfig) string {
 	return fmt.Sprintf("by=%s meta=%s", auth.Username, asJSON(meta))
 }
@@ -138,26 +141,3 @@ func asJSON(value any) string {
 	}
 	return string(b)
 }
-
-// classed is an error of a class, by the marker that is embedded.
-type classed struct {
-	text string
-}
-
-func (c classed) Error() string { return c.text }
-
-type notFound struct{ classed }
-
-func (notFound) NotFound() {}
-
-type conflict struct{ classed }
-
-func (conflict) Conflict() {}
-
-type notImplemented struct{ classed }
-
-func (notImplemented) NotImplemented() {}
-
-type unavailable struct{ classed }
-
-func (unavailable) Unavailable() {}

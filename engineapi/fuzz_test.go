@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -10,9 +12,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// FuzzRequests serves whatever a client sends. The backend does all it is
-// asked: an answer of class 5xx would be a fault of the endpoints, as would a
-// panic, which is answered so.
+// FuzzRequests serves any request. The backend succeeds always, so an answer of
+// class 5xx means a fault or a panic of the endpoints.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range []string{
 		"GET /plugins HTTP/1.1\r\nHost: d\r\n\r\n",
@@ -29,7 +30,7 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		request, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
 		if err != nil {
-			t.Skip("no request")
+			return
 		}
 		answer := httptest.NewRecorder()
 		NewHandler(&observable{recorder: &recorder{}}).ServeHTTP(answer, request)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -13,27 +15,28 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// NewMux serves the routes of routers, each below /vX.Y and without a
-// version, in docker's manner: answers carry the Server, Api-Version and
-// Ostype headers, an API version that is not supported is refused with 400, an
-// unknown path with 404 and an unknown method with 405 and Allow. Where two
-// routes match, the first one is served.
+// NewMux serves the routes of routers, each below /vX.Y and without a version.
+// It answers as docker's API server does: answers carry the Server, Api-Version
+// and Ostype headers; an API version that is not supported gets 400, an unknown
+// path 404, and an unknown method 405 with Allow. If two routes match, the
+// first one is served.
 //
-// The body of a request ends at 1 MiB, unless its route is [Streaming], and
-// slow clients are given up, see the package documentation.
+// The body of a request ends at 1 MiB, unless its route is [Streaming]. Slow
+// clients are given up, see the package documentation.
 //
-// version is that of the daemon, for the Server header; it may be empty. A
-// handler that panics is answered with 500 and logged.
+// version is the daemon's version, for the Server header; it can be empty. A
+// handler that panics is logged and answered with 500.
 func NewMux(version string, routers ...router.Router) http.Handler {
 	checked, err := middleware.NewVersionMiddleware(version, api.DefaultVersion, api.MinSupportedAPIVersion)
 	if err != nil {
-		// Both are constants of one docker release, which agrees with itself.
+		// Both are constants of one docker release, and its own daemon passes
+		// them.
 		panic("engineapi: " + err.Error())
 	}
-	m, large := &mux{}, newPlaces()
+	m, bodies := &mux{}, newBudget()
 	for _, from := range routers {
 		for _, route := range from.Routes() {
-			m.routes = append(m.routes, compile(route, checked.WrapHandler, large))
+			m.routes = append(m.routes, compile(route, checked.WrapHandler, bodies))
 		}
 	}
 	return paced(recovering(m))
@@ -62,8 +65,8 @@ func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse(w, r, allowed)
 }
 
-// refuse answers a request that no route serves, whose path the methods
-// allowed do.
+// refuse answers a request that no route serves. allowed are the methods that
+// the routes of its path have.
 func refuse(w http.ResponseWriter, r *http.Request, allowed []string) {
 	if len(allowed) == 0 {
 		_ = httputils.WriteJSON(w, http.StatusNotFound, types.ErrorResponse{Message: "page not found"})

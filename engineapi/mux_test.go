@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -31,7 +33,7 @@ func TestUnknownRequestsAreRefused(t *testing.T) {
 		{"path above", "GET", "/", 404, "", `{"message":"page not found"}`},
 		{"path without its slash", "GET", "/pluginsfoo", 404, "", `{"message":"page not found"}`},
 		{"path with another in front", "GET", "/x/plugins", 404, "", `{"message":"page not found"}`},
-		{"version that is none", "GET", "/vx/plugins", 404, "", `{"message":"page not found"}`},
+		{"invalid version", "GET", "/vx/plugins", 404, "", `{"message":"page not found"}`},
 		{"method", "POST", "/plugins", 405, "GET", `{"message":"method POST not allowed"}`},
 		{"method of a version", "PUT", "/v1.51/plugins", 405, "GET", `{"message":"method PUT not allowed"}`},
 		{"method on a verb", "PATCH", "/plugins/foo/enable", 405, "DELETE, POST", `{"message":"method PATCH not allowed"}`},
@@ -62,7 +64,7 @@ func TestEverySupportedVersionIsServed(t *testing.T) {
 	}
 }
 
-// echo serves path with the variables it was reached by.
+// echo is a route that answers with the variables of its path.
 func echo(method, path string) router.Router {
 	return routes{router.NewRoute(method, path, func(ctx context.Context, w http.ResponseWriter, _ *http.Request, vars map[string]string) error {
 		vars["context"] = httputils.VersionFromContext(ctx)
@@ -113,7 +115,7 @@ func TestPanicCutsOffAnAnswerThatHadBegun(t *testing.T) {
 	_, err = io.ReadAll(answer.Body)
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 
-	// The daemon lives on.
+	// The daemon still serves.
 	answer, err = http.Get(server.URL + "/nowhere")
 	assert.NilError(t, err)
 	assert.NilError(t, answer.Body.Close())

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -12,13 +14,15 @@ import (
 	"github.com/docker/docker/api/server/httputils"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-// Observer is what a [Backend] implements to have two more endpoints, which
-// docker does not have: GET /plugins/{name}/status, and GET
-// /plugins/{name}/logs with the parameters follow, tail (a number, or all) and since
-// (RFC 3339, or seconds since 1970), which streams a JSON object a line.
+// Observer adds two endpoints that docker does not have, for a [Backend] that
+// implements it. GET /plugins/{name}/status returns a plugin's status. GET
+// /plugins/{name}/logs streams a plugin's output, one JSON object a line; its
+// parameters are follow, tail (a number, or all) and since (RFC 3339, or
+// seconds since 1970).
 type Observer interface {
 	Status(refOrID string) (*plugin.Status, error)
 	Logs(ctx context.Context, refOrID string, options plugin.LogOptions) (iter.Seq2[plugin.LogLine, error], error)
@@ -52,11 +56,11 @@ func (o observed) logs(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	flush := http.NewResponseController(w)
-	_ = flush.Flush()                                   // a client that follows wants to know that it does
-	encoder := json.NewEncoder(plaintext.JSONWriter(w)) // operators read it in terminals
+	_ = flush.Flush()                                   // the headers show a following client that the stream is open
+	encoder := json.NewEncoder(plaintext.JSONWriter(w)) // lines are read in terminals
 	for line, err := range lines {
 		if err != nil {
-			return nil // the client has gone, or finds the stream at its end
+			return nil // the client is gone, or sees that the stream has ended
 		}
 		if err := encoder.Encode(line); err != nil {
 			return nil
@@ -76,7 +80,7 @@ func logOptions(r *http.Request) (plugin.LogOptions, error) {
 	if tail := r.Form.Get("tail"); tail != "" && tail != "all" {
 		count, err := strconv.Atoi(tail)
 		if err != nil || count < 0 {
-			return options, invalid(fmt.Errorf("tail %q is not a number of lines", tail))
+			return options, class.InvalidParameter(fmt.Errorf("tail %q is not a number of lines", tail))
 		}
 		options.Tail = count
 		if count == 0 {
@@ -86,7 +90,7 @@ func logOptions(r *http.Request) (plugin.LogOptions, error) {
 	if since := r.Form.Get("since"); since != "" {
 		at, err := parseTime(since)
 		if err != nil {
-			return options, invalid(fmt.Errorf("since %q is neither a time of RFC 3339 nor seconds since 1970", since))
+			return options, class.InvalidParameter(fmt.Errorf("since %q is neither a time of RFC 3339 nor seconds since 1970", since))
 		}
 		options.Since = at
 	}

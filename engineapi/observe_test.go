@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -13,7 +15,7 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// observable is a backend that can be observed, too.
+// observable is a backend that is also an Observer.
 type observable struct {
 	*recorder
 	options plugin.LogOptions
@@ -47,7 +49,7 @@ func TestStatus(t *testing.T) {
 
 	b.err = &plugin.NotFoundError{Ref: "x"}
 	assert.Equal(t, serve(t, b, "GET", "/plugins/x/status", "").StatusCode, 404)
-	assert.Equal(t, serve(t, b.recorder, "GET", "/plugins/x/status", "").StatusCode, 405, "it can't be observed")
+	assert.Equal(t, serve(t, b.recorder, "GET", "/plugins/x/status", "").StatusCode, 405, "the backend is not an Observer")
 }
 
 func TestLogs(t *testing.T) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -8,6 +10,8 @@ import (
 
 	"github.com/docker/docker/api/server/httputils"
 	"github.com/docker/docker/api/types/backend"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
 func (p *plugins) enable(_ context.Context, _ http.ResponseWriter, r *http.Request, vars map[string]string) error {
@@ -21,18 +25,18 @@ func (p *plugins) enable(_ context.Context, _ http.ResponseWriter, r *http.Reque
 	return p.backend.Enable(vars["name"], &backend.PluginEnableConfig{Timeout: timeout})
 }
 
-// timeoutSeconds reads the timeout of calls to a plugin. None given is zero,
-// which leaves it to the backend.
+// timeoutSeconds parses the timeout of calls to a plugin. No value is zero,
+// which stands for the backend's default.
 func timeoutSeconds(value string) (int, error) {
 	if value == "" {
 		return 0, nil
 	}
 	seconds, err := strconv.Atoi(value)
 	if err != nil {
-		return 0, invalid(fmt.Errorf("read timeout %q: not a number of seconds", value))
+		return 0, class.InvalidParameter(fmt.Errorf("read timeout %q: not a number of seconds", value))
 	}
 	if seconds < 0 {
-		return 0, invalid(fmt.Errorf("negative timeout %d is invalid", seconds))
+		return 0, class.InvalidParameter(fmt.Errorf("negative timeout %d is invalid", seconds))
 	}
 	return seconds, nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -12,11 +14,12 @@ import (
 )
 
 // progressStream is the body of an answer that reports progress. Every write
-// reaches the client at once. Before the first one the status of the answer
-// is still open; see finish. It may be written to concurrently.
+// reaches the client at once. Until the first write, finish can still choose
+// the status. A progressStream is safe for concurrent use.
 //
-// The verb waits for a client that does not read, perhaps with a plugin's lock
-// held: for as long as patience altogether, then the client counts as gone.
+// A verb can hold a plugin's lock while it waits for a client that does not
+// read. The waits take patience at most in total; then the client counts as
+// gone.
 type progressStream struct {
 	mu       sync.Mutex
 	answer   *answer
@@ -27,11 +30,11 @@ type progressStream struct {
 
 func newProgressStream(w http.ResponseWriter) *progressStream {
 	a := answerOf(w)
-	a.pace.altogether = true
+	a.pace.fixed = true
 	return &progressStream{answer: a}
 }
 
-// Write sends message. After finish it is an error: the response is gone.
+// Write sends message. After finish it fails, because the response is gone.
 func (s *progressStream) Write(message []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,8 +59,8 @@ func (s *progressStream) writeLocked(message []byte) (n int, err error) {
 	return n, err
 }
 
-// finish ends the answer of a verb that returned err. With nothing streamed
-// it answers status, or returns err to be answered by its class. Otherwise the
+// finish ends the answer of a verb that returned err. If nothing was streamed,
+// it answers status, or returns err for an answer by its class. Otherwise the
 // status was sent as 200, and err becomes the last message of the stream.
 func (s *progressStream) finish(status int, err error) error {
 	s.mu.Lock()
@@ -70,7 +73,7 @@ func (s *progressStream) finish(status int, err error) error {
 	case !s.started:
 		return err
 	case err != nil:
-		// A client that is gone cannot be told.
+		// Ignored: the client is gone.
 		_, _ = s.writeLocked(streamformatter.FormatError(plaintext.Error(err)))
 	}
 	return nil

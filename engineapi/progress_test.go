@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -13,6 +15,8 @@ import (
 	"github.com/docker/docker/pkg/jsonmessage"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
 const step = `{"status":"Pulling"}` + "\r\n"
@@ -37,7 +41,7 @@ func TestProgressIsStreamed(t *testing.T) {
 func TestErrorAfterProgressEndsTheStream(t *testing.T) {
 	for _, target := range streamingVerbs {
 		t.Run(target, func(t *testing.T) {
-			failing := &recorder{progress: []string{step}, err: notFound{classed{"manifest unknown"}}}
+			failing := &recorder{progress: []string{step}, err: class.NotFound(errors.New("manifest unknown"))}
 			answer := serve(t, failing, "POST", target, "")
 			assert.Check(t, is.Equal(answer.StatusCode, http.StatusOK))
 
@@ -101,7 +105,7 @@ func TestProgressOfManyWritersIsWhole(t *testing.T) {
 	assert.Equal(t, answer.Body.String(), strings.Repeat(step, 20))
 }
 
-// deaf is a response writer whose client is gone.
+// deaf is a ResponseWriter with a client that is gone.
 type deaf struct{ http.ResponseWriter }
 
 func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -22,7 +24,7 @@ func (p *plugins) list(_ context.Context, w http.ResponseWriter, r *http.Request
 		return err
 	}
 	if found == nil {
-		found = []types.Plugin{} // null is not a list to every client
+		found = []types.Plugin{} // some clients do not accept null for a list
 	}
 	return httputils.WriteJSON(w, http.StatusOK, found)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -6,23 +8,25 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// remote is the reference in a request to pull or to upgrade.
+// remote is the reference in a request to pull or upgrade.
 type remote struct {
-	// ref is what is fetched: it has a digest, or else a tag.
+	// ref is fetched. It has a digest or a tag, not both.
 	ref reference.Named
-	// tag is what stood beside the digest. The digest decides what is
-	// fetched; the tag only names it here.
+	// tag is the tag that stood next to a digest. The digest decides what is
+	// fetched; the tag only names the plugin here.
 	tag string
 }
 
-// parseRemote reads NAME[:TAG][@DIGEST], with latest as the default tag of a
-// reference that has neither.
+// parseRemote parses NAME[:TAG][@DIGEST]. The default tag of a reference with
+// neither is latest.
 func parseRemote(value string) (remote, error) {
 	ref, err := reference.ParseNormalizedNamed(value)
 	if err != nil {
-		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
+		return remote{}, class.InvalidParameter(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
 	}
 	canonical, ok := ref.(reference.Canonical)
 	if !ok {
@@ -34,13 +38,14 @@ func parseRemote(value string) (remote, error) {
 	}
 	bare, err := reference.WithDigest(reference.TrimNamed(ref), canonical.Digest())
 	if err != nil {
-		return remote{}, invalid(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
+		return remote{}, class.InvalidParameter(fmt.Errorf("parse remote %q: %w", withoutAccount(value), err))
 	}
 	return remote{ref: bare, tag: tagged.Tag()}, nil
 }
 
-// withoutAccount leaves out the user and password that somebody put before a
-// host, as in an address: no reference has them, and no error should.
+// withoutAccount removes the user and password in front of a host. References
+// have none, but a user can paste an address that has, and errors must not
+// repeat them.
 func withoutAccount(value string) string {
 	rest := value
 	scheme, address, isAddress := strings.Cut(value, "://")
@@ -57,9 +62,9 @@ func withoutAccount(value string) string {
 	return scheme + "..." + rest[at:]
 }
 
-// localName returns the name to install the plugin under, in familiar form
-// and always with a tag: alias if there is one, or else the remote's own. A
-// plugin is never named by a digest, for an upgrade changes that.
+// localName returns the name to install the plugin under, in familiar form and
+// always with a tag. It is alias, if given, and else the remote's own name. A
+// plugin is never named by a digest, because an upgrade changes the digest.
 func (r remote) localName(alias string) (string, error) {
 	if alias == "" {
 		return r.ownName()
@@ -69,7 +74,7 @@ func (r remote) localName(alias string) (string, error) {
 	}
 	ref, err := reference.ParseNormalizedNamed(alias)
 	if err != nil {
-		return "", invalid(fmt.Errorf("parse name %q: %w", withoutAccount(alias), err))
+		return "", class.InvalidParameter(fmt.Errorf("parse name %q: %w", withoutAccount(alias), err))
 	}
 	return reference.FamiliarString(reference.TagNameOnly(ref)), nil
 }
@@ -84,20 +89,20 @@ func (r remote) ownName() (string, error) {
 	}
 	tagged, err := reference.WithTag(named, r.tag)
 	if err != nil {
-		return "", invalid(fmt.Errorf("name %s: %w", r.ref, err))
+		return "", class.InvalidParameter(fmt.Errorf("name %s: %w", r.ref, err))
 	}
 	return reference.FamiliarString(tagged), nil
 }
 
-// refuseDigest refuses a plugin name with a digest. What is no reference at
-// all may be an id and is the backend's to judge.
+// refuseDigest refuses a plugin name with a digest. Text that is not a reference
+// can still be an ID; the backend decides.
 func refuseDigest(name string) error {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return nil
 	}
 	if _, ok := ref.(reference.Canonical); ok {
-		return invalid(fmt.Errorf("name %q: %w", name, errDigestInName))
+		return class.InvalidParameter(fmt.Errorf("name %q: %w", name, errDigestInName))
 	}
 	return nil
 }

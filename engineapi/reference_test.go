@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -5,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
@@ -61,13 +63,13 @@ func TestReferencesRefused(t *testing.T) {
 				_, err = parsed.localName(tc.alias)
 			}
 			assert.Check(t, is.ErrorContains(err, tc.message))
-			assert.Check(t, cerrdefs.IsInvalidArgument(err))
+			assert.Check(t, errdefs.IsInvalidArgument(err))
 		})
 	}
 }
 
-// FuzzReferences holds that whatever a client sends is refused by class or
-// leads to a reference that can be fetched and a name that can be looked up.
+// FuzzReferences checks that any text either fails with a class, or gives a
+// reference to fetch and a name to look up.
 func FuzzReferences(f *testing.F) {
 	for _, seed := range []string{"foo", "foo:v1", "foo@" + digest, "foo:v1@" + digest, "a.example:5000/foo", id, "", "Foo", "../x"} {
 		f.Add(seed, seed)
@@ -76,7 +78,7 @@ func FuzzReferences(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value, alias string) {
 		parsed, err := parseRemote(value)
 		if err != nil {
-			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
+			assert.Assert(t, errdefs.IsInvalidArgument(err))
 			return
 		}
 		assert.Assert(t, !reference.IsNameOnly(parsed.ref))
@@ -86,7 +88,7 @@ func FuzzReferences(f *testing.F) {
 
 		local, err := parsed.localName(alias)
 		if err != nil {
-			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
+			assert.Assert(t, errdefs.IsInvalidArgument(err))
 			return
 		}
 		assert.Assert(t, !strings.Contains(local, "@"), local)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -7,9 +9,9 @@ import (
 	"github.com/docker/docker/api/types/registry"
 )
 
-// metaHeaders returns the headers of r that are meant for the registry, those
-// called X-Meta-*, and no others: the rest, with its credentials and cookies,
-// is between the client and this daemon.
+// metaHeaders returns the headers of r that are meant for the registry:
+// X-Meta-* and no others. All other headers, credentials and cookies among
+// them, are for this daemon only.
 func metaHeaders(r *http.Request) http.Header {
 	meta := http.Header{}
 	for name, values := range r.Header {
@@ -20,9 +22,9 @@ func metaHeaders(r *http.Request) http.Header {
 	return meta
 }
 
-// registryAuth returns the credentials of r for the registry. Without any, or
-// with ones that cannot be read, they are empty, as docker has it: the
-// registry then says whether it wants some.
+// registryAuth returns the credentials of r for the registry. As in docker,
+// credentials that are missing or cannot be decoded are empty; the registry
+// then refuses them if it needs any.
 func registryAuth(r *http.Request) *registry.AuthConfig {
 	auth, err := registry.DecodeAuthConfig(r.Header.Get(registry.AuthHeader))
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -17,18 +19,19 @@ import (
 )
 
 // answerError answers err with the status of its class. An answer that has
-// begun is cut off, which no client takes for a whole one. Clients older than
-// every supported version show the body as it is, so they get plain text.
+// begun is aborted, so that the client does not take it for complete. Clients
+// older than every supported version print the body verbatim, so they get plain
+// text.
 func answerError(w http.ResponseWriter, r *http.Request, version string, err error) {
 	status := httpstatus.FromError(err)
-	isGone := r.Context().Err() != nil && errors.Is(err, r.Context().Err()) // the client, which is no fault of ours
+	isGone := r.Context().Err() != nil && errors.Is(err, r.Context().Err()) // a client that disconnected is not a failure of the daemon
 	if status >= http.StatusInternalServerError && !isGone {
 		logging.G(r.Context()).WithError(err).WithFields(logging.Fields{"method": r.Method, "path": r.URL.Path}).Error("request was not served")
 	}
 	if answerOf(w).begun {
 		panic(http.ErrAbortHandler)
 	}
-	message := plaintext.Lines(err.Error()) // which a command line shows as it is
+	message := plaintext.Lines(err.Error()) // command lines print it verbatim
 	if version != "" && versions.LessThan(version, api.MinSupportedAPIVersion) {
 		http.Error(w, message, status)
 		return
@@ -36,9 +39,9 @@ func answerError(w http.ResponseWriter, r *http.Request, version string, err err
 	_ = httputils.WriteJSON(w, status, types.ErrorResponse{Message: message})
 }
 
-// recovering answers 500 for a handler that panicked and logs where, so that
-// one bad request neither ends the daemon nor goes unseen. An answer that had
-// begun is cut off, which no client takes for a whole one.
+// recovering logs the panic of a handler with its stack and answers 500, so
+// that a bad request does not end the daemon. An answer that has begun is
+// aborted, so that the client does not take it for complete.
 func recovering(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := answerOf(w)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -16,12 +18,13 @@ import (
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 	"github.com/dovetailhq/plugin/internal/plaintext/plaintexttest"
 )
 
-// TestFaultsAreLogged answers errors of class 5xx to clients that are there,
-// and to ones that have left, whose fault it is.
+// TestFaultsAreLogged answers errors of class 5xx to clients that are connected
+// and to clients that have disconnected.
 func TestFaultsAreLogged(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -33,7 +36,7 @@ func TestFaultsAreLogged(t *testing.T) {
 		{"a fault while the client left", true, errors.New("disk on fire"), true},
 		{"the client left", true, fmt.Errorf("list: %w", context.Canceled), false},
 		{"something else was cancelled", false, context.Canceled, true},
-		{"a refusal", false, invalid(errors.New("no")), false},
+		{"a refusal", false, class.InvalidParameter(errors.New("no")), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var written bytes.Buffer
@@ -51,8 +54,8 @@ func TestFaultsAreLogged(t *testing.T) {
 	}
 }
 
-// TestAnsweredErrorsArePlain has backends of other making return errors that
-// are not, before an answer has begun and after.
+// TestAnsweredErrorsArePlain returns errors with control characters from a
+// backend, before an answer has begun and after.
 func TestAnsweredErrorsArePlain(t *testing.T) {
 	hostile := errors.New(plaintexttest.Hostile)
 	for _, progress := range [][]string{nil, {step}} {

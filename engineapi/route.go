@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -7,18 +9,18 @@ import (
 	"github.com/docker/docker/api/server/router"
 )
 
-// compiledRoute is a route of docker's form, such as /plugins/{name:.*}/json,
-// ready to be matched.
+// compiledRoute is a route in docker's syntax, such as /plugins/{name:.*}/json,
+// compiled for matching.
 type compiledRoute struct {
 	method  string
 	path    *regexp.Regexp
 	handler apiFunc
 }
 
-func compile(route router.Route, wrap func(apiFunc) apiFunc, large places) compiledRoute {
-	read := large.held
+func compile(route router.Route, wrap func(apiFunc) apiFunc, bodies *budget) compiledRoute {
+	read := bodies.buffered
 	if _, ok := route.(streaming); ok {
-		read = moving
+		read = streamed
 	}
 	return compiledRoute{
 		method:  route.Method(),
@@ -29,8 +31,8 @@ func compile(route router.Route, wrap func(apiFunc) apiFunc, large places) compi
 
 var variable = regexp.MustCompile(`\{(\w+)(?::([^{}]+))?\}`)
 
-// compilePath turns {name} into a path element and {name:expression} into
-// what the expression matches, and allows for a version in front.
+// compilePath turns {name} into one path element and {name:expression} into a
+// match of expression, and allows a version prefix.
 func compilePath(path string) *regexp.Regexp {
 	var expression strings.Builder
 	expression.WriteString(`^(?:/v(?P<version>[0-9.]+))?`)
@@ -48,8 +50,8 @@ func compilePath(path string) *regexp.Regexp {
 	return regexp.MustCompile(expression.String())
 }
 
-// match returns the variables of path, with "version" for the API version,
-// and whether path is one of the route.
+// match returns the variables of path, with the API version as "version", and
+// reports whether the route matches path.
 func (c compiledRoute) match(path string) (map[string]string, bool) {
 	found := c.path.FindStringSubmatch(path)
 	if found == nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -6,43 +8,43 @@ import (
 	"github.com/docker/docker/api/server/router"
 )
 
-// NewHandler serves the plugin endpoints of backend and nothing else.
+// NewHandler returns a handler of the plugin endpoints of backend only.
 func NewHandler(backend Backend) http.Handler {
 	return NewMux("", NewRouter(backend))
 }
 
-// NewRouter returns the plugin endpoints of backend in the form of docker's
-// own routers, to be joined with others by [NewMux] or by docker's API server.
+// NewRouter returns the plugin endpoints of backend as a router of docker's
+// form. Join it with other routers by [NewMux] or docker's API server.
 func NewRouter(backend Backend) router.Router {
-	p, large := &plugins{backend: backend}, newPlaces()
+	p, bodies := &plugins{backend: backend}, newBudget()
 	all := routes{
-		router.NewGetRoute("/plugins", large.held(p.list)),
-		router.NewGetRoute("/plugins/privileges", large.held(p.privileges)),
-		router.NewGetRoute("/plugins/{name:.*}/json", large.held(p.inspect)),
-		streaming{router.NewPostRoute("/plugins/create", moving(p.create))},
-		router.NewPostRoute("/plugins/pull", large.held(p.pull)),
-		router.NewPostRoute("/plugins/{name:.*}/enable", large.held(p.enable)),
-		router.NewPostRoute("/plugins/{name:.*}/disable", large.held(p.disable)),
-		router.NewPostRoute("/plugins/{name:.*}/set", large.held(p.set)),
-		router.NewPostRoute("/plugins/{name:.*}/upgrade", large.held(p.upgrade)),
-		router.NewPostRoute("/plugins/{name:.*}/push", large.held(p.push)),
-		router.NewDeleteRoute("/plugins/{name:.*}", large.held(p.remove)),
+		router.NewGetRoute("/plugins", bodies.buffered(p.list)),
+		router.NewGetRoute("/plugins/privileges", bodies.buffered(p.privileges)),
+		router.NewGetRoute("/plugins/{name:.*}/json", bodies.buffered(p.inspect)),
+		streaming{router.NewPostRoute("/plugins/create", streamed(p.create))},
+		router.NewPostRoute("/plugins/pull", bodies.buffered(p.pull)),
+		router.NewPostRoute("/plugins/{name:.*}/enable", bodies.buffered(p.enable)),
+		router.NewPostRoute("/plugins/{name:.*}/disable", bodies.buffered(p.disable)),
+		router.NewPostRoute("/plugins/{name:.*}/set", bodies.buffered(p.set)),
+		router.NewPostRoute("/plugins/{name:.*}/upgrade", bodies.buffered(p.upgrade)),
+		router.NewPostRoute("/plugins/{name:.*}/push", bodies.buffered(p.push)),
+		router.NewDeleteRoute("/plugins/{name:.*}", bodies.buffered(p.remove)),
 	}
 	if observer, ok := backend.(Observer); ok {
 		o := observed{observer}
 		all = append(all,
-			router.NewGetRoute("/plugins/{name:.*}/status", large.held(o.status)),
-			router.NewGetRoute("/plugins/{name:.*}/logs", large.held(o.logs)))
+			router.NewGetRoute("/plugins/{name:.*}/status", bodies.buffered(o.status)),
+			router.NewGetRoute("/plugins/{name:.*}/logs", bodies.buffered(o.logs)))
 	}
 	return all
 }
 
-// routes is a router of fixed routes.
+// routes is a router with a fixed list of routes.
 type routes []router.Route
 
 func (r routes) Routes() []router.Route { return r }
 
-// plugins holds the endpoints' handlers.
+// plugins has the handlers of the endpoints.
 type plugins struct {
 	backend Backend
 }

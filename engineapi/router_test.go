@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -13,6 +15,8 @@ import (
 	"github.com/docker/docker/api/types/registry"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
 const (
@@ -20,7 +24,7 @@ const (
 	id     = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-// serve sends one request through the handler of backend.
+// serve sends one request to a handler of backend.
 func serve(t testing.TB, backend Backend, method, target, body string, headers ...string) *http.Response {
 	t.Helper()
 	request := httptest.NewRequest(method, target, strings.NewReader(body))
@@ -57,11 +61,11 @@ func TestRequestsReachTheBackend(t *testing.T) {
 		{"list of a version", "GET", "/v1.24/plugins", "", `list {}`, 200, `[]`},
 		{"list filtered", "GET", `/v1.51/plugins?filters={"enabled":{"true":true}}`, "", `list {"enabled":{"true":true}}`, 200, `[]`},
 		{"list filtered as old clients do", "GET", `/plugins?filters={"enabled":["true"]}`, "", `list {"enabled":{"true":true}}`, 200, `[]`},
-		{"list with a filter that is none", "GET", `/plugins?filters=x`, "", ``, 400, `{"message":"invalid filter"}`},
+		{"list with an invalid filter", "GET", `/plugins?filters=x`, "", ``, 400, `{"message":"invalid filter"}`},
 		{"inspect", "GET", "/plugins/foo/json", "", `inspect foo`, 200, `{"Config":{"Args":{"Description":"","Name":"","Settable":null,"Value":null},"Description":"","Documentation":"","Entrypoint":null,"Env":null,"Interface":{"Socket":"","Types":null},"IpcHost":false,"Linux":{"AllowAllDevices":false,"Capabilities":null,"Devices":null},"Mounts":null,"Network":{"Type":""},"PidHost":false,"PropagatedMount":"","User":{},"WorkDir":""},"Enabled":false,"Id":"1234","Name":"foo","Settings":{"Args":null,"Devices":null,"Env":null,"Mounts":null}}`},
 		{"enable", "POST", "/plugins/foo/enable", "", `enable foo timeout=0`, 200, ``},
 		{"enable with a timeout", "POST", "/plugins/foo/enable?timeout=30", "", `enable foo timeout=30`, 200, ``},
-		{"enable with words for a timeout", "POST", "/plugins/foo/enable?timeout=soon", "", ``, 400, `{"message":"read timeout \"soon\": not a number of seconds"}`},
+		{"enable with an invalid timeout", "POST", "/plugins/foo/enable?timeout=soon", "", ``, 400, `{"message":"read timeout \"soon\": not a number of seconds"}`},
 		{"enable with a negative timeout", "POST", "/plugins/foo/enable?timeout=-1", "", ``, 400, `{"message":"negative timeout -1 is invalid"}`},
 		{"enable below a host", "POST", "/v1.30/plugins/registry.example:5000/a/b:v1/enable", "", `enable registry.example:5000/a/b:v1 timeout=0`, 200, ``},
 		{"enable a plugin called enable", "POST", "/plugins/enable/enable", "", `enable enable timeout=0`, 200, ``},
@@ -72,7 +76,7 @@ func TestRequestsReachTheBackend(t *testing.T) {
 		{"remove without force", "DELETE", "/plugins/foo?force=0", "", `remove foo force=false`, 200, ``},
 		{"set", "POST", "/plugins/foo/set", `["DEBUG=1","args=a b"]`, `set foo ["DEBUG=1" "args=a b"]`, 204, ``},
 		{"set nothing", "POST", "/plugins/foo/set", ``, `set foo []`, 204, ``},
-		{"set what is no JSON", "POST", "/plugins/foo/set", `DEBUG=1`, ``, 400, `{"message":"invalid JSON: invalid character 'D' looking for beginning of value"}`},
+		{"set invalid JSON", "POST", "/plugins/foo/set", `DEBUG=1`, ``, 400, `{"message":"invalid JSON: invalid character 'D' looking for beginning of value"}`},
 		{"set a number", "POST", "/plugins/foo/set", `1`, ``, 400, `{"message":"invalid JSON: json: cannot unmarshal number into Go value of type []string"}`},
 		{"set more than a body holds", "POST", "/plugins/foo/set", `["` + strings.Repeat("x", maxBody) + `"]`, ``, 400, `{"message":"read request: its body has more than 1048575 bytes"}`},
 		{"set more values than a body holds", "POST", "/plugins/foo/set", `[""` + strings.Repeat(`,""`, maxBodyItems+1) + `]`, ``, 400, `{"message":"read request: its body has more than 65536 values"}`},
@@ -82,15 +86,15 @@ func TestRequestsReachTheBackend(t *testing.T) {
 		{"pull under another name", "POST", "/plugins/pull?remote=a.example/foo:v1&name=bar", `[]`, `pull a.example/foo:v1 as bar:latest by= meta={} granted=`, 204, ``},
 		{"pull by digest", "POST", "/plugins/pull?remote=a.example/foo@" + digest, `[]`, `pull a.example/foo@` + digest + ` as a.example/foo:latest by= meta={} granted=`, 204, ``},
 		{"pull as a digest", "POST", "/plugins/pull?remote=foo&name=bar@" + digest, `[]`, ``, 400, `{"message":"name \"bar@` + digest + `\": cannot use digest in plugin tag"}`},
-		{"pull what is no name", "POST", "/plugins/pull?remote=FOO", `[]`, ``, 400, `{"message":"parse remote \"FOO\": invalid reference format: repository name (library/FOO) must be lowercase"}`},
-		{"pull with grants that are none", "POST", "/plugins/pull?remote=foo", `{}`, ``, 400, `{"message":"invalid JSON: json: cannot unmarshal object into Go value of type types.PluginPrivileges"}`},
+		{"pull an invalid name", "POST", "/plugins/pull?remote=FOO", `[]`, ``, 400, `{"message":"parse remote \"FOO\": invalid reference format: repository name (library/FOO) must be lowercase"}`},
+		{"pull with invalid grants", "POST", "/plugins/pull?remote=foo", `{}`, ``, 400, `{"message":"invalid JSON: json: cannot unmarshal object into Go value of type types.PluginPrivileges"}`},
 		{"upgrade", "POST", "/plugins/bar:v1/upgrade?remote=foo:v2", `[{"Name":"mount"}]`, `upgrade bar:v1 to docker.io/library/foo:v2 by= meta={} granted=mount`, 204, ``},
-		{"upgrade without what was set", "POST", "/plugins/bar:v1/upgrade?remote=foo:v2&dropLostSettings=1", `[]`, `upgrade bar:v1 to docker.io/library/foo:v2 by= meta={} granted= dropping`, 204, ``},
+		{"upgrade that drops settings", "POST", "/plugins/bar:v1/upgrade?remote=foo:v2&dropLostSettings=1", `[]`, `upgrade bar:v1 to docker.io/library/foo:v2 by= meta={} granted= dropping`, 204, ``},
 		{"upgrade by id", "POST", "/plugins/" + id + "/upgrade?remote=foo:v2", `[]`, `upgrade ` + id + ` to docker.io/library/foo:v2 by= meta={} granted=`, 204, ``},
 		{"upgrade by digest", "POST", "/plugins/bar/upgrade?remote=foo:v2@" + digest, `[]`, `upgrade bar to docker.io/library/foo@` + digest + ` by= meta={} granted=`, 204, ``},
 		{"upgrade a digest", "POST", "/plugins/bar@" + digest + "/upgrade?remote=foo:v2", `[]`, ``, 400, `{"message":"name \"bar@` + digest + `\": cannot use digest in plugin tag"}`},
 		{"upgrade to nothing", "POST", "/plugins/bar/upgrade", `[]`, ``, 400, `{"message":"parse remote \"\": invalid reference format"}`},
-		{"upgrade with grants that are none", "POST", "/plugins/bar/upgrade?remote=foo", `{`, ``, 400, `{"message":"invalid JSON: unexpected EOF"}`},
+		{"upgrade with invalid grants", "POST", "/plugins/bar/upgrade?remote=foo", `{`, ``, 400, `{"message":"invalid JSON: unexpected EOF"}`},
 		{"push", "POST", "/plugins/foo/push", "", `push foo by= meta={}`, 200, ``},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -130,11 +134,11 @@ func TestErrorsAnswerByClass(t *testing.T) {
 		err    error
 		status int
 	}{
-		{"not found", notFound{classed{"nothing here"}}, 404},
-		{"conflict", conflict{classed{"plugin is in use"}}, 409},
-		{"not implemented", notImplemented{classed{"not on this system"}}, 501},
-		{"unavailable", unavailable{classed{"shutting down"}}, 503},
-		{"invalid parameter", invalid(errors.New("no such setting")), 400},
+		{"not found", class.NotFound(errors.New("nothing here")), 404},
+		{"conflict", class.Conflict(errors.New("plugin is in use")), 409},
+		{"not implemented", class.NotImplemented(errors.New("not on this system")), 501},
+		{"unavailable", class.Unavailable(errors.New("shutting down")), 503},
+		{"invalid parameter", class.InvalidParameter(errors.New("no such setting")), 400},
 		{"no class", errors.New("disk on fire"), 500},
 	} {
 		for _, verb := range [][2]string{

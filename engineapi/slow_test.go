@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -21,8 +23,8 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// pipes is a listener whose connections are in memory, without buffers, and
-// keep a test's virtual time.
+// pipes is a listener of connections in memory. They have no buffers and follow
+// a test's virtual time.
 type pipes struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -45,8 +47,8 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: "pipe"} }
 
-// connect serves backend and returns a client's end of a connection, and what
-// ends both.
+// connect serves backend. It returns a client's end of a connection, and a
+// function that ends both.
 func connect(t *testing.T, backend Backend) (client net.Conn, end func()) {
 	t.Helper()
 	p := &pipes{connections: make(chan net.Conn), closed: make(chan struct{})}
@@ -75,8 +77,8 @@ const (
 	setHead    = "POST /plugins/foo/set HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-// TestMovingUploadLives sends as little as it may, just before patience ends,
-// for an hour.
+// TestMovingUploadLives sends at the lowest rate allowed, just before patience
+// ends, for an hour.
 func TestMovingUploadLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backend := &recorder{}
@@ -85,17 +87,17 @@ func TestMovingUploadLives(t *testing.T) {
 		send(t, client, createHead)
 		for range 60 {
 			time.Sleep(patience - time.Millisecond)
-			send(t, client, chunk(strings.Repeat("x", leastRate*60)))
+			send(t, client, chunk(strings.Repeat("x", minRate*60)))
 		}
 		send(t, client, "0\r\n\r\n")
 		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 		assert.NilError(t, err)
 		assert.Equal(t, answer.StatusCode, http.StatusNoContent)
-		assert.DeepEqual(t, backend.recorded(), []string{fmt.Sprintf("create foo from %d bytes", leastRate*60*60)})
+		assert.DeepEqual(t, backend.recorded(), []string{fmt.Sprintf("create foo from %d bytes", minRate*60*60)})
 	})
 }
 
-// TestSilentClientsAreGivenUp has clients stop in the middle.
+// TestSilentClientsAreGivenUp stops sending in the middle of a request.
 func TestSilentClientsAreGivenUp(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -132,8 +134,8 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 	}
 }
 
-// TestSlowBackendIsNoSilentClient lets the backend take its time between reads
-// and after the body.
+// TestSlowBackendIsNoSilentClient delays the backend between reads and after
+// the body.
 func TestSlowBackendIsNoSilentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, end := connect(t, slowReader{})
@@ -145,7 +147,8 @@ func TestSlowBackendIsNoSilentClient(t *testing.T) {
 	})
 }
 
-// slowReader is a backend that takes an hour for each read, and more later.
+// slowReader is a backend that waits an hour before each read, and longer after
+// the last.
 type slowReader struct{ Backend }
 
 func (slowReader) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, _ *types.PluginCreateOptions) error {
@@ -163,8 +166,8 @@ func (slowReader) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, _
 	return ctx.Err()
 }
 
-// TestClosedBodyEndsItsRead lets the backend close a body for which it waits, as
-// a manager does that is shut down.
+// TestClosedBodyEndsItsRead closes a body while the backend reads it, as a
+// manager does at shutdown.
 func TestClosedBodyEndsItsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, end := connect(t, impatient{})
@@ -178,7 +181,7 @@ func TestClosedBodyEndsItsRead(t *testing.T) {
 	})
 }
 
-// impatient is a backend that gives a silent client up at once.
+// impatient is a backend that closes the body of a silent client at once.
 type impatient struct{ Backend }
 
 func (impatient) CreateFromContext(_ context.Context, tarCtx io.ReadCloser, _ *types.PluginCreateOptions) error {
@@ -191,7 +194,7 @@ func (impatient) CreateFromContext(_ context.Context, tarCtx io.ReadCloser, _ *t
 	return errors.Join(errors.New("given up"), tarCtx.Close(), <-read)
 }
 
-// busy is a backend whose upgrade holds something while it tells its progress.
+// busy is a backend whose upgrade holds a lock while it reports progress.
 type busy struct {
 	Backend
 	held     sync.Mutex
@@ -202,18 +205,18 @@ func (b *busy) Upgrade(ctx context.Context, _ reference.Named, _ string, _ http.
 	b.held.Lock()
 	defer b.held.Unlock()
 	for ctx.Err() == nil {
-		_, _ = io.WriteString(out, step) // who listens no more is no reason to stop
+		_, _ = io.WriteString(out, step) // a disconnected client does not stop the upgrade
 	}
 	b.upgraded <- ctx.Err()
 	return ctx.Err()
 }
 
-// TestSlowReaderHoldsNothing has a client ask for an upgrade and not read, or
-// read too little, of its progress.
+// TestSlowReaderHoldsNothing asks for an upgrade and reads none, or too little,
+// of its progress.
 func TestSlowReaderHoldsNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		read int // bytes, one each second
+		read int // bytes, one a second
 	}{
 		{"reads nothing", 0},
 		{"reads a little", 1000},
@@ -236,7 +239,7 @@ func TestSlowReaderHoldsNothing(t *testing.T) {
 					}
 				})
 				assert.Check(t, is.ErrorIs(<-backend.upgraded, context.Canceled))
-				backend.held.Lock() // free again
+				backend.held.Lock() // the upgrade has released it
 				assert.Check(t, is.Equal(time.Since(began), patience))
 			})
 		})
@@ -278,7 +281,7 @@ func TestLimits(t *testing.T) {
 			sent := make(chan struct{})
 			go func() {
 				defer close(sent)
-				_, _ = io.WriteString(client, tc.request) // what is too much need not be taken
+				_, _ = io.WriteString(client, tc.request) // the server need not read what is too much
 			}()
 			answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 			assert.NilError(t, err)

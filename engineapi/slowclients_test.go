@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -24,7 +26,7 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// talkative is a backend whose answers are long, or have no end.
+// talkative is a backend with long or endless answers.
 type talkative struct{ *recorder }
 
 func newTalkative() talkative {
@@ -49,8 +51,8 @@ func (b talkative) Logs(ctx context.Context, _ string, _ plugin.LogOptions) (ite
 	}, nil
 }
 
-// foreign is routes as other packages have them: one reads its body, one
-// ignores it, one has an answer without end, one takes a body of any length.
+// foreign returns routes like those of other packages: one reads its body, one
+// ignores it, one answers without end, and one takes a body of any length.
 func foreign() []router.Router {
 	return []router.Router{
 		routes{
@@ -83,7 +85,8 @@ func foreign() []router.Router {
 	}
 }
 
-// everyRequest is one request of each route, and of what no route serves.
+// everyRequest returns one request for each route, and some that no route
+// serves.
 func everyRequest(t *testing.T) (lines []string) {
 	t.Helper()
 	for _, from := range append(foreign(), NewRouter(newTalkative())) {
@@ -96,13 +99,13 @@ func everyRequest(t *testing.T) (lines []string) {
 	return append(lines, "GET /unknown", "BREW /plugins", "GET /v9.9/plugins")
 }
 
-// slowClients are clients that hold a connection by each means there is. Each
-// sends or reads what it does once it has sent the line of a request.
+// slowClients hold a connection by every means there is. Each does its part
+// after it has sent the request line.
 var slowClients = []struct {
 	name  string
 	does  func(c *slowClient, line string)
 	bound time.Duration // until the server has closed the connection
-	deaf  bool          // whether it leaves what it is sent unread
+	deaf  bool          // reads nothing of what the server sends
 }{
 	{"is silent from the start", func(*slowClient, string) {}, headerTimeout, false},
 	{"stops in the headers", func(c *slowClient, line string) {
@@ -140,7 +143,7 @@ var slowClients = []struct {
 		c.begin(line, "Transfer-Encoding: chunked")
 		c.send(chunk("[]") + "0\r\nX-Tr")
 	}, 2 * patience, false},
-	{"waits to be told to continue, and does not", func(c *slowClient, line string) {
+	{"waits for 100 Continue and sends nothing", func(c *slowClient, line string) {
 		c.begin(line, "Content-Length: 100\r\nExpect: 100-continue")
 	}, 2 * patience, false},
 	{"reads nothing", func(c *slowClient, line string) {
@@ -182,7 +185,7 @@ var slowClients = []struct {
 
 // duplex is one end of a connection that can be closed for one direction.
 type duplex struct {
-	net.Conn // is read
+	net.Conn // for reading
 	out      net.Conn
 }
 
@@ -218,7 +221,7 @@ func (c *slowClient) begin(line, headers string) {
 	c.send(line + " HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n" + headers + "\r\n\r\n")
 }
 
-// trickle sends a byte each ten seconds.
+// trickle sends a byte every ten seconds.
 func (c *slowClient) trickle(text string) {
 	for _, b := range []byte(text) {
 		if !c.send(string(rune(b))) {
@@ -240,9 +243,9 @@ func (w *watched) Close() error {
 	return w.Conn.Close()
 }
 
-// TestSlowClientsAreCutOff has each slow client ask for each route. Within the
-// bound the server has closed the connection; the bubble ends only once no
-// goroutine of a handler is left.
+// TestSlowClientsAreCutOff sends each route a request from each slow client.
+// The server closes the connection within the bound. The bubble ends only when
+// no handler's goroutine is left.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	for _, line := range everyRequest(t) {
 		for _, tc := range slowClients {
@@ -278,8 +281,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesShareTheirPlaces has many clients send as much as a body may
-// have, to a handler that keeps it.
+// TestLargeBodiesShareTheirPlaces sends bodies of the maximum size from many
+// clients to a handler that keeps them.
 func TestLargeBodiesShareTheirPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arrived, leave := make(chan int, 100), make(chan struct{})
@@ -305,29 +308,30 @@ func TestLargeBodiesShareTheirPlaces(t *testing.T) {
 		synctest.Wait()
 		assert.Check(t, is.Len(arrived, largeBodies))
 
-		small := ask(smallBody - 1) // what clients usually send waits for none of them
+		small := ask(smallBody - 1) // usual requests wait for no place
 		synctest.Wait()
 		assert.Check(t, is.Len(arrived, largeBodies+1))
 
 		time.Sleep(patience)
+		synctest.Wait()
 		close(leave)
 		answers := map[int]int{<-small: 1}
 		for _, status := range all {
 			answers[<-status]++
 		}
-		assert.Equal(t, <-ask(maxBody), http.StatusOK, "places are not free again")
+		assert.Equal(t, <-ask(maxBody), http.StatusOK, "places were not released")
 		assert.DeepEqual(t, answers, map[int]int{http.StatusOK: largeBodies + 1, http.StatusServiceUnavailable: 2 * largeBodies})
 	})
 }
 
-// following is a backend whose logs end with their context alone.
+// following is a backend whose logs end only with their context.
 type following struct{ talkative }
 
 func (f following) Logs(ctx context.Context, _ string, _ plugin.LogOptions) (iter.Seq2[plugin.LogLine, error], error) {
 	return func(func(plugin.LogLine, error) bool) { <-ctx.Done() }, nil
 }
 
-// TestShutdownEndsFollowers shuts a server down whose client follows logs.
+// TestShutdownEndsFollowers shuts a server down while a client follows logs.
 func TestShutdownEndsFollowers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{connections: make(chan net.Conn), closed: make(chan struct{})}

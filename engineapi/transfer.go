@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package engineapi
 
 import (
@@ -10,8 +12,8 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// nameHeader tells the client under which name a plugin is being installed,
-// so that it can set and enable it afterwards.
+// nameHeader is the header with the name under which a plugin is installed. The
+// client uses it to set and enable the plugin afterwards.
 const nameHeader = "Docker-Plugin-Name"
 
 func (p *plugins) create(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
@@ -69,7 +71,7 @@ func (p *plugins) upgrade(ctx context.Context, w http.ResponseWriter, r *http.Re
 	}
 
 	w.Header().Set(nameHeader, name)
-	if httputils.BoolValue(r, "dropLostSettings") { // docker's API has no such parameter
+	if httputils.BoolValue(r, "dropLostSettings") { // this parameter is ours, not docker's
 		ctx = plugin.DropLostSettings(ctx)
 	}
 	progress := newProgressStream(w)
