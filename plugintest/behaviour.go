@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -6,11 +8,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Behaviour is how a run goes. The zero value is a plugin that listens before
-// Create returns, answers the activation call as a volume driver, ends with
-// code 0 at SIGTERM, and whose end is reported once.
+// Behaviour defines how a run behaves. The zero value is a plugin that listens
+// before Create returns, answers the activation call as a volume driver, and exits
+// with code 0 after SIGTERM; the executor reports its end once.
 type Behaviour struct {
-	// CreateError, if set, is what Create fails with.
+	// CreateError, if set, is the error of Create.
 	CreateError error
 
 	// Socket is the name of the plugin's socket in the directory that its
@@ -19,61 +21,61 @@ type Behaviour struct {
 	// Handler answers the calls to the plugin. Nil means a handler that
 	// answers /Plugin.Activate with Implements and nothing else.
 	Handler http.Handler
-	// Implements is what the default handler says the plugin implements. Nil
+	// Implements lists the interfaces that the default handler reports. Nil
 	// means VolumeDriver.
 	Implements []string
-	// NeverListens lets the plugin live without a socket.
+	// NeverListens makes the plugin run without a socket.
 	NeverListens bool
-	// ListenAfter makes the plugin listen when the channel closes, and not
-	// before. Nil means at once.
+	// ListenAfter delays listening until the channel is closed. Nil means no
+	// delay.
 	ListenAfter <-chan struct{}
-	// IgnoresSIGTERM leaves SIGKILL as the only end from outside.
+	// IgnoresSIGTERM makes the run ignore SIGTERM, so that only SIGKILL ends it.
 	IgnoresSIGTERM bool
-	// EndsAtOnce, if set, ends the run as soon as it has started.
+	// EndsAtOnce, if set, makes the run end as soon as it has started.
 	EndsAtOnce *Ending
-	// Program, if set, is what the run does instead of all that the fields
-	// from Socket to EndsAtOnce say.
+	// Program, if set, replaces the behaviour defined by the fields from Socket
+	// to EndsAtOnce.
 	Program Program
 
-	// Reports is how the end of the run is reported.
+	// Reports defines how the end of the run is reported.
 	Reports Reports
-	// AlwaysRunning makes IsRunning true once and for all, as it is in fakes
-	// that many a project has.
+	// AlwaysRunning makes IsRunning always return true, like the fakes of many
+	// projects.
 	AlwaysRunning bool
 }
 
-// Ending is how a run ends by itself.
+// Ending defines how a run ends by itself.
 type Ending struct {
-	// Code is the exit code, 128+n for an end by signal n.
+	// Code is the exit code, or 128+n for signal n.
 	Code int
-	// OOMKilled says that the kernel killed the run for want of memory.
+	// OOMKilled reports the run as killed by the OOM killer.
 	OOMKilled bool
-	// Stdout and Stderr are the last output, written before the end.
+	// Stdout and Stderr are written before the end.
 	Stdout, Stderr string
 }
 
-// Program is the main function of a run. Its result is the run's exit code.
-// It must return soon after run.Killed closes.
+// Program is the main function of a run. It returns the run's exit code. It must
+// return soon after the channel run.Killed is closed.
 type Program func(run *Run) (code int)
 
 // Reports is a way to report the end of a run.
 type Reports int
 
 const (
-	// ReportOnce reports an end once and from a goroutine of its own.
+	// ReportOnce reports an end once, from a separate goroutine.
 	ReportOnce Reports = iota
-	// ReportInSignal reports an end by a signal from inside the Signal call
-	// that caused it, which returns after the report, and any other end as
-	// ReportOnce does. With a Program of its own, that must obey SIGTERM.
+	// ReportInSignal reports an end by a signal inside the Signal call that
+	// caused it; Signal returns after the report. It reports other ends like
+	// ReportOnce. A Program must obey SIGTERM with it.
 	ReportInSignal
-	// ReportTwice reports every end two times.
+	// ReportTwice reports every end twice.
 	ReportTwice
-	// ReportNever leaves reports to the test, which makes them, late or
-	// wrong, with [Executor.Report].
+	// ReportNever reports no end. The test makes reports, late or wrong ones,
+	// with [Executor.Report].
 	ReportNever
 )
 
-// choose returns the behaviour of the run that Create is about to start.
+// choose returns the behaviour of the next run of id.
 func (e *Executor) choose(id string, spec specs.Spec) Behaviour {
 	e.mu.Lock()
 	h := e.historyLocked(id)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -16,35 +18,36 @@ import (
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// Inventory is what CheckRoot asks a manager. *plugin.Manager implements it.
+// Inventory has the methods of a manager that CheckRoot calls. *plugin.Manager
+// implements it.
 type Inventory interface {
 	List(filters.Args) ([]types.Plugin, error)
 	Get(idOrName string) (*v2.Plugin, error)
 }
 
-// RootCheck says what else CheckRoot looks at. Its zero value is for a root
-// that no manager has open, after any crash and any boot.
+// RootCheck configures CheckRoot. The zero value is right for a root that no manager
+// has open, after any crash and any boot.
 type RootCheck struct {
-	// Manager, if set, must know what the records say, and nothing else.
+	// Manager, if set, must know exactly the plugins that the records describe.
 	Manager Inventory
 	// ExecRoot, if set, may hold sockets of enabled plugins only.
 	ExecRoot string
 	// Executor, if set, may run enabled plugins only.
 	Executor interface{ Running() []string }
-	// Collected says that unreferenced blobs, too, should be gone.
+	// Collected makes unreferenced blobs a problem.
 	Collected bool
-	// SelfModifying says that plugins have written to their own rootfs, which
-	// then is not compared with the layers it was made of.
+	// SelfModifying is for plugins that have written to their rootfs. The
+	// rootfs is then not compared with its layers.
 	SelfModifying bool
-	// DockerRecords says that docker wrote records, which name no layers of
-	// what it pulled. Their manifests do.
+	// DockerRecords is for records written by docker, which do not list the
+	// layers of pulled plugins. The layers are then read from the manifest.
 	DockerRecords bool
 }
 
-// RootError lists what CheckRoot found.
+// RootError lists the problems that CheckRoot found.
 type RootError struct {
-	Root     string
-	Problems []string
+	Root     string   // the directory
+	Problems []string // a sentence for each, at least one
 }
 
 func (e *RootError) Error() string {
@@ -55,17 +58,21 @@ func (e *RootError) Error() string {
 	return strings.Join(lines, "\n    ")
 }
 
-// CheckRoot verifies every invariant of a manager's root directory, on disk
-// and without the manager's own code, and given a manager, that its memory
-// agrees: each record is complete and of the plugin its directory is named
-// after; each rootfs is present and holds all that its layers brought; each
-// blob has the bytes that its name says, and each blob that a record or a
-// manifest refers to is there; names are unique; nothing is left of installs,
-// upgrades and removals; nothing is mounted, no socket is left and no process
-// lives but those of plugins that may have them.
+// CheckRoot verifies the invariants of a manager's root directory on disk, without
+// the manager's code:
 //
-// Call it while no verb is under way. It changes nothing. The error is a
-// [RootError], or that of the file system when the root can't be listed.
+//   - each record is complete and belongs to the plugin of its directory;
+//   - each rootfs exists and has all files of its layers;
+//   - the content of each blob matches its digest, and all referenced blobs exist;
+//   - names are unique;
+//   - nothing is left of installs, upgrades and removals;
+//   - only enabled plugins have mounts, sockets and processes.
+//
+// With a manager it also checks that the manager's memory agrees with the disk.
+//
+// Call CheckRoot while no method of the manager is in progress. It changes nothing.
+// The error is a [RootError], or that of the file system if the root can't be
+// listed.
 func CheckRoot(root string, check RootCheck) error {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -98,11 +105,11 @@ func CheckRoot(root string, check RootCheck) error {
 	return nil
 }
 
-// rootChecker is one CheckRoot.
+// rootChecker is the state of one CheckRoot.
 type rootChecker struct {
 	RootCheck
 	root     string
-	plugins  map[string]*v2.Plugin // by id
+	plugins  map[string]*v2.Plugin // by ID
 	raw      map[string][]byte     // their records
 	blobs    map[digest.Digest]blobState
 	needed   map[digest.Digest]bool
@@ -118,8 +125,8 @@ var (
 	beginsWithID = regexp.MustCompile(`^[0-9a-f]{64}`)
 )
 
-// checkEntry looks at one name in the root. What is not a manager's is
-// nobody's business.
+// checkEntry checks one name in the root. It ignores names that a manager does not
+// use.
 func (c *rootChecker) checkEntry(entry os.DirEntry) {
 	name := entry.Name()
 	switch {
@@ -142,7 +149,7 @@ func (c *rootChecker) list(dir string) []os.DirEntry {
 	return entries
 }
 
-// checkNames finds plugins that share a name.
+// checkNames reports plugins that share a name.
 func (c *rootChecker) checkNames() {
 	byName := map[string]string{}
 	for _, id := range c.ids() {
@@ -154,7 +161,7 @@ func (c *rootChecker) checkNames() {
 	}
 }
 
-// ids returns the installed plugins whose records can be read, in order.
+// IDs returns the sorted IDs of installed plugins with a readable record.
 func (c *rootChecker) ids() []string {
 	ids := make([]string, 0, len(c.plugins))
 	for id := range c.plugins {
@@ -164,7 +171,7 @@ func (c *rootChecker) ids() []string {
 	return ids
 }
 
-// isEnabled reports whether id is an installed plugin that is wished to run.
+// isEnabled reports whether id is an installed and enabled plugin.
 func (c *rootChecker) isEnabled(id string) bool {
 	p, installed := c.plugins[id]
 	return installed && p.IsEnabled()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -9,7 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// blobState is whether a blob that is there has its right bytes.
+// blobState reports whether the content of a blob matches its digest.
 type blobState bool
 
 const (
@@ -25,7 +27,7 @@ func (c *rootChecker) blobPath(dgst digest.Digest) string {
 	return c.storage("blobs", dgst.Algorithm().String(), dgst.Encoded())
 }
 
-// checkStorage looks at the content store, every byte of it.
+// checkStorage checks the content store, including the content of all blobs.
 func (c *rootChecker) checkStorage() {
 	for _, entry := range c.list(c.storage()) {
 		if name := entry.Name(); name != "blobs" && name != "ingest" {
@@ -60,13 +62,13 @@ func (c *rootChecker) checkBlob(dgst digest.Digest) {
 		return
 	}
 	if !verifier.Verified() {
-		c.problem("blob %s does not have the bytes that its digest says", dgst)
+		c.problem("blob %s is corrupt: its content does not match the digest", dgst)
 		return
 	}
 	c.blobs[dgst] = blobIntact
 }
 
-// checkIngest lets pass what a later pull can go on with.
+// checkIngest accepts unfinished downloads that a later pull can resume.
 func (c *rootChecker) checkIngest(name string) {
 	ref, err := os.ReadFile(c.storage("ingest", name, "ref"))
 	if err != nil || !strings.Contains(string(ref), "sha256:") {
@@ -74,8 +76,8 @@ func (c *rootChecker) checkIngest(name string) {
 	}
 }
 
-// need notes that a plugin refers to a blob, which must be there. Records
-// that docker wrote may have empty digests.
+// need records that a plugin refers to a blob, and checks that the blob exists.
+// Records written by docker can have empty digests.
 func (c *rootChecker) need(id string, dgst digest.Digest) {
 	if dgst == "" {
 		return
@@ -98,14 +100,14 @@ func (c *rootChecker) read(dgst digest.Digest) []byte {
 	return data
 }
 
-// checkGarbage looks for blobs that nobody refers to.
+// checkGarbage reports blobs that no plugin refers to.
 func (c *rootChecker) checkGarbage() {
 	if !c.Collected {
 		return
 	}
 	for dgst := range c.blobs {
 		if !c.needed[dgst] {
-			c.problem("blob %s is referred to by nobody", dgst)
+			c.problem("blob %s is not referenced by any plugin", dgst)
 		}
 	}
 }

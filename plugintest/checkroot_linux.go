@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -9,7 +11,7 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// checkHost looks for mounts and processes that nobody attends.
+// checkHost reports mounts and processes of plugins that are not enabled.
 func (c *rootChecker) checkHost() {
 	root, err := filepath.EvalSymlinks(c.root)
 	if err != nil {
@@ -31,12 +33,12 @@ func (c *rootChecker) checkHost() {
 	}
 }
 
-// checkMount lets pass what a plugin may share with the host.
+// checkMount accepts mounts that an enabled plugin may share with the host.
 func (c *rootChecker) checkMount(below string) {
 	id, inside, _ := strings.Cut(below, "/")
 	inStage := (id == "tmp" || id == "stages") && inside != ""
 	if !beginsWithID.MatchString(id) && !inStage {
-		return // somebody's who divides the root among disks
+		return // the operator has put a part of the root on another disk
 	}
 	p, installed := c.plugins[id]
 	shared := inside == "propagated-mount" || strings.HasPrefix(inside, "propagated-mount/")
@@ -45,7 +47,7 @@ func (c *rootChecker) checkMount(below string) {
 	}
 }
 
-// mountOf returns the mount that path is on.
+// mountOf returns the mount that contains path.
 func mountOf(path string, mounts []*mountinfo.Info) *mountinfo.Info {
 	var home *mountinfo.Info
 	for _, mount := range mounts {
@@ -57,15 +59,24 @@ func mountOf(path string, mounts []*mountinfo.Info) *mountinfo.Info {
 	return home
 }
 
-// checkProcesses looks for processes whose root is a plugin's rootfs: dir is
-// the manager's root as the file system itself names it.
+// checkProcesses reports processes that have the rootfs of a plugin that is not
+// enabled as their root. Dir is the path of the manager's root within its file
+// system.
 func (c *rootChecker) checkProcesses(home *mountinfo.Info, dir string) {
-	processes, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	own, err := os.Stat("/")
+	if err != nil {
+		c.problem("look at the own root: %v", err)
+		return
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		c.problem("list processes: %v", err)
 		return
 	}
 	for _, process := range processes {
+		if isRootOf(process, own) {
+			continue
+		}
 		root, ok := rootOf(process)
 		if !ok || root.Major != home.Major || root.Minor != home.Minor {
 			continue
@@ -73,15 +84,22 @@ func (c *rootChecker) checkProcesses(home *mountinfo.Info, dir string) {
 		below, ok := strings.CutPrefix(root.Root, dir+"/")
 		id, _, _ := strings.Cut(below, "/")
 		if ok && beginsWithID.MatchString(id) && !c.isEnabled(id) {
-			c.problem("process %s of plugin %s lives, which is not enabled", filepath.Base(filepath.Dir(process)), id)
+			c.problem("process %s of plugin %s is alive, but the plugin is not enabled", filepath.Base(process), id)
 		}
 	}
 }
 
-// rootOf returns what a process has mounted as its root; ok is false when the
+// isRootOf reports whether dir is the root of a process. The checker's own root
+// is that of most processes, and a comparison costs less than their mounts.
+func isRootOf(process string, dir os.FileInfo) bool {
+	root, err := os.Stat(filepath.Join(process, "root"))
+	return err == nil && os.SameFile(root, dir)
+}
+
+// rootOf returns the mount that is the root of a process. ok is false if the
 // process is gone.
 func rootOf(process string) (root *mountinfo.Info, ok bool) {
-	file, err := os.Open(process)
+	file, err := os.Open(filepath.Join(process, "mountinfo"))
 	if err != nil {
 		return nil, false
 	}

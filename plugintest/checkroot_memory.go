@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -54,8 +56,8 @@ func (c *rootChecker) checkMemory(id string) {
 	}
 }
 
-// sameRecord compares what two records say, but for where the rootfs was when
-// they were written.
+// sameRecord compares two records, except for the path of the rootfs, which depends
+// on the root directory at the time of writing.
 func sameRecord(a, b []byte) bool {
 	var x, y map[string]any
 	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
@@ -66,7 +68,7 @@ func sameRecord(a, b []byte) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// checkRunning looks for sockets and runs of plugins that should have none.
+// checkRunning reports sockets and runs of plugins that are not enabled.
 func (c *rootChecker) checkRunning() {
 	if c.Executor != nil {
 		for _, id := range c.Executor.Running() {
@@ -84,12 +86,12 @@ func (c *rootChecker) checkRunning() {
 	}
 	for _, entry := range entries {
 		if id := entry.Name(); pluginID.MatchString(id) && !c.isEnabled(id) {
-			c.problem("sockets of plugin %s are left, which is not enabled", id)
+			c.problem("sockets of plugin %s are left, but the plugin is not enabled", id)
 		}
 	}
 }
 
-// Running returns the ids of which a run lives, in order.
+// Running returns the sorted IDs that have a living run.
 func (e *Executor) Running() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()

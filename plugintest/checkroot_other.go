@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package plugintest
 
-// checkHost has nothing to look for: managed plugins run on Linux.
+// checkHost does nothing, because managed plugins run on Linux only.
 func (c *rootChecker) checkHost() {}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -15,10 +17,10 @@ import (
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// pluginFiles are the names that belong into a plugin's directory.
-var pluginFiles = []string{"config.json", "rootfs", "propagated-mount", "output.log", "output.log.old"}
+// pluginFiles are the names that may exist in a plugin's directory.
+var pluginFiles = []string{"config.json", "rootfs", "propagated-mount", "output.log", "output.log.old", "manifest.json", "plugin-config.json"}
 
-// checkPlugin looks at one plugin's directory.
+// checkPlugin checks the directory of a plugin.
 func (c *rootChecker) checkPlugin(id string) {
 	dir := filepath.Join(c.root, id)
 	for _, entry := range c.list(dir) {
@@ -41,8 +43,8 @@ func (c *rootChecker) checkPlugin(id string) {
 	c.checkRootfs(id, c.layers(p))
 }
 
-// layers are those that the record names, or those of the manifest where
-// docker wrote a record without.
+// layers returns the layers in the record, or those of the manifest if docker wrote
+// the record without layers.
 func (c *rootChecker) layers(p *v2.Plugin) []digest.Digest {
 	var manifest ocispec.Manifest
 	if !c.DockerRecords || len(p.Blobsums) > 0 || json.Unmarshal(c.read(p.Manifest), &manifest) != nil {
@@ -59,10 +61,11 @@ func digests(descriptors []ocispec.Descriptor) []digest.Digest {
 	return all
 }
 
-// checkRecord looks whether a record is complete, and of one version.
+// checkRecord checks that a record is complete, and that its parts belong to the
+// same version.
 func (c *rootChecker) checkRecord(id string, p *v2.Plugin) {
 	if p.GetID() != id {
-		c.problem("plugin %s: the record is of plugin %q", id, p.GetID())
+		c.problem("plugin %s: the record belongs to plugin %q", id, p.GetID())
 	}
 	named, err := reference.ParseNormalizedNamed(p.Name())
 	if err != nil || reference.IsNameOnly(named) {
@@ -87,7 +90,7 @@ func (c *rootChecker) checkRecord(id string, p *v2.Plugin) {
 	}
 }
 
-// checkManifest looks whether the record is of the version of its manifest.
+// checkManifest checks that the record and its manifest belong to the same version.
 func (c *rootChecker) checkManifest(id string, p *v2.Plugin, data []byte) {
 	var manifest ocispec.Manifest
 	if err := json.Unmarshal(data, &manifest); err != nil {
@@ -99,8 +102,8 @@ func (c *rootChecker) checkManifest(id string, p *v2.Plugin, data []byte) {
 	}
 }
 
-// checkConfig looks whether the record is of the version of its config, but for
-// what can be set: docker's Set writes that into the config of its records.
+// checkConfig checks that the record and its config belong to the same version. It
+// ignores settings, because docker's Set changes the config in its records.
 func (c *rootChecker) checkConfig(id string, p *v2.Plugin, data []byte) {
 	config, err := v2.ParseConfig(data)
 	if err != nil {
@@ -114,7 +117,7 @@ func (c *rootChecker) checkConfig(id string, p *v2.Plugin, data []byte) {
 	}
 }
 
-// unset is a config without what docker's Set may have changed.
+// unset returns a config without the fields that docker's Set can change.
 func unset(config types.PluginConfig) types.PluginConfig {
 	config.Mounts = slices.Clone(config.Mounts)
 	for i, mount := range config.Mounts {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -17,8 +19,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// checkRootfs looks whether a rootfs holds all that its layers brought. It may
-// hold more: runtimes make mount points.
+// checkRootfs checks that a rootfs has all files of its layers. It may have more,
+// because runtimes make mount points.
 func (c *rootChecker) checkRootfs(id string, layers []digest.Digest) {
 	dir := filepath.Join(c.root, id, "rootfs")
 	if info, err := os.Lstat(dir); err != nil || !info.IsDir() {
@@ -31,7 +33,7 @@ func (c *rootChecker) checkRootfs(id string, layers []digest.Digest) {
 	expected := tree{}
 	for _, dgst := range layers {
 		if c.blobs[dgst] != blobIntact {
-			return // which is a problem already
+			return // already reported
 		}
 		if err := c.applyLayer(expected, dgst); err != nil {
 			c.problem("plugin %s: read layer %s: %v", id, dgst, err)
@@ -59,7 +61,7 @@ func (c *rootChecker) applyLayer(expected tree, dgst digest.Digest) error {
 	return expected.apply(archive)
 }
 
-// decompress recognises what a layer is compressed by, if by anything.
+// decompress detects the compression of a layer and returns the archive.
 func decompress(compressed io.Reader) (archive io.Reader, end func(), err error) {
 	buffered := bufio.NewReader(compressed)
 	magic, _ := buffered.Peek(4)
@@ -77,7 +79,7 @@ func decompress(compressed io.Reader) (archive io.Reader, end func(), err error)
 	return buffered, func() {}, nil
 }
 
-// compare says how the file at path differs from what a layer brought.
+// compare returns an error if the file at path differs from the file of the layer.
 func (f treeFile) compare(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
@@ -21,11 +23,12 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// home is a manager's root with one plugin that is enabled and one that is not.
+// home is a manager's root with an enabled and a disabled plugin.
 type home struct {
 	t       *testing.T
 	root    string
@@ -108,7 +111,7 @@ func (h *home) blob(member string) string {
 	return h.path("storage", "blobs", "sha256", dgst.Encoded())
 }
 
-// layer is the blob of the layer of the plugin that is off.
+// layer returns the path of the layer's blob of the disabled plugin.
 func (h *home) layer() string {
 	dgst := digest.Digest(h.record(h.off)["Blobsums"].([]any)[0].(string))
 	return h.path("storage", "blobs", "sha256", dgst.Encoded())
@@ -130,12 +133,12 @@ func TestCheckRootFindsNothingWrong(t *testing.T) {
 	assert.ErrorIs(t, plugintest.CheckRoot(h.path("absent"), h.check), os.ErrNotExist)
 }
 
-// place is where there is damage.
+// place is where the damage is visible.
 type place bool
 
 const (
 	disk  place = true
-	whole place = false // the disk, beside a manager that knows it otherwise
+	whole place = false // the disk, next to a manager with another state
 )
 
 func TestCheckRootFinds(t *testing.T) {
@@ -145,10 +148,10 @@ func TestCheckRootFinds(t *testing.T) {
 		damage func(h *home)
 		want   string
 		on     place
-		also   int // how many problems follow from it
+		also   int // number of additional problems that follow from the damage
 	}{
 		{"stage", func(h *home) { h.write("", "tmp", "x", "y") }, "stage tmp/x is left", whole, 0},
-		{"stage beside the plugins", func(h *home) { h.write("", "stages", "x", "y") }, "stage stages/x is left", whole, 0},
+		{"stage next to the plugins", func(h *home) { h.write("", "stages", "x", "y") }, "stage stages/x is left", whole, 0},
 		{"trash", func(h *home) { h.write("", other+"-removing", "config.json") }, other + "-removing is left", whole, 0},
 		{"journal", func(h *home) { h.write("", h.off, "upgrade", "config.json") }, "upgrade is left", whole, 0},
 		{"temporary record", func(h *home) { h.write("", h.off, "config.json.tmp") }, "config.json.tmp is left", whole, 0},
@@ -156,7 +159,7 @@ func TestCheckRootFinds(t *testing.T) {
 		{"half a record", func(h *home) { h.write(`{"plugin":`, h.off, "config.json") }, "read record: ", disk, 0},
 		{"another's record", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Id"] = other })
-		}, `the record is of plugin "` + other, disk, 0},
+		}, `the record belongs to plugin "` + other, disk, 0},
 		{"no tag", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Name"] = "off" })
 		}, `"off" is not a name with a tag`, disk, 0},
@@ -190,22 +193,22 @@ func TestCheckRootFinds(t *testing.T) {
 		}, "the record and manifest sha256:", disk, 0},
 		{"same id", func(h *home) {
 			assert.NilError(h.t, os.CopyFS(h.path(other), os.DirFS(h.path(h.off))))
-		}, "plugin " + other + ": the record is of plugin", disk, 1},
+		}, "plugin " + other + ": the record belongs to plugin", disk, 1},
 		{"missing config", func(h *home) { assert.NilError(h.t, os.Remove(h.blob("Config"))) }, "is missing", whole, 0},
 		{"missing manifest", func(h *home) { assert.NilError(h.t, os.Remove(h.blob("Manifest"))) }, "is missing", whole, 0},
 		{"missing layer", func(h *home) { assert.NilError(h.t, os.Remove(h.layer())) }, "is missing", whole, 0},
 		{"corrupt layer", func(h *home) {
 			assert.NilError(h.t, os.Chmod(h.layer(), 0o600))
 			assert.NilError(h.t, os.Truncate(h.layer(), 10))
-		}, "does not have the bytes that its digest says", whole, 0},
+		}, "is corrupt: its content does not match the digest", whole, 0},
 		{"corrupt blob", func(h *home) {
 			assert.NilError(h.t, os.Remove(h.blob("Config")))
 			assert.NilError(h.t, os.WriteFile(h.blob("Config"), []byte("{}"), 0o600))
-		}, "does not have the bytes that its digest says", whole, 0},
+		}, "is corrupt: its content does not match the digest", whole, 0},
 		{"not a blob", func(h *home) { h.write("", "storage", "blobs", "sha256", "zz") }, "is not the name of a blob", whole, 0},
 		{"garbage", func(h *home) {
 			h.write("x", "storage", "blobs", "sha256", digest.FromString("x").Encoded())
-		}, "is referred to by nobody", whole, 0},
+		}, "is not referenced by any plugin", whole, 0},
 		{"abandoned ingest", func(h *home) { h.write("ingest-x", "storage", "ingest", "a", "ref") }, "ingest a (ingest-x) is left", whole, 0},
 		{"ingest without a name", func(h *home) { h.write("", "storage", "ingest", "a", "data") }, "ingest a () is left", whole, 0},
 		{"leftover in storage", func(h *home) { h.write("", "storage", ".fsverity-check-1", "x") }, "storage/.fsverity-check-1 is left", whole, 0},
@@ -220,7 +223,7 @@ func TestCheckRootFinds(t *testing.T) {
 		{"missing file", func(h *home) { assert.NilError(h.t, os.Remove(h.path(h.off, "rootfs", "etc", "name"))) }, "rootfs/etc/name is missing", whole, 0},
 		{"empty file", func(h *home) { assert.NilError(h.t, os.Truncate(h.path(h.off, "rootfs", "plugin"), 0)) }, "rootfs/plugin has 0 bytes", whole, 0},
 		{"unknown to the manager", func(h *home) { assert.NilError(h.t, os.CopyFS(h.path(other), os.DirFS(h.path(h.off)))) }, "does not list plugin " + other[:12], whole, 2},
-		{"known to nobody else", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off))) }, "which is not on disk", whole, 3},
+		{"known to the manager only", func(h *home) { assert.NilError(h.t, os.RemoveAll(h.path(h.off))) }, "which is not on disk", whole, 3},
 		{"memory and disk", func(h *home) {
 			h.rewrite(h.off, func(m map[string]any) { m["plugin"].(map[string]any)["Enabled"] = true })
 		}, "memory and disk differ", whole, 0},
@@ -257,14 +260,14 @@ func TestCheckRootOfPluginsThatWriteToThemselves(t *testing.T) {
 	assert.NilError(t, plugintest.CheckRoot(h.root, h.check))
 }
 
-// deaf is a manager that answers nothing.
+// deaf is a manager that returns errors only.
 type deaf struct{ *plugin.Manager }
 
 var errDeaf = errors.New("deaf")
 
 func (deaf) List(filters.Args) ([]types.Plugin, error) { return nil, errDeaf }
 
-// nameless knows plugins by their ids only.
+// nameless is a manager that finds plugins by ID only.
 type nameless struct{ *plugin.Manager }
 
 func (m nameless) Get(ref string) (*v2.Plugin, error) {
@@ -275,7 +278,7 @@ func (m nameless) Get(ref string) (*v2.Plugin, error) {
 	return p, err
 }
 
-// forgetful lists what it does not know.
+// forgetful is a manager that lists plugins that it does not find.
 type forgetful struct{ *plugin.Manager }
 
 func (forgetful) Get(string) (*v2.Plugin, error) { return nil, errDeaf }
@@ -289,9 +292,7 @@ func TestCheckRootOfManagerThatFails(t *testing.T) {
 }
 
 func TestCheckRootFindsMounts(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	h := newHome(t)
 	sharing := h.create("sharing", func(config *types.PluginConfig) { config.PropagatedMount = "/data" })
 	mount := func(elements ...string) func() {
@@ -314,15 +315,13 @@ func TestCheckRootFindsMounts(t *testing.T) {
 }
 
 func TestCheckRootFindsProcesses(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("changing the root directory needs root")
-	}
+	testenv.NeedsRoot(t, "changing the root directory")
 	h := newHome(t)
 	live := func(id string) (end func()) {
 		t.Helper()
 		rootfs := h.path(id, "rootfs")
-		// A process in a mount namespace of its own, whose root is the rootfs
-		// as a runtime makes it.
+		// A process in its own mount namespace. Its root is the rootfs, like that
+		// of a container.
 		script := `mount --bind "$0" "$0" && cd "$0" && mkdir -p old && pivot_root . old && echo ready && read -r end`
 		process := exec.Command("/bin/sh", "-c", script, rootfs)
 		process.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
@@ -342,7 +341,7 @@ func TestCheckRootFindsProcesses(t *testing.T) {
 	assert.NilError(t, plugintest.CheckRoot(h.root, h.check))
 	end()
 	end = live(h.off)
-	assert.ErrorContains(t, plugintest.CheckRoot(h.root, h.check), "of plugin "+h.off+" lives")
+	assert.ErrorContains(t, plugintest.CheckRoot(h.root, h.check), "of plugin "+h.off+" is alive")
 	end()
 	assert.NilError(t, plugintest.CheckRoot(h.root, h.check))
 }

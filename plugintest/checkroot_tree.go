@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -10,7 +12,7 @@ import (
 	"strings"
 )
 
-// tree is what layers bring, by name below the root.
+// tree is the result of applying layers: files by name below the root.
 type tree map[string]treeFile
 
 type treeFile struct {
@@ -21,13 +23,14 @@ type treeFile struct {
 	own    bool   // the layer that is being applied brought it
 }
 
-// The marks of deletion, from the OCI image specification's layer.md.
+// Whiteouts, see
+// https://github.com/opencontainers/image-spec/blob/v1.1.0/layer.md#whiteouts
 const (
 	whiteout = ".wh."
 	opaque   = ".wh..wh..opq"
 )
 
-// apply lays one layer over the tree.
+// apply applies a layer to the tree.
 func (t tree) apply(layer io.Reader) error {
 	for name, file := range t {
 		file.own = false
@@ -74,7 +77,7 @@ func (t tree) add(header *tar.Header, content io.Reader) error {
 	return nil
 }
 
-// read returns what an entry brings.
+// read returns the file of an entry.
 func (t tree) read(header *tar.Header, content io.Reader) (treeFile, error) {
 	if header.Typeflag == tar.TypeLink {
 		target := path.Clean("/" + header.Linkname)
@@ -92,11 +95,12 @@ func (t tree) read(header *tar.Header, content io.Reader) (treeFile, error) {
 	return file, err
 }
 
-// maxLinks is how many symbolic links Linux follows in one name.
+// maxLinks is how many symbolic links Linux follows in one name:
+// https://man7.org/linux/man-pages/man7/path_resolution.7.html
 const maxLinks = 40
 
-// resolve follows the symbolic links of a clean absolute directory name, as a
-// layer's entries do.
+// resolve resolves the symbolic links of a clean absolute directory name, like those
+// of a layer's entries.
 func (t tree) resolve(dir string, links int) string {
 	if dir == "/" {
 		return dir
@@ -113,7 +117,7 @@ func (t tree) resolve(dir string, links int) string {
 	return t.resolve(path.Join(parent, file.target), links+1)
 }
 
-// remove deletes what is at and below name and what chosen says of it.
+// remove deletes the chosen files at and below name.
 func (t tree) remove(name string, chosen func(below string, file treeFile) bool) {
 	for other, file := range t {
 		below, ok := strings.CutPrefix(other, name)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -17,9 +19,9 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// layerOf makes an archive: a name that ends in "/" is a directory, "a -> b" a
-// symbolic link and "a = b" a hard link; other names are files that hold
-// themselves and the layer's label.
+// layerOf makes an archive. A name that ends in "/" is a directory, "a -> b" is a
+// symbolic link and "a = b" a hard link. Other names are files with their name and
+// the layer's label as the content.
 func layerOf(t *testing.T, label string, names ...string) *bytes.Buffer {
 	t.Helper()
 	var archive bytes.Buffer

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
@@ -20,9 +22,8 @@ func TestConformance(t *testing.T) {
 	executortest.Run(t, subject(faults[os.Getenv(faultVariable)]))
 }
 
-// subject runs the kit's program in this process. Its daemon restarts are
-// those of one executor: what outlives a daemon here is the value. A fault
-// makes it an executor that breaks the contract.
+// subject runs the kit's program in this process. The executor value outlives a
+// restart of the daemon. A fault makes the executor break the contract.
 func subject(f fault) executortest.Subject {
 	hosts := make(map[string]*plugintest.Executor)
 	s := executortest.Subject{
@@ -47,7 +48,7 @@ func subject(f fault) executortest.Subject {
 	return s
 }
 
-// runtimeLike behaves as a container runtime does with the spec it is given.
+// runtimeLike returns the behaviour of a container runtime for a spec.
 func runtimeLike(_ string, _ int, spec specs.Spec) plugintest.Behaviour {
 	if _, err := os.Stat(spec.Root.Path); err != nil {
 		return plugintest.Behaviour{CreateError: fmt.Errorf("find rootfs: %w", err)}
@@ -78,7 +79,7 @@ func runProbe(r *plugintest.Run) int {
 		return func() { <-ended }, nil
 	}
 	code := probe.Run(process, r.Spec.Process.Args[1:])
-	// The end of a container's main process is the end of them all.
+	// The end of a container's main process ends all its processes.
 	close(end)
 	for _, ended := range children {
 		<-ended

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -12,8 +14,8 @@ import (
 	"github.com/docker/docker/api/types"
 )
 
-// Config returns the config of a plugin that [Executor] can run: a socket
-// named plugin.sock, and the given interfaces, for example
+// Config returns the config of a plugin that [Executor] can run. It has a socket
+// named plugin.sock and the given interfaces, for example
 // "docker.volumedriver/1.0".
 func Config(interfaces ...string) types.PluginConfig {
 	config := types.PluginConfig{
@@ -30,13 +32,13 @@ func Config(interfaces ...string) types.PluginConfig {
 	return config
 }
 
-// BuildContext returns what Manager.CreateFromContext reads: an archive of
-// config.json and of rootfs with the given files, by name below rootfs. The
-// same arguments give the same bytes.
+// BuildContext returns a build context for Manager.CreateFromContext: an archive of
+// config.json and a rootfs with the given files, by name below rootfs. The same
+// arguments give the same bytes.
 func BuildContext(config types.PluginConfig, files map[string]string) io.ReadCloser {
 	encoded, err := json.Marshal(config)
 	if err != nil {
-		panic("plugintest: encode config: " + err.Error()) // its types always encode
+		panic("plugintest: encode config: " + err.Error()) // impossible for its types
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -45,7 +47,7 @@ func BuildContext(config types.PluginConfig, files map[string]string) io.ReadClo
 		if err := w.WriteHeader(header); err != nil {
 			panic("plugintest: write header of " + name + ": " + err.Error())
 		}
-		_, _ = io.WriteString(w, content) // into memory
+		_, _ = io.WriteString(w, content) // writes to memory, which can't fail
 	}
 	add("config.json", tar.TypeReg, 0o644, string(encoded))
 	add("rootfs/", tar.TypeDir, 0o755, "")

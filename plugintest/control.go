@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -6,6 +8,8 @@ import (
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
 // Started returns how many runs of id were started.
@@ -13,7 +17,7 @@ func (e *Executor) Started(id string) int {
 	return len(e.Specs(id))
 }
 
-// Specs returns the specs that runs of id were started with, oldest first.
+// Specs returns the specs of the started runs of id, oldest first.
 func (e *Executor) Specs(id string) []specs.Spec {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -23,8 +27,8 @@ func (e *Executor) Specs(id string) []specs.Spec {
 	return nil
 }
 
-// LastExit returns how the newest ended run of id ended; ok is false if none
-// has.
+// LastExit returns the exit code of the last ended run of id, and whether the OOM
+// killer killed it. ok is false if no run has ended.
 func (e *Executor) LastExit(id string) (code int, oomKilled bool, ok bool) {
 	_, ending := e.newest(id)
 	if ending == nil {
@@ -33,7 +37,7 @@ func (e *Executor) LastExit(id string) (code int, oomKilled bool, ok bool) {
 	return ending.Code, ending.OOMKilled, true
 }
 
-// Pid returns this process's pid while a run of id lives.
+// Pid returns the PID of this process while a run of id is alive.
 func (e *Executor) Pid(id string) (pid int, ok bool) {
 	r, _ := e.newest(id)
 	if r == nil || r.hasEnded() {
@@ -42,19 +46,19 @@ func (e *Executor) Pid(id string) (pid int, ok bool) {
 	return os.Getpid(), true
 }
 
-// Exit ends the living run of id with code, as a crash would: its socket stays
-// behind as a file that nobody listens on. It returns after the end was
-// reported. The error is of class not found if id has no living run.
+// Exit ends the living run of id with code, like a crash: the file of its socket
+// stays. It returns after the end was reported. The error is of class NotFound if
+// id has no living run.
 func (e *Executor) Exit(id string, code int) error {
 	r, _ := e.newest(id)
 	if r == nil || !r.kill(Ending{Code: code}) {
-		return notFoundError{fmt.Errorf("end plugin %s: it is not running", id)}
+		return class.NotFound(fmt.Errorf("end plugin %s: not running", id))
 	}
 	<-r.done
 	return nil
 }
 
-// Report reports an end of id now, whatever the truth is.
+// Report reports an end of id at once, whether or not a run has ended.
 func (e *Executor) Report(id string) {
 	e.mu.Lock()
 	exits := e.exits

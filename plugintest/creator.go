@@ -1,15 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import "github.com/dovetailhq/plugin"
 
-// Creator returns what plugin.ManagerConfig takes as CreateExecutor: it gives
-// the manager this executor, and the executor's exit reports to the manager.
-// When it is called again the reports go to the newer manager, as after the
-// restart of a daemon.
+// Creator returns a function for CreateExecutor in plugin.ManagerConfig. The
+// function returns this executor, and makes it report exits to the manager. After
+// another call the reports go to the newer manager, as after the restart of a
+// daemon.
 func (e *Executor) Creator() plugin.ExecutorCreator {
 	return func(m *plugin.Manager) (plugin.Executor, error) {
-		// The manager's only error is that it does not know the id, which a
-		// test that reports made-up ends expects.
+		// The only error is an unknown ID, which tests that report made-up
+		// exits expect.
 		e.HandleExits(func(id string) { _ = m.HandleExitEvent(id) })
 		return e, nil
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
@@ -18,8 +20,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// shortDirectory returns a directory whose path leaves room for an id and a
-// socket, which t.TempDir's does not.
+// shortDirectory returns a directory with a path short enough for an ID and a socket,
+// unlike that of t.TempDir.
 func shortDirectory(t *testing.T) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "p")
@@ -41,8 +43,8 @@ func newManager(t *testing.T, directory string, e *plugintest.Executor) *plugin.
 	return m
 }
 
-// A manager runs the fake as it would run a real plugin, through a crash and
-// the daemon's restart.
+// A manager runs a fake plugin like a real one, also through a crash of the plugin and
+// a restart of the daemon.
 func TestCreator(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	directory, e := shortDirectory(t), &plugintest.Executor{}

@@ -1,11 +1,13 @@
-// Package plugintest helps programs that embed the plugin manager to test
-// themselves, without root, containers or a network.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugintest is for tests of programs that embed the plugin manager. The
+// tests need no root, containers or network.
 //
-// [Executor] is a plugin executor whose runs are goroutines of the test's own
-// process. A plugin that it starts listens at once on its socket, answers the
-// activation call and obeys SIGTERM; its [Behaviour] says otherwise where a
-// test wants a plugin that fails to start, never listens, crashes, ignores
-// SIGTERM, or an executor that reports exits in an unusual way.
+// [Executor] is a fake plugin executor. Its runs are goroutines of the test
+// process. By default a plugin listens on its socket at once, answers the
+// activation call and obeys SIGTERM. A [Behaviour] makes a plugin fail to start,
+// never listen, crash or ignore SIGTERM, or makes the executor report exits in an
+// unusual way.
 //
-// [CheckRoot] verifies a manager's root directory, and its memory with it.
+// [CheckRoot] verifies a manager's root directory and, optionally, its memory.
 package plugintest

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -8,23 +10,24 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/class"
 )
 
-// Executor is an executor of plugins for tests. Its runs are goroutines of
-// this process and cost well under a millisecond. The zero value is ready for
-// use: give it to a manager through [Executor.Creator]. The exported fields
-// are set before the first use; all methods are safe for concurrent use.
+// Executor is a fake executor of plugins for tests. Its runs are goroutines of this
+// process; a start takes well under a millisecond. The zero value is ready to use:
+// pass it to a manager with [Executor.Creator]. Set the exported fields before the
+// first use. All methods are safe for concurrent use.
 //
-// Runs outlive the manager that started them, as they do under real
-// executors: after [Executor.Close] the same value can serve a second manager,
-// which finds them with Restore. A test that is done calls
-// [Executor.KillAll].
+// Runs outlive the manager that started them, like those of real executors. After
+// [Executor.Close] the executor can serve a second manager, which finds the runs
+// with Restore. At its end a test calls [Executor.KillAll].
 type Executor struct {
-	// Behaviour is that of every run, unless Choose is set.
+	// Behaviour is the behaviour of every run, unless Choose is set.
 	Behaviour
-	// Choose, if set, picks the behaviour of each run; attempt counts the
-	// Create calls of id from 0. It is called without locks, possibly
-	// concurrently for different ids.
+	// Choose, if set, returns the behaviour of each run; attempt counts the
+	// calls of Create for id from 0. It is called without locks, possibly
+	// concurrently for different IDs.
 	Choose func(id string, attempt int, spec specs.Spec) Behaviour
 
 	mu      sync.Mutex
@@ -32,28 +35,28 @@ type Executor struct {
 	plugins map[string]*history
 }
 
-// history is all that happened to one id.
+// history has the runs of an ID.
 type history struct {
 	attempts int
 	specs    []specs.Spec
-	// newest is the latest run that started, alive or not.
+	// newest is the last started run, alive or not.
 	newest *Run
-	// attached says that newest belongs to the manager of today.
+	// attached is set if the current manager has created or restored newest.
 	attached bool
 	ending   *Ending
 }
 
-// HandleExits makes the executor tell exits the id of every run that ends,
-// from now on. Nil tells nobody.
+// HandleExits makes the executor call exits with the ID of every run that ends from
+// now on. Nil means no calls.
 func (e *Executor) HandleExits(exits func(id string)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.exits = exits
 }
 
-// Create starts a run of id. It takes over both streams and closes them as
-// the run ends, or at once if Create fails. A living run of id is replaced if
-// a closed executor left it, and otherwise a conflict.
+// Create starts a run of id. It takes ownership of both streams, and closes them
+// when the run ends, or at once if Create fails. It replaces a living run that was
+// left by Close. An attached living run of id is an error of class Conflict.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) (err error) {
 	defer func() {
 		if err != nil {
@@ -82,7 +85,7 @@ func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteClo
 	return nil
 }
 
-// replace ends a run of id that nobody attends any more.
+// replace ends a run of id that is not attached.
 func (e *Executor) replace(id string) error {
 	e.mu.Lock()
 	h := e.historyLocked(id)
@@ -92,16 +95,16 @@ func (e *Executor) replace(id string) error {
 		return nil
 	}
 	if attached {
-		return conflictError{fmt.Errorf("start plugin %s: it is running", id)}
+		return class.Conflict(fmt.Errorf("start plugin %s: already running", id))
 	}
-	left.forget()
+	left.mute()
 	left.kill(Ending{Code: killedCode(syscall.SIGKILL)})
 	<-left.done
 	return nil
 }
 
-// IsRunning reports whether the newest run of id lives, or true if its
-// behaviour says so.
+// IsRunning reports whether the newest run of id is alive. It returns true if the
+// behaviour of the run has AlwaysRunning.
 func (e *Executor) IsRunning(id string) (bool, error) {
 	if e.AlwaysRunning {
 		return true, nil
@@ -110,9 +113,9 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 	return r != nil && (r.behaviour.AlwaysRunning || !r.hasEnded()), nil
 }
 
-// Restore attaches the streams to the newest run of id, if it lives, and
-// closes them otherwise. What the run wrote while no manager was attached comes
-// first. A living run that is attached already is an error of class conflict.
+// Restore attaches the streams to the newest run of id if it is alive, and closes
+// them otherwise. The streams first get the buffered output. A living run that is
+// already attached is an error of class Conflict.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error) {
 	r, err := e.adopt(id)
 	if r == nil {
@@ -123,7 +126,7 @@ func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool
 	return r.attach(stdout, stderr), nil
 }
 
-// adopt returns the newest run of id, attached if it lives.
+// adopt returns the newest run of id, and marks it as attached if it is alive.
 func (e *Executor) adopt(id string) (*Run, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -132,13 +135,13 @@ func (e *Executor) adopt(id string) (*Run, error) {
 		return h.newest, nil
 	}
 	if h.attached {
-		return nil, conflictError{fmt.Errorf("restore plugin %s: it is running", id)}
+		return nil, class.Conflict(fmt.Errorf("restore plugin %s: already running", id))
 	}
 	h.attached = true
 	return h.newest, nil
 }
 
-// Runs returns the ids of all living runs, attached or not.
+// Runs returns the IDs of all living runs, attached or not.
 func (e *Executor) Runs() ([]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,13 +155,13 @@ func (e *Executor) Runs() ([]string, error) {
 	return ids, nil
 }
 
-// Signal sends signal to the newest run of id. SIGKILL ends it, SIGTERM is
-// for the program to obey; others mean nothing to the default program. The
-// error is of class not found if id has no living run.
+// Signal sends signal to the newest run of id. SIGKILL ends the run. The program
+// handles SIGTERM; the default program ignores all other signals. The error is of
+// class NotFound if id has no living run.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	r, _ := e.newest(id)
 	if r == nil || !r.signal(signal) {
-		return notFoundError{fmt.Errorf("signal plugin %s: it is not running", id)}
+		return class.NotFound(fmt.Errorf("signal plugin %s: not running", id))
 	}
 	if r.endsWithin(signal) {
 		<-r.done
@@ -167,9 +170,9 @@ func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	return nil
 }
 
-// Close lets go of all runs as the end of a daemon does: they live on, their
-// streams are closed and their ends are reported to nobody, until Restore
-// attaches them again. The executor can be used again at once.
+// Close detaches all runs, like the end of a daemon. It closes their streams. The
+// runs continue, but their ends are not reported until Restore attaches them again.
+// The executor can be used again at once.
 func (e *Executor) Close() error {
 	e.mu.Lock()
 	e.exits = nil
@@ -187,8 +190,8 @@ func (e *Executor) Close() error {
 	return nil
 }
 
-// KillAll ends every run and waits for it. What is said of the ends is what
-// is said of ends by SIGKILL.
+// KillAll ends every run and waits for the ends. It reports them like ends by
+// SIGKILL.
 func (e *Executor) KillAll() {
 	e.mu.Lock()
 	var runs []*Run

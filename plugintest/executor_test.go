@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -42,7 +45,7 @@ func (n notebook) await(t *testing.T, want string) {
 	}
 }
 
-// buffer is a stream to read when it is closed.
+// buffer is a stream that is read after its close.
 type buffer struct {
 	text   strings.Builder
 	closed chan struct{}
@@ -65,12 +68,12 @@ func (b *buffer) all() string {
 
 func discard() io.WriteCloser { return newBuffer() }
 
-// specIn returns a spec as a manager makes it, with its sockets in directory.
+// specIn returns a spec like a manager's, with sockets in directory.
 func specIn(directory string) specs.Spec {
 	return specs.Spec{Mounts: []specs.Mount{{Destination: "/run/docker/plugins", Source: directory, Type: "bind"}}}
 }
 
-// start begins a run that ends with the test.
+// start starts a run that ends with the test.
 func start(t *testing.T, e *plugintest.Executor, id string) (directory string) {
 	t.Helper()
 	directory = t.TempDir()
@@ -81,7 +84,7 @@ func start(t *testing.T, e *plugintest.Executor, id string) (directory string) {
 
 func activate(t *testing.T, socket string) (status int, body string) {
 	t.Helper()
-	transport := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) }}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Post("http://plugin/Plugin.Activate", "", nil)
 	assert.NilError(t, err)
@@ -100,7 +103,7 @@ func TestAPluginServesWhenCreateReturns(t *testing.T) {
 		body      string
 	}{
 		{"by default", plugintest.Behaviour{}, "plugin.sock", 200, `{"Implements":["VolumeDriver"]}` + "\n"},
-		{"as what it is told", plugintest.Behaviour{Implements: []string{"NetworkDriver", "IpamDriver"}}, "plugin.sock", 200, `{"Implements":["NetworkDriver","IpamDriver"]}` + "\n"},
+		{"with given interfaces", plugintest.Behaviour{Implements: []string{"NetworkDriver", "IpamDriver"}}, "plugin.sock", 200, `{"Implements":["NetworkDriver","IpamDriver"]}` + "\n"},
 		{"on a socket of another name", plugintest.Behaviour{Socket: "flocker.sock"}, "flocker.sock", 200, `{"Implements":["VolumeDriver"]}` + "\n"},
 		{"with a handler", plugintest.Behaviour{Handler: http.NotFoundHandler()}, "plugin.sock", 404, "404 page not found\n"},
 	}
@@ -150,10 +153,10 @@ func TestCreateRefuses(t *testing.T) {
 		want      string
 		is        func(error) bool
 	}{
-		{"what it is told to", plugintest.Behaviour{CreateError: cause}, specIn(deep), "no memory", func(err error) bool { return errors.Is(err, cause) }},
-		{"a spec without the sockets' mount", plugintest.Behaviour{}, specs.Spec{}, "mounts nothing at /run/docker/plugins", errdefs.IsInvalidArgument},
-		{"a socket's name that is too long", plugintest.Behaviour{Socket: strings.Repeat("s", 100)}, specIn(deep), "the system allows 107", errdefs.IsInvalidArgument},
-		{"a directory that is not there", plugintest.Behaviour{}, specIn(nowhere), "no such file", func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
+		{"a given error", plugintest.Behaviour{CreateError: cause}, specIn(deep), "no memory", func(err error) bool { return errors.Is(err, cause) }},
+		{"a spec without a mount for sockets", plugintest.Behaviour{}, specs.Spec{}, "mounts nothing at /run/docker/plugins", errdefs.IsInvalidArgument},
+		{"a socket name that is too long", plugintest.Behaviour{Socket: strings.Repeat("s", 100)}, specIn(deep), "the system allows 107", errdefs.IsInvalidArgument},
+		{"a missing directory", plugintest.Behaviour{}, specIn(nowhere), "no such file", func(err error) bool { return errors.Is(err, os.ErrNotExist) }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
@@ -20,8 +22,8 @@ import (
 
 const faultVariable = "PLUGINTEST_FAULT"
 
-// fault is a way to break the executor's contract, and a test of the kit that
-// must notice.
+// fault breaks the executor's contract in one way. The named test of the kit must
+// notice.
 type fault struct {
 	noticedBy string
 	breakIt   func(e *plugintest.Executor, exits func(id string)) executortest.Executor
@@ -88,7 +90,7 @@ func (b broken) Runs() ([]string, error) {
 	return b.Executor.Runs()
 }
 
-// changed is a stream that an executor treats in a wrong way.
+// changed is a stream with changed methods.
 type changed struct {
 	io.WriteCloser
 	write func(p []byte) (int, error)
@@ -135,7 +137,7 @@ var faults = map[string]fault{
 	"streams are closed twice": {"a_run_ends_by_itself", withStreams(func(stream io.WriteCloser) io.WriteCloser {
 		return changed{WriteCloser: stream, close: func() error { stream.Close(); return stream.Close() }}
 	})},
-	"exits are kept secret": {"a_run_that_ignores_SIGTERM_ends_by_SIGKILL", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"exits are not reported": {"a_run_that_ignores_SIGTERM_ends_by_SIGKILL", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		e.HandleExits(nil)
 		return e
 	}},
@@ -145,10 +147,10 @@ var faults = map[string]fault{
 			return e.Create(id, spec, stdout, stderr)
 		}}
 	}},
-	"everything runs": {"IsRunning_knows_no_unknown_id", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"everything runs": {"IsRunning_knows_no_unknown_ID", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, isRunning: func(string) (bool, error) { return true, nil }}
 	}},
-	"unknown ids are errors": {"IsRunning_knows_no_unknown_id", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"unknown IDs are errors": {"IsRunning_knows_no_unknown_ID", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, isRunning: func(id string) (bool, error) {
 			if e.Started(id) == 0 {
 				return false, errors.New("no such plugin")
@@ -156,7 +158,7 @@ var faults = map[string]fault{
 			return e.IsRunning(id)
 		}}
 	}},
-	"signals to nobody succeed": {"a_run_ends_by_itself", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"signals to dead runs succeed": {"a_run_ends_by_itself", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, signal: func(id string, signal syscall.Signal) error { _ = e.Signal(id, signal); return nil }}
 	}},
 	"every end is a success": {"a_run_ends_with_a_code", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
@@ -168,7 +170,7 @@ var faults = map[string]fault{
 	"errors name no cause": {"Create_of_a_missing_entrypoint", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, create: func(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
 			if err := e.Create(id, spec, stdout, stderr); err != nil {
-				return errors.New("it did not work")
+				return errors.New("failed")
 			}
 			return nil
 		}}
@@ -182,10 +184,10 @@ var faults = map[string]fault{
 			return err
 		}}
 	}},
-	"leftovers are in the way": {"Create_replaces_what_a_crashed_daemon_left", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"leftovers make Create fail": {"Create_replaces_what_a_crashed_daemon_left", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, create: func(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
 			if alive, _ := e.IsRunning(id); alive {
-				return errors.New("it is there already")
+				return errors.New("already exists")
 			}
 			return e.Create(id, spec, stdout, stderr)
 		}}
@@ -197,12 +199,12 @@ var faults = map[string]fault{
 			return false, nil
 		}}
 	}},
-	"Restore forgets the streams": {"Restore_again_and_again", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"Restore ignores the streams": {"Restore_again_and_again", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, restore: func(id string, _, _ io.WriteCloser) (bool, error) {
 			return e.IsRunning(id)
 		}}
 	}},
-	"Restore of an unknown id is an error": {"Restore_of_an_unknown_id", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"Restore of an unknown ID is an error": {"Restore_of_an_unknown_ID", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, restore: func(id string, stdout, stderr io.WriteCloser) (bool, error) {
 			if e.Started(id) == 0 {
 				return false, errors.New("no such plugin")
@@ -226,7 +228,7 @@ var faults = map[string]fault{
 			runs: func() ([]string, error) { return made, nil },
 		}
 	}},
-	"Runs forgets what a daemon left": {"Runs_lists_what_exists", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
+	"Runs omits what a daemon left": {"Runs_lists_what_exists", func(e *plugintest.Executor, _ func(string)) executortest.Executor {
 		return broken{Executor: e, runs: func() ([]string, error) { return nil, nil }}
 	}},
 	"runs of several ids end together": {"many_runs_at_once", func(e *plugintest.Executor, exits func(string)) executortest.Executor {
@@ -242,8 +244,8 @@ var faults = map[string]fault{
 	}},
 }
 
-// TestKitNoticesFaults runs the kit in a process of its own on executors that
-// break the contract, each in one way.
+// The kit notices executors that break the contract, each in one way. It runs in a
+// separate process.
 func TestKitNoticesFaults(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {

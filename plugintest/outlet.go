@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -5,8 +7,8 @@ import (
 	"sync"
 )
 
-// outlet is an output stream of a run. What is written while nobody is
-// attached waits for the next.
+// outlet is an output stream of a run. It buffers output while no stream of a
+// manager is attached.
 type outlet struct {
 	mu      sync.Mutex
 	to      io.WriteCloser
@@ -14,8 +16,8 @@ type outlet struct {
 	ended   bool
 }
 
-// Write never fails: like a process, a run is not told that its output could
-// not be kept.
+// Write never fails: like a process, a run does not learn that its output was
+// lost.
 func (o *outlet) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -27,8 +29,8 @@ func (o *outlet) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// attach makes to the taker of the output, closing the one before. Where no
-// more output will come it closes to and reports false.
+// attach sends the output to a new stream and closes the previous one. If the run
+// has ended, it closes the new stream and returns false.
 func (o *outlet) attach(to io.WriteCloser) (attached bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -43,14 +45,15 @@ func (o *outlet) attach(to io.WriteCloser) (attached bool) {
 	return true
 }
 
-// detach closes the taker, if there is one; output waits from now on.
+// detach closes the attached stream, if there is one. Further output is buffered.
 func (o *outlet) detach() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.detachLocked()
 }
 
-// end closes the taker, if there is one, for good.
+// end closes the attached stream, if there is one. No stream can be attached after
+// that.
 func (o *outlet) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package plugintest_test
@@ -16,7 +18,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// awaitFile waits until directory has a file of that name.
+// awaitFile waits until directory has a file with the given name.
 func awaitFile(t *testing.T, directory, name string) {
 	t.Helper()
 	watcher, err := fsnotify.NewWatcher()
@@ -76,8 +78,8 @@ func TestReportInSignal(t *testing.T) {
 			executortest.VerifyNoLeaks(t)
 			e := &plugintest.Executor{Behaviour: plugintest.Behaviour{Reports: plugintest.ReportInSignal, IgnoresSIGTERM: test.deaf}}
 			reports, inside := 0, false
-			// No lock: that all reports come inside is what is tested, and
-			// the race detector would tell.
+			// No lock: the race detector finds a report outside the Signal
+			// call, which this test excludes.
 			e.HandleExits(func(id string) {
 				reports++
 				assert.Check(t, inside)
@@ -133,7 +135,7 @@ func TestRunsOfAClosedExecutorAreReportedToNobody(t *testing.T) {
 	assert.Equal(t, len(before.exits)+len(after.exits), 0)
 }
 
-// The manager's own cost is measured on top of this.
+// BenchmarkCreateAndStop measures the fake alone, without a manager.
 func BenchmarkCreateAndStop(b *testing.B) {
 	e := &plugintest.Executor{}
 	ended := make(chan struct{}, 1)

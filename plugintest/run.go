@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -11,33 +13,33 @@ import (
 
 // Run is one run of a fake plugin, as its [Program] sees it.
 type Run struct {
-	// ID is the plugin's id and Spec what Create was called with.
+	// ID and Spec are the arguments of Create.
 	ID   string
 	Spec specs.Spec
-	// Stdout and Stderr take the output of the run. Writing never fails:
-	// while no manager is attached, what is written waits for the next.
+	// Stdout and Stderr receive the output of the run. Writes never fail. Output
+	// is buffered while no manager is attached.
 	Stdout, Stderr io.Writer
 
 	behaviour Behaviour
 	outlets   [2]*outlet
 	signals   chan os.Signal
 	killed    chan struct{}
-	// done closes when the run has ended and its end was reported.
+	// done is closed when the run has ended and its end was reported.
 	done chan struct{}
 
 	mu sync.Mutex
-	// forced is the ending that was imposed from outside.
+	// forced is the ending imposed by a signal or by Exit.
 	forced *Ending
 	ended  bool
-	// quiet says that the run's own goroutine shall not report its end.
+	// quiet keeps the run's goroutine from reporting its end.
 	quiet bool
 }
 
-// Signals delivers the signals that the run may handle. A signal that finds
-// 16 unread ones is lost.
+// Signals delivers the signals that the run can handle. It buffers 16 signals;
+// further signals are lost.
 func (r *Run) Signals() <-chan os.Signal { return r.signals }
 
-// Killed closes when the run must end at once.
+// Killed returns a channel that is closed when the run must end at once.
 func (r *Run) Killed() <-chan struct{} { return r.killed }
 
 func newRun(id string, spec specs.Spec, behaviour Behaviour, stdout, stderr io.WriteCloser) *Run {
@@ -79,8 +81,8 @@ func (e *Executor) run(r *Run, main Program) {
 	}
 }
 
-// finish marks the run as ended, by itself with code unless an ending was
-// imposed.
+// finish marks the run as ended: with the imposed ending if there is one, and with
+// code otherwise.
 func (r *Run) finish(code int) (ending Ending, quiet bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,7 +104,7 @@ func (r *Run) hasEnded() bool {
 	return r.ended
 }
 
-// signal does to the run what the kernel would and reports whether it lived.
+// signal delivers a signal to the run, and reports whether the run was alive.
 func (r *Run) signal(signal syscall.Signal) (alive bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,14 +123,14 @@ func (r *Run) signal(signal syscall.Signal) (alive bool) {
 	return true
 }
 
-// endsWithin reports whether a Signal call shall last until the run has
-// ended, and report that itself.
+// endsWithin reports whether the Signal call must wait for the end of the run and
+// report it.
 func (r *Run) endsWithin(signal syscall.Signal) bool {
 	obeys := signal == syscall.SIGKILL || signal == syscall.SIGTERM && !r.behaviour.IgnoresSIGTERM
 	return obeys && r.behaviour.Reports == ReportInSignal
 }
 
-// kill imposes ending on a living run and reports whether it was one.
+// kill imposes an ending on the run, and reports whether the run was alive.
 func (r *Run) kill(ending Ending) (alive bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -146,15 +148,15 @@ func (r *Run) killLocked(ending Ending) {
 	}
 }
 
-// forget makes the run end unreported.
-func (r *Run) forget() {
+// mute makes the run end unreported.
+func (r *Run) mute() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.quiet = true
 }
 
-// attach gives the run's output new takers, which are closed at once if it
-// has ended.
+// attach sends the run's output to new streams. If the run has ended, it closes them
+// and returns false.
 func (r *Run) attach(stdout, stderr io.WriteCloser) (alive bool) {
 	out, err := r.outlets[0].attach(stdout), r.outlets[1].attach(stderr)
 	return out && err

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugintest
 
 import (
@@ -13,18 +15,19 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/dovetailhq/plugin/internal/class"
 	"github.com/dovetailhq/plugin/internal/socketpath"
 )
 
 const (
-	// socketDirectory is where every managed plugin makes its socket.
+	// socketDirectory is where managed plugins make their sockets.
 	socketDirectory = "/run/docker/plugins"
 	defaultSocket   = "plugin.sock"
 
 	contentType = "application/vnd.docker.plugins.v1.2+json"
 )
 
-// prepare returns what the run does. A plugin that listens at once listens
+// prepare returns the program of the run. A plugin that listens at once is listening
 // when prepare returns.
 func (r *Run) prepare() (Program, error) {
 	b := r.behaviour
@@ -63,7 +66,7 @@ func listenLater(r *Run) int {
 	return s.serve(r)
 }
 
-// await waits for event and reports whether the run's end came first.
+// await waits for event or the end of the run, and reports whether the run ended.
 func (r *Run) await(event <-chan struct{}) (ended bool) {
 	for {
 		select {
@@ -79,7 +82,7 @@ func (r *Run) await(event <-chan struct{}) (ended bool) {
 	}
 }
 
-// server is a plugin that answers calls.
+// server is a plugin that answers calls on its socket.
 type server struct {
 	directory *socketpath.Directory
 	listener  *net.UnixListener
@@ -110,22 +113,22 @@ func (r *Run) listen() (*server, error) {
 func listenBelow(directory *socketpath.Directory, name string) (*net.UnixListener, error) {
 	path, err := directory.Path(name)
 	if err != nil {
-		return nil, invalidParameterError{fmt.Errorf("listen: %w", err)}
+		return nil, class.InvalidParameter(fmt.Errorf("listen: %w", err))
 	}
 	if filepath.Base(name) != name {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, err
 		}
 	}
-	// Like most plugins: a socket that an earlier run left is in the way.
+	// Like most plugins, remove the socket of an earlier run.
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 }
 
-// serve answers calls until the run ends. One that ends in peace takes its
-// socket along.
+// serve answers calls until the run ends. A run that ends by SIGTERM removes its
+// socket.
 func (s *server) serve(r *Run) int {
 	r.await(nil)
 	select {
@@ -135,11 +138,11 @@ func (s *server) serve(r *Run) int {
 	}
 	s.http.Close()
 	<-s.served
-	_ = s.directory.Close() // it was open for reading
+	_ = s.directory.Close() // nothing was written through it
 	return 0
 }
 
-// socket returns where the plugin is to listen.
+// socket returns the directory and the name of the plugin's socket.
 func (r *Run) socket() (directory, name string, err error) {
 	name = r.behaviour.Socket
 	if name == "" {
@@ -147,7 +150,7 @@ func (r *Run) socket() (directory, name string, err error) {
 	}
 	directory, ok := mountSource(r.Spec, socketDirectory)
 	if !ok {
-		return "", "", invalidParameterError{fmt.Errorf("find the socket's directory: the spec mounts nothing at %s", socketDirectory)}
+		return "", "", class.InvalidParameter(fmt.Errorf("find socket directory: the spec mounts nothing at %s", socketDirectory))
 	}
 	return directory, name, nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package executortest
 
 import (
@@ -9,9 +11,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Executor is what the kit tests. It is declared here with the method set of
-// the manager's interface of the same name, whose documentation is the
-// contract.
+// Executor is the interface that the kit tests. It has the methods of the manager's
+// interface of the same name, which documents the contract.
 type Executor interface {
 	Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error
 	IsRunning(id string) (bool, error)
@@ -19,8 +20,7 @@ type Executor interface {
 	Signal(id string, signal syscall.Signal) error
 }
 
-// exitReporter, pidReporter and runLister are what an executor may also
-// implement.
+// exitReporter, pidReporter and runLister are optional interfaces of an executor.
 type exitReporter interface {
 	LastExit(id string) (code int, oomKilled bool, ok bool)
 }
@@ -35,20 +35,19 @@ type runLister interface {
 
 // Subject is an implementation of [Executor] under test. New is required.
 type Subject struct {
-	// New starts an executor over the directory state, as a daemon does when
-	// it starts; a second call with the same directory is the daemon's
-	// restart. The executor tells exits the id of every run that ended.
-	// Detach lets go of the executor as the daemon's end would: runs go on
-	// living, nothing is written or reported any more, and when it returns no
-	// goroutine or file descriptor of the executor is left but what must wait
-	// for runs that still live.
+	// New starts an executor with the directory state, like a starting daemon. A
+	// second call with the same directory is a restart of the daemon. The
+	// executor calls exits with the ID of every ended run. Detach ends the
+	// executor like the end of the daemon: runs continue, but no output is
+	// written and no end is reported any more. When detach returns, the executor
+	// has no goroutines and file descriptors except those that wait for living
+	// runs.
 	New func(t *testing.T, state string, exits func(id string)) (executor Executor, detach func())
-	// InProcess says that the executor starts no processes: it runs the
-	// program of the spec, package probe, as a function that finds its paths
-	// below the spec's Root.Path. The zero value starts real ones.
+	// InProcess is for an executor that starts no processes. It runs the program
+	// of the spec, package probe, as a function with paths below the spec's
+	// Root.Path.
 	InProcess bool
-	// Patience is how long the kit waits for what should happen at once. Zero
-	// means 20 s: a loaded machine may be slow, and waiting costs nothing when
-	// all is well.
+	// Patience is how long the kit waits for events that should happen
+	// immediately. Zero means 20 s, enough for a loaded machine.
 	Patience time.Duration
 }

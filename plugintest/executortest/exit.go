@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -9,7 +11,7 @@ func testEndsByItself(h *host) {
 	r := h.create(h.newID(), step, "out=bye")
 	h.assertRunning(r.id, true)
 	if count := h.exitCount(r.id); count != 0 {
-		h.t.Fatal("an exit was reported of a living run")
+		h.t.Fatal("an exit of a living run was reported")
 	}
 	pull()
 	stdout, _ := r.ended(1)
@@ -70,13 +72,13 @@ func testChildEnds(h *host) {
 	h.signal(r.id, syscall.SIGKILL)
 	r.ended(1)
 	if count := h.exitCount(r.id); count != 1 {
-		h.t.Errorf("%d exits were reported, want that of the main process", count)
+		h.t.Errorf("%d exits were reported, want only that of the main process", count)
 	}
 	h.assertExitCode(r.id, 128+9, false)
 }
 
-// testChildLivesOn has a child that outlives the main process as long as its
-// surroundings let it, and holds the streams open.
+// testChildLivesOn starts a child that holds the streams open and outlives the main
+// process, if the executor allows that.
 func testChildLivesOn(h *host) {
 	r := h.create(h.newID(), "spawn=ignore=TERM,out=child up,wait=", "wait=", "exit=1")
 	r.stdout.awaitLine(h.t, "child up")

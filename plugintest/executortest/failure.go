@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -21,8 +23,8 @@ func testMissingRootfs(h *host) {
 	})
 }
 
-// testFailedCreate breaks a spec, twice, and expects an error that names the
-// cause, nothing left, and an id that is free for a good spec.
+// testFailedCreate calls Create twice with a broken spec. It expects an error that
+// names the cause, nothing left, and success with a valid spec of the same ID.
 func testFailedCreate(h *host, cause string, breakIt func(*specs.Spec)) {
 	id := h.newID()
 	for range 2 {
@@ -42,7 +44,7 @@ func testFailedCreate(h *host, cause string, breakIt func(*specs.Spec)) {
 		stderr.assertClosedOnce(h.t)
 	}
 	if count := h.exitCount(id); count != 0 {
-		h.t.Errorf("%d exits were reported of runs that never started", count)
+		h.t.Errorf("%d exits of runs that never started were reported", count)
 	}
 	r := h.create(id, "out=good")
 	if stdout, _ := r.ended(1); stdout != "good\n" {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -12,8 +14,8 @@ import (
 	"time"
 )
 
-// fifo makes a fifo in the rootfs and returns its path there and its end
-// here.
+// fifo makes a fifo in the rootfs. It returns the fifo's path in the rootfs and opens
+// it for the test.
 func (h *host) fifo(name string, flags int) (path string, file *os.File) {
 	h.t.Helper()
 	path = "/" + name
@@ -29,7 +31,7 @@ func (h *host) fifo(name string, flags int) (path string, file *os.File) {
 	return path, file
 }
 
-// trigger makes a step that a program takes when the test calls pull.
+// trigger makes a step at which the program waits until the test calls pull.
 func (h *host) trigger(name string) (step string, pull func()) {
 	h.t.Helper()
 	path, file := h.fifo(name, os.O_RDWR)
@@ -41,9 +43,9 @@ func (h *host) trigger(name string) (step string, pull func()) {
 	}
 }
 
-// lifeline makes a step that ties a file to a program's life, and a function
-// that waits for its end without asking the executor. The program must have
-// taken the step before that is called.
+// lifeline makes a step that holds a fifo open, and a function that waits for the end
+// of the program without the executor. The program must have taken the step before
+// the call.
 func (h *host) lifeline(name string) (step string, awaitEnd func()) {
 	h.t.Helper()
 	path, file := h.fifo(name, os.O_RDONLY|syscall.O_NONBLOCK)
@@ -58,8 +60,8 @@ func (h *host) lifeline(name string) (step string, awaitEnd func()) {
 	}
 }
 
-// notice makes a step that tells the test, without the executor, that it was
-// taken, and a function that waits for it.
+// notice makes a step, and a function that waits without the executor until the
+// program has taken the step.
 func (h *host) notice(name string) (step string, await func()) {
 	h.t.Helper()
 	path, file := h.fifo(name, os.O_RDWR|syscall.O_NONBLOCK)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -11,8 +13,8 @@ import (
 	"time"
 )
 
-// host is a machine with one executor, whose daemon can be restarted. Every
-// test of the kit has one of its own.
+// host is a machine with one executor and a daemon that can be restarted. Every test
+// of the kit has its own host.
 type host struct {
 	t        *testing.T
 	subject  Subject
@@ -30,8 +32,8 @@ type host struct {
 	changed chan struct{}
 }
 
-// newHost starts an executor in an empty directory. It ends with the test,
-// with every run it started and with nothing left behind.
+// newHost starts an executor in an empty directory. At the end of the test the
+// executor and all runs end, and nothing may be left behind.
 func newHost(t *testing.T, subject Subject, probe string) *host {
 	t.Helper()
 	verifyNoLeaks(t, subject.Patience)
@@ -43,7 +45,7 @@ func newHost(t *testing.T, subject Subject, probe string) *host {
 	return h
 }
 
-// newRootfs makes a rootfs for programs: each plugin has its own.
+// newRootfs makes a rootfs with the program, because each plugin has its own.
 func (h *host) newRootfs() (rootfs string) {
 	h.t.Helper()
 	rootfs = h.t.TempDir()
@@ -53,13 +55,13 @@ func (h *host) newRootfs() (rootfs string) {
 	return rootfs
 }
 
-// start is what a daemon does as it starts.
+// start starts the executor, like a starting daemon.
 func (h *host) start() {
 	h.t.Helper()
 	h.executor, h.detach = h.subject.New(h.t, h.state, h.exited)
 }
 
-// crash lets go of the executor; runs live on.
+// crash detaches the executor. Runs continue.
 func (h *host) crash() {
 	h.t.Helper()
 	h.detach()
@@ -73,7 +75,7 @@ func (h *host) restart() {
 	h.start()
 }
 
-// stop kills what lives and waits until the executor has seen it.
+// stop kills all living runs and waits until the executor has noticed.
 func (h *host) stop() {
 	if h.detach == nil {
 		h.start()
@@ -136,8 +138,7 @@ func (h *host) exitCountLocked(id string) int {
 	return count
 }
 
-// awaitExits waits until id's exit was reported count times since the host
-// began.
+// awaitExits waits until count exits of id were reported since newHost.
 func (h *host) awaitExits(id string, count int) {
 	h.t.Helper()
 	limit := time.NewTimer(h.subject.Patience)
@@ -152,13 +153,14 @@ func (h *host) awaitExits(id string, count int) {
 		select {
 		case <-changed:
 		case <-limit.C:
-			h.t.Fatalf("waited %v for exit report %d of %s: there were %d", h.subject.Patience, count, id, reported)
+			h.t.Fatalf("waited %v for exit report %d of %s: got %d", h.subject.Patience, count, id, reported)
 		}
 	}
 }
 
-// awaitDeath waits until a run that nobody attends is dead. Its files are
-// closed a moment before, and its death is no event to a stranger.
+// awaitDeath waits until a run that is not attached is dead. It polls IsRunning,
+// because the files of the run are closed shortly before its end, and no event
+// reports the end itself.
 func (h *host) awaitDeath(id string) {
 	h.t.Helper()
 	limit := time.NewTimer(h.subject.Patience)
@@ -176,7 +178,7 @@ func (h *host) awaitDeath(id string) {
 		select {
 		case <-again.C:
 		case <-limit.C:
-			h.t.Fatalf("IsRunning has been true for %v since the run ended", h.subject.Patience)
+			h.t.Fatalf("IsRunning is still true %v after the run ended", h.subject.Patience)
 		}
 	}
 }

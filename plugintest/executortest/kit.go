@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -11,9 +13,8 @@ import (
 
 const defaultPatience = 20 * time.Second
 
-// Run tests the executor of subject, each promise in a subtest that starts an
-// executor of its own. It needs the Go toolchain, and of the executor what it
-// needs by itself.
+// Run tests the executor of subject. Each subtest checks one promise and starts its
+// own executor. Run needs the Go toolchain and whatever the executor needs.
 func Run(t *testing.T, subject Subject) {
 	if subject.Patience == 0 {
 		subject.Patience = defaultPatience
@@ -26,18 +27,18 @@ func Run(t *testing.T, subject Subject) {
 		{"Create starts", testCreateStarts},
 		{"output flows while the run lives", testOutputFlows},
 		{"output is complete at the end", testOutputIsComplete},
-		{"IsRunning knows no unknown id", testUnknownID},
+		{"IsRunning knows no unknown ID", testUnknownID},
 		{"a run ends by itself", testEndsByItself},
 		{"a run ends with a code", testEndsWithCode},
 		{"a run ends by SIGTERM", testEndsBySIGTERM},
 		{"a run that ignores SIGTERM ends by SIGKILL", testEndsBySIGKILL},
-		{"an id is used again", testIDIsUsedAgain},
-		{"a child's end is no exit", testChildEnds},
+		{"an ID is used again", testIDIsUsedAgain},
+		{"the end of a child is not an exit", testChildEnds},
 		{"a child that lives on delays no exit", testChildLivesOn},
 		{"Create of a missing entrypoint", testMissingEntrypoint},
 		{"Create of a missing rootfs", testMissingRootfs},
 		{"Create replaces what a crashed daemon left", testCreateReplaces},
-		{"Restore of an unknown id", testRestoreUnknown},
+		{"Restore of an unknown ID", testRestoreUnknown},
 		{"Restore of a dead run", testRestoreDead},
 		{"Restore of a living run", testRestoreLiving},
 		{"Restore again and again", testRestoreAgain},
@@ -51,8 +52,8 @@ func Run(t *testing.T, subject Subject) {
 	}
 }
 
-// program returns a rootfs with the probe. One that never becomes a process
-// need not be built, only be there.
+// program returns a rootfs with the probe. An executor that starts no processes gets
+// an empty file instead of the built program.
 func program(t *testing.T, subject Subject) (rootfs string) {
 	t.Helper()
 	if !subject.InProcess {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -14,9 +16,9 @@ import (
 	"time"
 )
 
-// VerifyNoLeaks fails t if, when it and all its cleanups that were registered
-// later have ended, there are goroutines or open files that were not there
-// when VerifyNoLeaks was called. Call it first.
+// VerifyNoLeaks fails t if goroutines or open files exist after the test and its
+// cleanups that did not exist when VerifyNoLeaks was called. Call it before other
+// cleanups are registered.
 func VerifyNoLeaks(t testing.TB) {
 	t.Helper()
 	verifyNoLeaks(t, defaultPatience)
@@ -28,7 +30,7 @@ func verifyNoLeaks(t testing.TB, patience time.Duration) {
 	t.Cleanup(func() {
 		limit := time.NewTimer(patience)
 		defer limit.Stop()
-		// The end of a goroutine is no event that one could wait for.
+		// Poll, because the end of a goroutine causes no event.
 		again := time.NewTicker(5 * time.Millisecond)
 		defer again.Stop()
 		for {
@@ -56,9 +58,9 @@ func newGoroutines(before map[string]string) (leaks []string) {
 	return leaks
 }
 
-// goroutines returns the stacks of all goroutines by their numbers.
+// goroutines returns the stacks of all goroutines by goroutine number.
 func goroutines() map[string]string {
-	buffer := make([]byte, 1<<20)
+	buffer := make([]byte, 64<<10)
 	for {
 		n := runtime.Stack(buffer, true)
 		if n < len(buffer) {
@@ -87,14 +89,14 @@ func newFiles(before map[string]int) (leaks []string) {
 	return leaks
 }
 
-// openFiles counts this process's open files by what they are open on. The
-// runtime's own poller, which the first use makes for good, is left out.
+// openFiles counts the open files of this process by target. It ignores the poller of
+// the Go runtime, which exists for good after its first use.
 func openFiles() map[string]int {
 	byTarget := make(map[string]int)
 	entries, _ := os.ReadDir("/proc/self/fd")
 	for _, entry := range entries {
 		target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name()))
-		// The descriptor of the listing itself is gone by now.
+		// The descriptor of the listing itself is already closed.
 		if err != nil || target == "anon_inode:[eventpoll]" || target == "anon_inode:[eventfd]" {
 			continue
 		}

@@ -1,11 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/docker/docker/oci"
@@ -17,22 +22,45 @@ const (
 	probePath    = "/probe"
 )
 
-// BuildProbe builds the kit's program, static and alone in a rootfs, and
-// returns that rootfs. It lasts as long as the test. The steps that the
-// program takes as arguments are documented in its package, internal/probe.
+// BuildProbe puts the kit's program, a static binary, into an otherwise empty rootfs,
+// which is deleted at the end of the test. The first call in a process builds the
+// program. Its arguments are steps, which package internal/probe documents.
 func BuildProbe(t testing.TB) (rootfs string) {
 	t.Helper()
+	program, err := probe()
+	if err != nil {
+		t.Fatalf("build the probe: %v", err)
+	}
 	rootfs = t.TempDir()
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", filepath.Join(rootfs, probePath), probePackage)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, output)
+	// Another process writes the file. While this one has it open, each of its
+	// children inherits the descriptor until execve, and the kernel runs no file that
+	// is open for writing: ETXTBSY of execve(2).
+	install := exec.Command("install", "-m", "755", "/dev/stdin", filepath.Join(rootfs, probePath))
+	install.Stdin = bytes.NewReader(program)
+	if output, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("install the probe: %v\n%s", err, output)
 	}
 	return rootfs
 }
 
-// Spec returns docker's default spec with the probe of rootfs as its process,
-// taking steps.
+// probe returns the program.
+var probe = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "probe")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, probePath)
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, probePackage)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	if output, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, output)
+	}
+	return os.ReadFile(path)
+})
+
+// Spec returns docker's default spec with the probe in rootfs as its process and steps
+// as the arguments.
 func Spec(rootfs string, steps ...string) specs.Spec {
 	spec := oci.DefaultSpec()
 	spec.Root = &specs.Root{Path: rootfs}

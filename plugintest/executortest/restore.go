@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -24,12 +26,12 @@ func testCreateReplaces(h *host) {
 	before := h.exitCount(id)
 	h.signal(id, syscall.SIGKILL)
 	if stdout, _ := fresh.ended(before + 1); stdout != "fresh\n" {
-		h.t.Errorf("stdout = %q, want the new run's alone", stdout)
+		h.t.Errorf("stdout = %q, want only that of the new run", stdout)
 	}
 }
 
-// testRestoreAttended asks for a run twice. The streams of the first call go on
-// having its output.
+// testRestoreAttended restores a run twice. The streams of the first call continue to
+// get its output.
 func testRestoreAttended(h *host) {
 	step, pull := h.trigger("next")
 	r := h.create(h.newID(), step, "out=to the first", "wait=")
@@ -72,36 +74,36 @@ func testRestoreDead(h *host) {
 	h.create(id, "out=again").ended(before + 1)
 }
 
-// testRestoreLiving restarts the daemon under a run, which writes before,
-// while nobody is there, and after.
+// testRestoreLiving restarts the daemon of a run that writes before, during and after
+// the restart.
 func testRestoreLiving(h *host) {
-	meanwhile, writeMeanwhile := h.trigger("meanwhile")
+	between, writeBetween := h.trigger("between")
 	written, awaitWritten := h.notice("written")
 	after, writeAfter := h.trigger("after")
 	id := h.newID()
-	r := h.create(id, "out=before", meanwhile, "out=meanwhile", "err=meanwhile error", written, after, "out=after", "wait=", "exit=1")
+	r := h.create(id, "out=before", between, "out=between", "err=error between", written, after, "out=after", "wait=", "exit=1")
 	r.stdout.awaitLine(h.t, "before")
 
 	h.crash()
-	writeMeanwhile()
+	writeBetween()
 	awaitWritten()
 	h.start()
 	h.assertRunning(id, true)
 
 	restored := h.restore(id, true)
 	h.assertRunning(id, true)
-	restored.stdout.awaitLine(h.t, "meanwhile")
-	restored.stderr.awaitLine(h.t, "meanwhile error")
+	restored.stdout.awaitLine(h.t, "between")
+	restored.stderr.awaitLine(h.t, "error between")
 	writeAfter()
 	restored.stdout.awaitLine(h.t, "after")
 	if count := h.exitCount(id); count != 0 {
-		h.t.Fatal("an exit was reported of a living run")
+		h.t.Fatal("an exit of a living run was reported")
 	}
 
 	h.signal(id, syscall.SIGTERM)
 	stdout, stderr := restored.ended(1)
-	if stdout != "meanwhile\nafter\n" || stderr != "meanwhile error\n" {
-		h.t.Errorf("restored streams = %q and %q, want what was written since the restart", stdout, stderr)
+	if stdout != "between\nafter\n" || stderr != "error between\n" {
+		h.t.Errorf("restored streams = %q and %q, want the output since the restart", stdout, stderr)
 	}
 	h.assertExitCode(id, 0, true)
 	h.create(id, "out=again").ended(2)

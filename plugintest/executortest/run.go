@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -22,7 +24,7 @@ func (h *host) newStream() *stream {
 	return newStream(h.subject.Patience)
 }
 
-// newID returns an id in the form of plugin ids.
+// newID returns an ID in the form of plugin IDs.
 func (h *host) newID() string {
 	b := make([]byte, 32)
 	rand.Read(b)
@@ -35,7 +37,7 @@ func (h *host) spec(steps ...string) specs.Spec {
 	return Spec(h.rootfs, steps...)
 }
 
-// create starts steps under id and fails the test unless that works.
+// create starts a run of id with steps. It fails the test on error.
 func (h *host) create(id string, steps ...string) *run {
 	h.t.Helper()
 	r := &run{h: h, id: id, stdout: h.newStream(), stderr: h.newStream()}
@@ -46,7 +48,8 @@ func (h *host) create(id string, steps ...string) *run {
 	return r
 }
 
-// restore re-attaches id and fails the test unless it is alive as expected.
+// restore calls Restore for id. It fails the test on error or if the result is not
+// wantAlive.
 func (h *host) restore(id string, wantAlive bool) *run {
 	h.t.Helper()
 	r := &run{h: h, id: id, stdout: h.newStream(), stderr: h.newStream()}
@@ -58,8 +61,8 @@ func (h *host) restore(id string, wantAlive bool) *run {
 	return r
 }
 
-// ended waits until exit report number count has come, checks that the run is
-// over in every respect and returns its output.
+// ended waits for exit report number count, checks that the run has ended in every
+// respect, and returns its output.
 func (r *run) ended(count int) (stdout, stderr string) {
 	r.h.t.Helper()
 	r.h.awaitExits(r.id, count)
@@ -69,8 +72,8 @@ func (r *run) ended(count int) (stdout, stderr string) {
 	return r.stdout.awaitClose(r.h.t), r.stderr.awaitClose(r.h.t)
 }
 
-// isRunning asks the executor, which may say of a run that is not there that it
-// is not found.
+// isRunning calls IsRunning. An executor may return an error of class NotFound for a
+// run that does not exist.
 func (h *host) isRunning(id string) (bool, error) {
 	alive, err := h.executor.IsRunning(id)
 	if !alive && errdefs.IsNotFound(err) {
@@ -94,8 +97,8 @@ func (h *host) signal(id string, signal syscall.Signal) {
 	}
 }
 
-// assertExitCode checks what the executor tells of the newest ended run, if
-// it tells anything. After a daemon restart it may not know.
+// assertExitCode checks the exit code of the last ended run, if the executor returns
+// exit codes. After a daemon restart the code may be unknown.
 func (h *host) assertExitCode(id string, want int, restarted bool) {
 	h.t.Helper()
 	reporter, ok := h.executor.(exitReporter)

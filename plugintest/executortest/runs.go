@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -7,8 +9,8 @@ import (
 	"syscall"
 )
 
-// testRuns follows a run that is living, left by a daemon, and over. Another
-// executor, with a directory of its own, never lists it.
+// testRuns checks Runs while a run is alive, after its daemon has ended, and after the
+// run has ended. An executor with another directory never lists the run.
 func testRuns(h *host) {
 	if _, ok := h.executor.(runLister); !ok {
 		return

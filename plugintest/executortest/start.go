@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -20,10 +22,10 @@ func testCreateStarts(h *host) {
 	}
 	pid, ok := reporter.Pid(r.id)
 	if !ok {
-		h.t.Fatal("Pid is not known of a living run")
+		h.t.Fatal("Pid of a living run is unknown")
 	}
 	if err := syscall.Kill(pid, 0); err != nil {
-		h.t.Errorf("Pid = %d, which is no process: %v", pid, err)
+		h.t.Errorf("Pid = %d, which is not a process: %v", pid, err)
 	}
 	h.signal(r.id, syscall.SIGKILL)
 	r.ended(1)
@@ -63,16 +65,16 @@ func testUnknownID(h *host) {
 	id := h.newID()
 	h.assertRunning(id, false)
 	if err := h.executor.Signal(id, syscall.SIGTERM); err == nil {
-		h.t.Error("Signal to an unknown id succeeded")
+		h.t.Error("Signal to an unknown ID succeeded")
 	}
 	if reporter, ok := h.executor.(exitReporter); ok {
 		if code, _, known := reporter.LastExit(id); known {
-			h.t.Errorf("LastExit = %d of an unknown id", code)
+			h.t.Errorf("LastExit = %d of an unknown ID", code)
 		}
 	}
 	if reporter, ok := h.executor.(pidReporter); ok {
 		if pid, known := reporter.Pid(id); known {
-			h.t.Errorf("Pid = %d of an unknown id", pid)
+			h.t.Errorf("Pid = %d of an unknown ID", pid)
 		}
 	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package executortest
@@ -20,7 +22,7 @@ type stream struct {
 	closed  int
 	late    int
 	changed chan struct{}
-	// patience is how long to wait for what should happen at once.
+	// patience bounds waits for events that should happen immediately.
 	patience time.Duration
 }
 
@@ -53,7 +55,7 @@ func (s *stream) changeLocked() {
 	s.changed = make(chan struct{})
 }
 
-// awaitLine waits until line was written, whole.
+// awaitLine waits until the whole line was written.
 func (s *stream) awaitLine(t testing.TB, line string) {
 	t.Helper()
 	s.await(t, "the line "+line, func() bool {
@@ -61,8 +63,7 @@ func (s *stream) awaitLine(t testing.TB, line string) {
 	})
 }
 
-// awaitClose waits until the stream is closed and returns all that was
-// written.
+// awaitClose waits until the stream is closed, and returns its text.
 func (s *stream) awaitClose(t testing.TB) string {
 	t.Helper()
 	s.await(t, "the stream's close", func() bool { return s.closed > 0 })
@@ -71,8 +72,7 @@ func (s *stream) awaitClose(t testing.TB) string {
 	return string(s.text)
 }
 
-// assertClosedOnce fails unless the stream was closed once and left alone
-// since.
+// assertClosedOnce fails unless the stream was closed once and not written to since.
 func (s *stream) assertClosedOnce(t testing.TB) {
 	t.Helper()
 	s.awaitClose(t)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -10,57 +12,63 @@ import (
 	"sync"
 )
 
-// tokenPath is where the registry's own token server answers.
+// tokenPath is the path of the registry's own token server.
 const tokenPath = "/token"
 
-// Auth guards a registry, by basic authentication or by tokens from a server
-// of its own, and tells which variant of it.
+// Auth configures how a registry authenticates clients: by basic authentication, or
+// by tokens from its own token server.
 type Auth struct {
-	// User and Password are the account that may do everything; with an empty
-	// User all clients may, but need a token.
+	// User and Password are the account with all rights. If User is empty, all
+	// clients have all rights but need a token.
 	User, Password string
-	// IdentityToken also stands for the account.
+	// IdentityToken, if set, is another credential of the account.
 	IdentityToken string
-	// Basic asks for the account itself instead of for a token.
+	// Basic requires basic authentication instead of a token.
 	Basic bool
-	// Realm is the token server to name; empty means this registry.
+	// Realm is the token server in challenges. Empty means this registry.
 	Realm string
-	// RefusePlugins is a token server that does not know the class of plugins
-	// and refuses requests that name it.
+	// RefusePlugins makes the token server refuse requests with the class
+	// plugin, like servers that do not know it.
 	RefusePlugins bool
-	// ForgetAll is a token server that gives tokens without any rights to
-	// requests that name the class of plugins.
+	// ForgetAll makes the token server return tokens without rights for requests
+	// with the class plugin.
 	ForgetAll bool
-	// OnlyPlugins is a registry that lets in only those with a right to the
-	// plugin.
+	// RefuseGet and RefusePost are the statuses with which the token server answers
+	// requests with these methods. Zero means that it knows the method.
+	RefuseGet, RefusePost int
+	// PushOnly makes the registry refuse requests that need the right to pull, also
+	// those of the account. It has no effect on basic authentication.
+	PushOnly bool
+	// OnlyPlugins makes the registry accept only rights with the class plugin.
 	OnlyPlugins bool
 
-	// Uses is how many requests a token is good for: one that has expired is
-	// refused like one that is wrong. Zero means any number.
+	// Uses is the number of requests for which a token is valid. An expired token
+	// is refused like a wrong one. Zero means no limit.
 	Uses int
-	// ExpiresIn is what the token server says of how long tokens are good, in
-	// seconds. Zero means 300, a negative number that it does not say.
+	// ExpiresIn is the lifetime of tokens in the token server's answers, in
+	// seconds. Zero means 300; if it is negative, answers have no lifetime.
 	ExpiresIn int
-	// Opaque is a registry whose refusals do not say what is wrong with a token.
+	// Opaque makes challenges omit the reason why a token was refused.
 	Opaque bool
-	// Before and After are challenges that the registry names besides its own:
-	// Basic realm="test". OneField puts all of them into one header field
-	// instead of one for each.
+	// Before and After are additional challenges, for example
+	// Basic realm="test", before and after the registry's own. OneField puts all
+	// challenges into one header field instead of separate fields.
 	Before, After []string
 	OneField      bool
-	// Hidden are repositories to which no account has a right. Tokens are given
-	// without it, or refused with RefuseHidden, a status.
+	// Hidden lists repositories to which no account has a right. The token server
+	// returns tokens without rights to them, or refuses with the status
+	// RefuseHidden if it is set.
 	Hidden       []string
 	RefuseHidden int
 
 	mu       sync.Mutex
-	scopes   [][]string // that were asked for
+	scopes   [][]string // requested scopes
 	rejected int
-	given    int            // tokens
-	used     map[string]int // requests for each token
+	given    int            // number of tokens
+	used     map[string]int // number of requests by token
 }
 
-// Scopes returns what tokens were asked for, since the last call.
+// Scopes returns the scopes of token requests since the last call.
 func (a *Auth) Scopes() [][]string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -69,8 +77,8 @@ func (a *Auth) Scopes() [][]string {
 	return scopes
 }
 
-// Rejected returns how many requests had an account that is wrong, since the
-// last call.
+// Rejected returns the number of requests with wrong credentials since the last
+// call.
 func (a *Auth) Rejected() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,7 +87,8 @@ func (a *Auth) Rejected() int {
 	return rejected
 }
 
-// allows answers requests that lack a right.
+// allows reports whether a request has the right that it needs, and otherwise
+// answers it.
 func (a *Auth) allows(w http.ResponseWriter, request *http.Request, name string) bool {
 	if a.Basic {
 		return a.allowsAccount(w, request)
@@ -90,12 +99,15 @@ func (a *Auth) allows(w http.ResponseWriter, request *http.Request, name string)
 	}
 	token, _ := strings.CutPrefix(request.Header.Get("Authorization"), "Bearer ")
 	from := request.URL.Query().Get("from")
-	if a.use(token) && a.grants(token, name, action) && (from == "" || a.grants(token, from, "pull")) {
+	if a.use(token) && !(a.PushOnly && action == "pull") && a.grants(token, name, action) && (from == "" || a.grants(token, from, "pull")) {
 		return true
 	}
 	realm := a.Realm
 	if realm == "" {
 		realm = "http://" + request.Host + tokenPath
+		if request.TLS != nil {
+			realm = "https://" + request.Host + tokenPath
+		}
 	}
 	challenge := fmt.Sprintf(`Bearer realm=%q,service="test",scope="repository:%s:%s"`, realm, name, action)
 	if token != "" && !a.Opaque {
@@ -117,7 +129,7 @@ func (a *Auth) allowsAccount(w http.ResponseWriter, request *http.Request) bool 
 	return false
 }
 
-// refuse answers with the challenges of the registry.
+// refuse answers with status 401 and the registry's challenges.
 func (a *Auth) refuse(w http.ResponseWriter, own string) {
 	challenges := slices.Concat(a.Before, []string{own}, a.After)
 	if a.OneField {
@@ -133,7 +145,7 @@ func (a *Auth) reject() {
 	a.rejected++
 }
 
-// use counts a use of a token, and reports whether it is still good.
+// use counts a use of a token, and reports whether the token is still valid.
 func (a *Auth) use(token string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -144,7 +156,7 @@ func (a *Auth) use(token string) bool {
 	return a.Uses == 0 || a.used[token] <= a.Uses
 }
 
-// grants looks for a right in a token, which is a list of scopes here.
+// grants reports whether a token, which is a list of scopes, has a right.
 func (a *Auth) grants(token, name, action string) bool {
 	return slices.ContainsFunc(strings.Split(token, " "), func(scope string) bool {
 		class, rest, _ := strings.Cut(scope, ":")
@@ -167,7 +179,11 @@ func (a *Auth) serveToken(w http.ResponseWriter, request *http.Request) {
 	a.scopes = append(a.scopes, scopes)
 	a.mu.Unlock()
 	namesPlugins := strings.Contains(strings.Join(scopes, " "), "(plugin)")
+	unknown := map[string]int{http.MethodGet: a.RefuseGet, http.MethodPost: a.RefusePost}[request.Method]
 	switch {
+	case unknown != 0:
+		refuse(w, unknown, "UNSUPPORTED", "method is not known")
+		return
 	case !a.knows(request):
 		a.reject()
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "incorrect username or password")
@@ -186,7 +202,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, request *http.Request) {
 	a.give(w, visible)
 }
 
-// give answers with a token for some scopes.
+// give answers with a token for the given scopes.
 func (a *Auth) give(w http.ResponseWriter, scopes []string) {
 	token := cmp.Or(strings.Join(scopes, " "), "none")
 	if a.Uses > 0 {
@@ -206,7 +222,7 @@ func (a *Auth) give(w http.ResponseWriter, scopes []string) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// hides reports whether a scope is of a hidden repository.
+// hides reports whether a scope names a hidden repository.
 func (a *Auth) hides(scope string) bool {
 	_, rest, _ := strings.Cut(scope, ":")
 	repository, _, _ := strings.Cut(rest, ":")
@@ -222,5 +238,9 @@ func (a *Auth) knows(request *http.Request) bool {
 		user, password = request.Form.Get("username"), request.Form.Get("password")
 	}
 	isUser := a.User != "" && user == a.User && password == a.Password
-	return isUser || a.IdentityToken != "" && request.Form.Get("refresh_token") == a.IdentityToken
+	identity := request.Form.Get("refresh_token")
+	if basic && user == "" {
+		identity = password
+	}
+	return isUser || a.IdentityToken != "" && identity == a.IdentityToken
 }

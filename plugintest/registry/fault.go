@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -6,19 +8,19 @@ import (
 	"strings"
 )
 
-// Fault is a way to misbehave.
+// Fault makes a registry misbehave.
 type Fault func(next http.Handler) http.Handler
 
-// Inject makes requests whose method and path contain the given words be
-// answered with a fault: the next times of them, or all if times is 0. Faults
-// that were injected earlier are asked first.
+// Inject applies a fault to requests with a method and a path that contain the given
+// words: to the next times requests, or to all if times is 0. Faults injected
+// earlier take precedence.
 func (r *Registry) Inject(method, path string, times int, with Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.faults = append(r.faults, &fault{method: method, path: path, times: times, with: with})
 }
 
-// Heal takes all faults back.
+// Heal removes all faults.
 func (r *Registry) Heal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -27,7 +29,7 @@ func (r *Registry) Heal() {
 
 type fault struct {
 	method, path string
-	times        int // left; 0 means for ever
+	times        int // remaining requests; 0 means no limit
 	with         Fault
 }
 
@@ -48,7 +50,7 @@ func (r *Registry) faultyLocked(request *http.Request, next http.Handler) http.H
 	return next
 }
 
-// Refuse answers with a status, and with headers as pairs of name and value.
+// Refuse answers with a status and headers, which are pairs of name and value.
 func Refuse(status int, headers ...string) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -60,13 +62,13 @@ func Refuse(status int, headers ...string) Fault {
 	}
 }
 
-// Cut breaks the connection after some bytes of the answer's body.
+// Cut closes the connection after some bytes of the response body.
 func Cut(after int64) Fault {
 	return afterBytes(after, func(*http.Request) {})
 }
 
-// Stall sends some bytes of the answer's body, and then nothing until the
-// client leaves.
+// Stall sends some bytes of the response body, and then nothing until the client
+// disconnects.
 func Stall(after int64) Fault {
 	return afterBytes(after, func(request *http.Request) { <-request.Context().Done() })
 }
@@ -82,8 +84,7 @@ func afterBytes(after int64, then func(*http.Request)) Fault {
 	}
 }
 
-// brokenWriter writes some bytes, and then does something that does not
-// return.
+// brokenWriter writes some bytes, and then calls a function that does not return.
 type brokenWriter struct {
 	http.ResponseWriter
 	left int64
@@ -101,7 +102,7 @@ func (b *brokenWriter) Write(p []byte) (int, error) {
 	return 0, http.ErrAbortHandler
 }
 
-// Lie answers with other bytes than those that were asked for.
+// Lie answers with the wrong content.
 func Lie(data []byte) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -111,7 +112,7 @@ func Lie(data []byte) Fault {
 	}
 }
 
-// IgnoreRange answers requests for a part with the whole.
+// IgnoreRange answers range requests with the whole content.
 func IgnoreRange(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		request.Header.Del("Range")
@@ -119,8 +120,8 @@ func IgnoreRange(next http.Handler) http.Handler {
 	})
 }
 
-// FirstAcceptOnly knows manifests only by the first Accept header, and does not
-// split it, as some registries do.
+// FirstAcceptOnly uses only the first Accept header of manifest requests and does
+// not split it at commas, like some registries.
 func FirstAcceptOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if strings.Contains(request.Header.Get("Accept"), ",") {
@@ -131,7 +132,7 @@ func FirstAcceptOnly(next http.Handler) http.Handler {
 	})
 }
 
-// Hold answers once release is closed, or the client has left.
+// Hold delays the answer until release is closed or the client disconnects.
 func Hold(release <-chan struct{}) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

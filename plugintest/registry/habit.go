@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -9,10 +11,10 @@ import (
 	"time"
 )
 
-// Faults for the habits of registries that tests of clients forget. Other
-// habits are options of [Registry] and [Auth].
+// Faults for the quirks of registries that tests of clients often miss. Other quirks
+// are options of [Registry] and [Auth].
 
-// NoHead is a registry that does not know HEAD.
+// NoHead refuses HEAD requests.
 func NoHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.Method == http.MethodHead {
@@ -23,9 +25,9 @@ func NoHead(next http.Handler) http.Handler {
 	})
 }
 
-// SetHeader changes a header of the answer; an empty value takes it away. So it
-// makes registries that do not say Docker-Content-Digest, call a manifest
-// application/json, or set a Content-Encoding on bytes that have none.
+// SetHeader sets a header of the answer; an empty value removes it. Examples are a
+// missing Docker-Content-Digest, the type application/json for a manifest, and a
+// wrong Content-Encoding.
 func SetHeader(name, value string) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -47,7 +49,7 @@ func (h *headerWriter) WriteHeader(status int) {
 	h.ResponseWriter.WriteHeader(status)
 }
 
-// RefuseRanges answers 416 to requests for a part.
+// RefuseRanges answers range requests with status 416.
 func RefuseRanges(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if request.Header.Get("Range") != "" {
@@ -58,17 +60,38 @@ func RefuseRanges(next http.Handler) http.Handler {
 	})
 }
 
-// Shorten is a registry that has only the first bytes of what is asked for.
+// EmptyHead answers HEAD requests with the length of their empty body.
+func EmptyHead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.Method == http.MethodHead {
+			w = &headerWriter{w, "Content-Length", "0"}
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
+// AlwaysPartial answers requests for the whole content with status 206, as a part
+// from 0 on.
+func AlwaysPartial(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.Method == http.MethodGet && request.Header.Get("Range") == "" {
+			request.Header.Set("Range", "bytes=0-")
+		}
+		next.ServeHTTP(w, request)
+	})
+}
+
+// Shorten truncates the requested content.
 func Shorten(to int) Fault {
 	return rewrite(func(body []byte) []byte { return body[:min(to, len(body))] })
 }
 
-// Lengthen is a registry that has some bytes after what is asked for.
+// Lengthen appends bytes to the requested content.
 func Lengthen(more []byte) Fault {
 	return rewrite(func(body []byte) []byte { return append(body, more...) })
 }
 
-// rewrite changes the content that is served, in whole or in part.
+// rewrite changes the served content. Range requests apply to the changed content.
 func rewrite(change func(body []byte) []byte) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -92,8 +115,8 @@ func rewrite(change func(body []byte) []byte) Fault {
 	}
 }
 
-// RefuseMounts answers with a status where a blob of another repository is
-// asked for.
+// RefuseMounts answers requests to mount a blob from another repository with a
+// status.
 func RefuseMounts(status int) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -106,7 +129,7 @@ func RefuseMounts(status int) Fault {
 	}
 }
 
-// LoseUpload answers that an upload is not known, as after a restart.
+// LoseUpload answers that an upload is unknown, like a registry after a restart.
 func LoseUpload(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		_, _ = io.Copy(io.Discard, request.Body)
@@ -114,8 +137,22 @@ func LoseUpload(next http.Handler) http.Handler {
 	})
 }
 
-// HoldUpload takes all of an upload, and then answers once release is closed,
-// as a registry that verifies and moves what it was sent.
+// KeepLess keeps only the first bytes of a chunk, as the Range of the answer says:
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
+func KeepLess(bytes int64) Fault {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			rest := request.Body
+			request.Body = io.NopCloser(io.LimitReader(rest, bytes))
+			request.Header.Del("Content-Range")
+			next.ServeHTTP(w, request)
+			_, _ = io.Copy(io.Discard, rest)
+		})
+	}
+}
+
+// HoldUpload reads the whole upload and answers once release is closed, like a
+// registry that verifies and moves the content.
 func HoldUpload(release <-chan struct{}) Fault {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -129,8 +166,24 @@ func HoldUpload(release <-chan struct{}) Fault {
 	}
 }
 
-// RedirectAs sends the client to the same path of another host with a status of
-// its own: 301, 302, 303, 307 or 308.
+// AnswerEarly answers with a status before it reads the body of the request, and then
+// neither reads nor sends anything until release is closed or the client disconnects.
+// Over HTTP/1.1 the registry does not notice that the client disconnects.
+func AnswerEarly(status int, release <-chan struct{}) Fault {
+	return func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			w.WriteHeader(status)
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-release:
+			case <-request.Context().Done():
+			}
+		})
+	}
+}
+
+// RedirectAs redirects the client to the same path of another host with the given
+// status: 301, 302, 303, 307 or 308.
 func RedirectAs(status int, to string) Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {

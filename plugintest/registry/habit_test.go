@@ -1,10 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -106,6 +110,11 @@ func TestHabitsOfUploads(t *testing.T) {
 		send("PUT", at+"?digest="+id, "", "", 201)
 		send("PUT", begin()+"?digest="+id, "one two", "", 413)
 		at = begin()
+		r.Inject("PATCH", "", 1, KeepLess(4))
+		send("PATCH", at, "one two", "0-6", 202)
+		send("PATCH", at, "two", "4-6", 202)
+		send("PUT", at+"?digest="+id, "", "", 201)
+		at = begin()
 		send("PATCH", at, "one", "0-2", 202)
 		send("PATCH", at, " two", "3-6", 416)
 	})
@@ -131,6 +140,41 @@ func TestHabitsOfUploads(t *testing.T) {
 		assert.NilError(t, err)
 		assert.Equal(t, response.StatusCode, http.StatusNotFound)
 	})
+}
+
+// TestAnswerEarly answers a request with a body that is larger than the window.
+func TestAnswerEarly(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		r := New()
+		r.HTTP2 = http2
+		release := make(chan struct{})
+		server := r.StartTLS(t)
+		r.Inject("PUT", "", 1, AnswerEarly(http.StatusCreated, release))
+		sent := &counter{Reader: strings.NewReader(strings.Repeat("x", 64*HTTP2Window))}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPut, server.URL+"/v2/a/blobs/uploads/x", sent)
+		assert.NilError(t, err)
+		response, err := server.Client().Do(request)
+		assert.NilError(t, err)
+		assert.Equal(t, response.StatusCode, http.StatusCreated)
+		assert.Equal(t, response.ProtoMajor == 2, http2)
+		if http2 {
+			assert.Check(t, sent.bytes.Load() < 2*HTTP2Window, "%d bytes were sent", sent.bytes.Load())
+		}
+		close(release)
+		assert.NilError(t, response.Body.Close())
+	}
+}
+
+// counter counts the bytes that are read.
+type counter struct {
+	io.Reader
+	bytes atomic.Int64
+}
+
+func (c *counter) Read(data []byte) (int, error) {
+	n, err := c.Reader.Read(data)
+	c.bytes.Add(int64(n))
+	return n, err
 }
 
 func TestRedirectAs(t *testing.T) {

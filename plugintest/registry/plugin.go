@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -15,9 +17,8 @@ const (
 	MediaTypeLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 
-// PutPlugin adds a plugin as docker pushes it: the config's bytes, and the
-// layers, archives packed with gzip, lowest first. It returns the manifest's
-// descriptor.
+// PutPlugin adds a plugin in the form that docker pushes. Layers are
+// gzip-compressed archives, lowest first. It returns the manifest's descriptor.
 func (r *Registry) PutPlugin(name, tag string, config []byte, layers ...[]byte) ocispec.Descriptor {
 	m := ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
@@ -30,7 +31,8 @@ func (r *Registry) PutPlugin(name, tag string, config []byte, layers ...[]byte) 
 	return r.PutDocument(name, tag, m.MediaType, m)
 }
 
-// PutIndex adds a plugin for several platforms; the manifests name theirs.
+// PutIndex adds a plugin for several platforms. Each descriptor of a manifest has
+// its platform.
 func (r *Registry) PutIndex(name, tag string, manifests ...ocispec.Descriptor) ocispec.Descriptor {
 	return r.PutDocument(name, tag, MediaTypeIndex, ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2},
@@ -43,7 +45,7 @@ func (r *Registry) PutIndex(name, tag string, manifests ...ocispec.Descriptor) o
 func (r *Registry) PutDocument(name, tag, mediaType string, document any) ocispec.Descriptor {
 	data, err := json.Marshal(document)
 	if err != nil {
-		panic("registry: encode manifest: " + err.Error()) // a test passed what is none
+		panic("registry: encode manifest: " + err.Error()) // the test passed a document that can't be encoded
 	}
 	id := r.PutManifest(name, tag, mediaType, data)
 	return ocispec.Descriptor{MediaType: mediaType, Digest: id, Size: int64(len(data))}

@@ -1,25 +1,29 @@
-// Package registry is a container registry in memory, for tests of what pulls
-// and pushes plugins. It speaks the distribution protocol as far as that needs
-// it, keeps a log of requests, and misbehaves on demand: see [Fault]
-// and [Auth].
+// SPDX-License-Identifier: Apache-2.0
+
+// Package registry is an in-memory container registry for tests of clients that pull
+// and push plugins. It implements the parts of the distribution protocol that such
+// clients need (https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md),
+// keeps a log of requests, and misbehaves on demand: see [Fault] and [Auth].
 //
-// The habits of real registries that clients trip over are played like this:
+// Quirks of real registries are simulated like this:
 //
 //   - a token server that fails once: Inject("", "/token", 1, Refuse(503)) or
 //     Cut(0);
-//   - tokens that expire in the middle: Auth.Uses, Auth.ExpiresIn, Auth.Opaque;
+//   - tokens that expire during a transfer: Auth.Uses, Auth.ExpiresIn, Auth.Opaque;
 //   - several challenges, in one header field or many: Auth.Before, Auth.After,
 //     Auth.OneField;
-//   - a password that is tried too often: Auth.Rejected;
+//   - a wrong password that is retried: Auth.Rejected;
 //   - mounts that are refused: [RefuseMounts], Auth.Hidden, Registry.NoMounts;
-//   - addresses and answers of uploads: Registry.Location, UploadStatus and
-//     ChunkMinLength, [LoseUpload];
+//   - locations and answers of uploads: Registry.Location, UploadStatus and
+//     ChunkMinLength, [LoseUpload], [KeepLess];
 //   - a commit that takes minutes: [HoldUpload];
 //   - an upload that is refused, or never answered: [Refuse], [Hold];
+//   - an answer before the body of the request is read: [AnswerEarly], with
+//     Registry.HTTP2;
 //   - ranges that are refused or ignored: [RefuseRanges], [IgnoreRange];
 //   - more or fewer bytes than promised: [Lengthen], [Shorten], [Cut], [Lie];
 //   - redirects: [Redirect], [RedirectAs];
-//   - HEAD that is not known, headers that are missing or wrong: [NoHead],
+//   - unsupported HEAD, missing or wrong headers: [NoHead],
 //     [SetHeader], [FirstAcceptOnly].
 package registry
 
@@ -34,25 +38,29 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Registry is an http.Handler. New makes one; it is safe for concurrent use.
+// Registry is a registry as an [http.Handler]. Use [New] to make one. It is safe for
+// concurrent use. Set the exported fields before the first request.
 type Registry struct {
-	// Auth guards the registry; nil permits all requests. Set it
-	// before the first request.
+	// Auth configures authentication. Nil permits all requests.
 	Auth *Auth
-	// NoMounts begins uploads instead of mounting blobs from other
-	// repositories, as a registry may; see also [RefuseMounts].
+	// NoMounts makes the registry begin an upload instead of mounting a blob from
+	// another repository, which the specification allows. See also
+	// [RefuseMounts].
 	NoMounts bool
-	// Location writes where an upload continues, given the registry's host and
-	// a path. Nil means the path alone. [RelativeLocation] and others are ways
-	// that registries have.
+	// Location returns the Location header of an upload, given the registry's
+	// host and a path. Nil means the path. [RelativeLocation] and others are
+	// variants of real registries.
 	Location func(host, path string) string
-	// UploadStatus answers uploads and manifests that are complete. Zero means
+	// UploadStatus is the status for completed uploads and manifests. Zero means
 	// 201.
 	UploadStatus int
-	// ChunkMinLength is a registry that wants uploads in chunks: it says so in
-	// OCI-Chunk-Min-Length, and takes no less but for the last one, and no more
-	// at the end. Zero means that it takes uploads in any way.
+	// ChunkMinLength makes the registry require uploads in chunks of at least
+	// this many bytes, except for the last chunk, and announce it in the header
+	// OCI-Chunk-Min-Length. Zero means no requirement.
 	ChunkMinLength int64
+	// HTTP2 makes StartTLS serve HTTP/2 with a window of [HTTP2Window] for the body of
+	// a request. False means HTTP/1.1.
+	HTTP2 bool
 
 	mu           sync.Mutex
 	repositories map[string]*repository
@@ -61,7 +69,7 @@ type Registry struct {
 	log          []Request
 }
 
-// repository is one name in a registry.
+// repository is the content of one repository.
 type repository struct {
 	manifests map[digest.Digest]manifest
 	tags      map[string]digest.Digest
@@ -73,7 +81,7 @@ type manifest struct {
 	bytes     []byte
 }
 
-// Request is an entry of the log.
+// Request is an entry of the request log.
 type Request struct {
 	Method string
 	Path   string
@@ -86,7 +94,7 @@ func New() *Registry {
 	return &Registry{repositories: map[string]*repository{}, uploads: map[string][]byte{}}
 }
 
-// Start serves a registry over http until the test ends, and returns its host.
+// Start serves the registry over HTTP until the test ends, and returns its host.
 func (r *Registry) Start(t testing.TB) (host string) {
 	t.Helper()
 	server := httptest.NewServer(r)
@@ -94,11 +102,19 @@ func (r *Registry) Start(t testing.TB) (host string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// StartTLS serves a registry over https, with a certificate for tests; the
-// server's Certificate method returns it.
+// HTTP2Window is the number of bytes of a request's body that a registry with HTTP2 set
+// accepts before it reads the body. It is the window before the first settings, which
+// clients use at once: https://www.rfc-editor.org/rfc/rfc9113#section-6.9.2.
+const HTTP2Window = 1<<16 - 1
+
+// StartTLS serves the registry over HTTPS with a test certificate, which the server's
+// Certificate method returns.
 func (r *Registry) StartTLS(t testing.TB) *httptest.Server {
 	t.Helper()
-	server := httptest.NewTLSServer(r)
+	server := httptest.NewUnstartedServer(r)
+	server.EnableHTTP2 = r.HTTP2
+	server.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: HTTP2Window}
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
 }
@@ -127,8 +143,8 @@ func (r *Registry) Remove(name string) {
 	delete(r.repositories, name)
 }
 
-// Manifest returns what a tag or a digest stands for; its bytes are nil when
-// there is no such thing.
+// Manifest returns the manifest of a tag or a digest. data is nil if it does not
+// exist.
 func (r *Registry) Manifest(name, reference string) (mediaType string, data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,11 +193,4 @@ func (r *Registry) manifestLocked(name, reference string) (manifest, digest.Dige
 		id = tagged
 	}
 	return repository.manifests[id], id
-}
-
-// Delete forgets a repository, as its owner may.
-func (r *Registry) Delete(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.repositories, name)
 }

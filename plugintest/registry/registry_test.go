@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -15,7 +17,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// ask sends a request with pairs of header names and values.
+// ask sends a request with headers, which are pairs of name and value.
 func ask(t *testing.T, method, url, body string, headers ...string) (*http.Response, string, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

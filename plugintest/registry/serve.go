@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -12,11 +14,11 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// paths are those of the distribution specification; a prefix before /v2 is
-// cut off, as a mirror below a path would.
+// paths matches the paths of the distribution specification. It accepts a prefix
+// before /v2, like a mirror below a path.
 var paths = regexp.MustCompile(`^.*?/v2/(.*)/(manifests|blobs/uploads|blobs)/([^/]*)$`)
 
-// ServeHTTP answers as a registry, or as the faults that were injected say.
+// ServeHTTP answers as a registry, or as an injected fault.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	r.log = append(r.log, Request{request.Method, request.URL.Path, request.URL.RawQuery, request.Header.Clone()})
@@ -87,7 +89,8 @@ func (r *Registry) serveBlob(w http.ResponseWriter, request *http.Request, name 
 	http.ServeContent(w, request, "", time.Time{}, bytes.NewReader(data))
 }
 
-// refuse answers with the errors of the distribution specification.
+// refuse answers with an error in the form of the distribution specification:
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#error-codes
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -6,22 +8,23 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// RelativeLocation writes where an upload continues relative to where it began.
+// RelativeLocation returns a location relative to the request's path.
 func RelativeLocation(_, at string) string { return path.Base(at) }
 
-// AbsoluteLocation writes where an upload continues as a whole address.
+// AbsoluteLocation returns a location as a complete URL.
 func AbsoluteLocation(host, at string) string { return "http://" + host + at }
 
-// SchemelessLocation writes where an upload continues without a scheme.
+// SchemelessLocation returns a location as a URL without a scheme.
 func SchemelessLocation(host, at string) string { return "//" + host + at }
 
-// QueryLocation writes where an upload continues with a query, whose order and
-// escapes matter.
+// QueryLocation returns a location with a query. The client must keep its order and
+// its escapes.
 func QueryLocation(_, at string) string { return at + "?_state=b%2Ba&a=%7e&empty" }
 
 func (r *Registry) serveUpload(w http.ResponseWriter, request *http.Request, name, upload string) {
@@ -51,7 +54,7 @@ func (r *Registry) beginUpload(w http.ResponseWriter, request *http.Request, nam
 	r.accept(w, request, name, upload)
 }
 
-// accept answers that an upload continues.
+// accept answers that an upload was accepted and continues.
 func (r *Registry) accept(w http.ResponseWriter, request *http.Request, name, upload string) {
 	location := fmt.Sprintf("/v2/%s/blobs/uploads/%s", name, upload)
 	if r.Location != nil {
@@ -96,7 +99,7 @@ func (r *Registry) finishUpload(w http.ResponseWriter, request *http.Request, na
 	}
 	r.mu.Lock()
 	held, known := r.uploads[upload]
-	all := append(held, data...)
+	all := slices.Concat(held, data)
 	delete(r.uploads, upload)
 	r.mu.Unlock()
 	switch {
@@ -107,19 +110,19 @@ func (r *Registry) finishUpload(w http.ResponseWriter, request *http.Request, na
 	case digest.FromBytes(all) != digest.Digest(request.URL.Query().Get("digest")):
 		refuse(w, http.StatusBadRequest, "DIGEST_INVALID", "provided digest did not match uploaded content")
 	case r.Location != nil && lacks(request.URL.RawQuery, r.Location(request.Host, request.URL.Path)):
-		refuse(w, http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the address is not the one that was given")
+		refuse(w, http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "location differs from the returned location")
 	default:
 		r.created(w, r.PutBlob(name, all))
 	}
 }
 
-// lacks reports whether a query has not that of a location, as it is.
+// lacks reports whether a query does not contain the unchanged query of a location.
 func lacks(query, location string) bool {
 	_, want, _ := strings.Cut(location, "?")
 	return !strings.HasPrefix(query, want)
 }
 
-// created answers that something is complete.
+// created answers that an upload or a manifest is complete.
 func (r *Registry) created(w http.ResponseWriter, id digest.Digest) {
 	status := r.UploadStatus
 	if status == 0 {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package probe
 
 import (
@@ -9,7 +11,7 @@ import (
 	"syscall"
 )
 
-// look prints what the probe finds it has, or is allowed.
+// look prints a property of the probe's environment.
 func (r *run) look(name, value string) error {
 	switch name {
 	case "cat":
@@ -50,7 +52,7 @@ func (r *run) try(value string) error {
 	return os.WriteFile(filepath.Join(r.Root, value), nil, 0o600)
 }
 
-// say prints the outcome of an attempt: ok, or the kernel's reason.
+// say prints the result of an attempt: ok, or the kernel's error.
 func (r *run) say(what string, outcome error) error {
 	reason := "ok"
 	if outcome != nil {

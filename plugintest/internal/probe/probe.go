@@ -1,6 +1,8 @@
-// Package probe is the plugin that tests start: a program whose arguments are
-// the steps it takes, one after the other. It runs as a static binary in a
-// container and as a function in a test's own process, and behaves the same.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package probe is the plugin that tests start. The program's arguments are steps that
+// it takes one after the other. It runs as a static binary in a container or as a
+// function in the test process, with the same behaviour.
 //
 // The steps, each written NAME=VALUE:
 //
@@ -12,20 +14,20 @@
 //	tell=PATH     writes one byte to the fifo at PATH
 //	hold=PATH     keeps the fifo at PATH open for writing until the end
 //	listen=PATH   accepts connections on a unix socket at PATH until the end
-//	eat=N         takes and touches N MiB of memory
+//	eat=N         allocates and touches N MiB of memory
 //	cat=PATH      prints the file at PATH to stdout
 //	status=FIELD  prints a field of the kernel's status of this process
-//	try=PATH      says on stdout whether a file could be made at PATH
-//	unshare=      says whether the system call unshare, of nothing, is allowed
-//	ignore=TERM   makes SIGTERM do nothing from here on
+//	try=PATH      prints whether a file can be made at PATH
+//	unshare=      prints whether the system call unshare(0) is allowed
+//	ignore=TERM   ignores SIGTERM from here on
 //	run=STEPS     runs a child with the comma-separated STEPS to its end
-//	spawn=STEPS   starts such a child and goes on
+//	spawn=STEPS   starts such a child and continues
 //	wait=         waits for SIGTERM
-//	exit=CODE     ends at once with CODE
+//	exit=CODE     exits at once with CODE
 //
-// A program that has taken its last step ends with code 0, as does one that
-// gets SIGTERM while it waits. A step it does not understand ends it with
-// code 64, and one that it can't take with code 70 and a line on stderr.
+// The program exits with code 0 after its last step, or on SIGTERM while it waits. It
+// exits with code 64 at an unknown step, and with code 70 and a line on stderr at a
+// step that fails.
 package probe
 
 import (
@@ -39,26 +41,27 @@ import (
 	"syscall"
 )
 
-// The codes of a probe that could not do as it was told.
+// The exit codes of a probe with an invalid or a failed step.
 const (
 	CodeUsage   = 64
 	CodeFailure = 70
 )
 
-// Process is what a probe has from its surroundings.
+// Process is the environment of a probe.
 type Process struct {
-	// Root is put before every path: empty in a container, its rootfs
+	// Root is the prefix of every path: empty in a container, and the rootfs
 	// outside.
 	Root string
-	// Stdout and Stderr take its output.
+	// Stdout and Stderr receive the output.
 	Stdout, Stderr io.Writer
-	// Signals delivers what the probe may handle; the sender never blocks.
+	// Signals delivers signals that the probe can handle. The sender never
+	// blocks.
 	Signals <-chan os.Signal
-	// Killed ends the probe at any step when it closes. It is nil where the
-	// kernel does that.
+	// Killed, when closed, ends the probe at any step. It is nil for a real
+	// process, which the kernel kills.
 	Killed <-chan struct{}
-	// Child starts a probe with steps of its own and returns a function that
-	// waits for its end.
+	// Child starts a probe with other steps and returns a function that waits for
+	// its end.
 	Child func(steps []string) (wait func(), err error)
 }
 
@@ -147,8 +150,8 @@ func (r *run) lines(value string) error {
 	return nil
 }
 
-// step reads in a goroutine of its own, so that a signal ends the wait; the
-// goroutine ends as its file is closed.
+// step reads in a separate goroutine, so that a signal ends the wait. Closing the
+// file ends the goroutine.
 func (r *run) step(value string) (ended bool, code int, err error) {
 	fifo, err := os.OpenFile(filepath.Join(r.Root, value), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -160,16 +163,15 @@ func (r *run) step(value string) (ended bool, code int, err error) {
 		arrived <- err
 	}()
 	if r.await(arrived) {
-		fifo.Close()
+		_ = fifo.Close()
 		<-arrived
 		return true, 0, nil
 	}
-	fifo.Close()
+	_ = fifo.Close()
 	return false, 0, nil
 }
 
-// await waits for arrived and reports whether SIGTERM or the probe's own
-// killing came first.
+// await waits for arrived, and reports whether SIGTERM or Killed came first.
 func (r *run) await(arrived chan error) (ended bool) {
 	for {
 		select {
@@ -219,7 +221,7 @@ func (r *run) listen(value string) error {
 	return nil
 }
 
-// eat touches every page, for memory counts only then.
+// eat touches every page, because the kernel counts only touched memory.
 func (r *run) eat(value string) error {
 	count, err := strconv.Atoi(value)
 	if err != nil {

@@ -22,8 +22,8 @@ func main() {
 	}, os.Args[1:]))
 }
 
-// child starts this program again. It shares our streams, so what holds them
-// open after our end is it.
+// child starts this program again with the same streams, so that the child can hold
+// them open after the end of the parent.
 func child(steps []string) (wait func(), err error) {
 	command := exec.Command("/proc/self/exe", steps...)
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
