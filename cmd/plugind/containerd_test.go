@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -12,11 +14,11 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// startContainerd starts one for the test and returns its address. It need not
-// answer yet.
+// startContainerd starts a containerd for the test and returns its address.
+// containerd need not answer yet.
 func startContainerd(t testing.TB) (address string) {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "c") // short, for there are sockets below it
+	directory, err := os.MkdirTemp("", "c") // short, because sockets are below it
 	assert.NilError(t, err)
 	address = filepath.Join(directory, "s")
 	config := filepath.Join(directory, "config.toml")
@@ -33,7 +35,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 	assert.NilError(t, daemon.Start(), "the tests need containerd, and root")
 	t.Cleanup(func() {
 		assert.Check(t, daemon.Process.Kill())
-		_ = daemon.Wait() // by the signal
+		_ = daemon.Wait() // ended by the signal
 		assert.Check(t, os.RemoveAll(directory))
 	})
 	return address

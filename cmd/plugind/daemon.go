@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/docker/docker/api/server/router"
 	"github.com/docker/docker/pkg/idtools"
@@ -18,10 +21,12 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/engineapi"
+	"github.com/dovetailhq/plugin/internal/bounded"
 )
 
-// run is plugind from start to end. It returns once ctx ended and everything
-// was shut down, or with the error that kept it from starting or serving.
+// run runs plugind from start to end. It returns after ctx has ended and
+// everything is shut down, or with the error that prevented it from starting or
+// serving.
 func run(ctx context.Context, o options) error {
 	if err := errors.Join(o.validate(), o.setUpLog()); err != nil {
 		return err
@@ -34,12 +39,13 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(err, d.close())
 }
 
-// daemon is the parts of plugind, in the order they are started. They are
+// daemon has the parts of plugind, in the order in which they start. They are
 // closed in the opposite order.
 type daemon struct {
 	options  options
 	listener net.Listener
 	execRoot *os.File // locked
+	server   *server  // nil until serve
 	journal  *journal
 	registry *registry.Service
 	runner   *runner
@@ -49,8 +55,8 @@ type daemon struct {
 	mounts   *mounts
 }
 
-// newDaemon starts everything but serving. The socket comes first: a client
-// may connect at once and is answered when the plugins are up.
+// newDaemon starts everything except serving. The socket comes first: a client
+// can connect at once, and gets its answer when the plugins are up.
 func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 	d := &daemon{options: o, journal: newJournal(), store: plugin.NewStore()}
 	defer func() {
@@ -70,13 +76,17 @@ func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 	if d.runner, err = newRunner(ctx, o); err != nil {
 		return nil, err
 	}
-	if d.manager, err = d.newManager(); err != nil {
-		return nil, err
-	}
-	// The volumes come after the plugins that keep them, which they ask.
 	if err := os.MkdirAll(o.root, 0o711); err != nil {
 		return nil, fmt.Errorf("make root: %w", err)
 	}
+	if err := d.endElsewhere(ctx); err != nil {
+		return nil, err
+	}
+	if d.manager, err = d.newManager(); err != nil {
+		return nil, err
+	}
+	// The volumes start after the plugins, because the volume service calls
+	// them.
 	owner := idtools.Identity{UID: os.Getuid(), GID: os.Getgid()}
 	volumes, err := service.NewVolumeService(o.root, d.store, owner, d.journal)
 	if err != nil {
@@ -86,7 +96,7 @@ func newDaemon(ctx context.Context, o options) (_ *daemon, err error) {
 	d.mounts = newMounts(d.volumes, d.journal, filepath.Join(o.execRoot, "mounts.json"))
 	if o.liveRestore {
 		d.mounts.takeOver(ctx)
-	} else if err := d.mounts.uses.forget(); err != nil {
+	} else if err := d.mounts.uses.discard(); err != nil {
 		return nil, fmt.Errorf("start volumes: %w", err)
 	}
 	return d, nil
@@ -100,17 +110,18 @@ func (d *daemon) newManager() (*plugin.Manager, error) {
 		LogPluginEvent:     d.journal.logPlugin,
 		Root:               filepath.Join(d.options.root, "plugins"),
 		ExecRoot:           filepath.Join(d.options.execRoot, "plugins"),
-		CreateExecutor:     d.runner.newExecutor,
+		CreateExecutor:     d.newExecutor,
 		Hardening:          d.options.hardening,
 	})
 }
 
-// handler serves docker's endpoints and our own.
+// handler serves docker's endpoints and plugind's own.
 func (d *daemon) handler() http.Handler { return engineapi.NewMux(version(), d.routers()...) }
 
 func (d *daemon) routers() []router.Router {
 	return []router.Router{
 		engineapi.NewRouter(d.manager),
+		importRoute(d.manager),
 		d.mounts.router(),
 		d.volumes.router(),
 		d.journal.router(),
@@ -118,31 +129,48 @@ func (d *daemon) routers() []router.Router {
 	}
 }
 
-// close ends what newDaemon started, as far as it got.
-func (d *daemon) close() error {
-	var problems []error
+// shutdownTimeout bounds the end of plugind, whatever hangs. It is less than the
+// time after which systemd kills a service, see TimeoutStopSec= in
+// https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html.
+const shutdownTimeout = 80 * time.Second
+
+// Bounds of the stages of the end that have no other bound.
+const (
+	managerTimeout = 41 * time.Second // as [plugin.Manager.Shutdown] takes at most
+	restTimeout    = time.Second
+)
+
+// close ends what newDaemon and serve have started. It returns at shutdownTimeout
+// at the latest; the error lists what is left then.
+func (d *daemon) close() error { return bounded.Finish(shutdownTimeout, d.end) }
+
+// end is the stages of close.
+func (d *daemon) end(s *bounded.Stages) {
+	if d.server != nil {
+		s.Do(drainTimeout, "finish requests", d.server.drain)
+	}
 	if d.listener != nil {
-		_ = d.listener.Close() // serve has closed it, if it came to that
+		_ = d.listener.Close() // closed already, if it was served
 	}
 	if d.mounts != nil && !d.options.liveRestore {
-		d.mounts.releaseAll()
+		s.Do(volumeDrainTimeout, "unmount volumes", d.mounts.releaseAll)
 	}
 	if d.volumes != nil {
-		problems = append(problems, d.volumes.Shutdown())
+		s.Do(volumeDrainTimeout, "end calls of volume plugins", d.volumes.drain)
+		s.Do(restTimeout, "close volumes", bounded.IgnoringContext(d.volumes.Shutdown))
 	}
 	if d.manager != nil {
-		d.manager.Shutdown()
+		s.Do(managerTimeout, "stop plugins", func(context.Context) error { d.manager.Shutdown(); return nil })
 	}
 	if d.runner != nil {
-		problems = append(problems, d.runner.close())
+		s.Do(restTimeout, "close runner", bounded.IgnoringContext(d.runner.close))
 	}
 	if d.execRoot != nil {
-		_ = d.execRoot.Close() // which frees it
+		_ = d.execRoot.Close() // releases the lock
 	}
-	return errors.Join(problems...)
 }
 
-// routes is a router of fixed routes.
+// routes is a router with a fixed list of routes.
 type routes []router.Route
 
 func (r routes) Routes() []router.Route { return r }

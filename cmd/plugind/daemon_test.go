@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -12,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
@@ -26,8 +28,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// house is what outlives a daemon: its directories, its fake executor and the
-// driver that the fake's plugins are.
+// house has everything that outlives a daemon: directories, a fake executor,
+// and the driver that the fake's plugins run.
 type house struct {
 	options  options
 	executor *plugintest.Executor
@@ -37,7 +39,7 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	executortest.VerifyNoLeaks(t)
-	directory, err := os.MkdirTemp("", "h") // short, for there are sockets below it
+	directory, err := os.MkdirTemp("", "h") // short, because sockets are below it
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(directory)) })
 	h := &house{driver: &driver{volumes: map[string]int{}}}
@@ -54,7 +56,8 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-// start serves a daemon and returns docker's client to it, and what ends it.
+// start serves a daemon. It returns docker's client to it, and a function that
+// ends it.
 func (h *house) start(t testing.TB) (docker *client.Client, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -128,15 +131,15 @@ func TestVolumesOfAPlugin(t *testing.T) {
 	assert.NilError(t, err)
 	assert.DeepEqual(t, info.Plugins.Volume, []string{"local", "example/volume:latest"})
 
-	// The path that the plugin says is its own; the answer is the host's.
+	// The plugin answers with its own path; the daemon answers with the host's.
 	mountpoint := mountVolume(t, h, "data")
 	content, err := os.ReadFile(filepath.Join(mountpoint, "file"))
 	assert.NilError(t, err)
 	assert.Equal(t, string(content), "hello")
 	assert.Equal(t, h.driver.mounts("data"), 1)
 
-	assert.Check(t, cerrdefs.IsConflict(docker.VolumeRemove(ctx, "data", false)))
-	assert.Check(t, cerrdefs.IsConflict(docker.PluginDisable(ctx, "example/volume", types.PluginDisableOptions{})))
+	assert.Check(t, errdefs.IsConflict(docker.VolumeRemove(ctx, "data", false)))
+	assert.Check(t, errdefs.IsConflict(docker.PluginDisable(ctx, "example/volume", types.PluginDisableOptions{})))
 	unmountVolume(t, h, "data")
 	assert.Equal(t, h.driver.mounts("data"), 0)
 	assert.NilError(t, docker.VolumeRemove(ctx, "data", false))
@@ -166,7 +169,7 @@ func TestEventsOfADaemon(t *testing.T) {
 			t.Fatalf("events ended before %q: %v", want, err)
 		}
 	}
-	// The end of the daemon ends the stream, and unmounts what was mounted.
+	// The end of the daemon ends the stream and unmounts the volumes.
 	stop()
 	assert.ErrorContains(t, <-failed, "EOF")
 	assert.Equal(t, h.driver.mounts("data"), 0)
@@ -204,11 +207,11 @@ func TestRestartsKeepPluginsAndVolumes(t *testing.T) {
 			assert.Equal(t, len(volumes.Volumes), 1)
 			if liveRestore {
 				err := docker.VolumeRemove(t.Context(), "data", false)
-				assert.Check(t, cerrdefs.IsConflict(err), "a volume that is mounted was removed: %v", err)
+				assert.Check(t, errdefs.IsConflict(err), "a volume that is mounted was removed: %v", err)
 			}
 			unmountVolume(t, h, "data")
-			// The volume still counts as a use of the plugin.
-			assert.Check(t, cerrdefs.IsConflict(docker.PluginDisable(t.Context(), "example/volume", types.PluginDisableOptions{})))
+			// The volume still holds a reference to the plugin.
+			assert.Check(t, errdefs.IsConflict(docker.PluginDisable(t.Context(), "example/volume", types.PluginDisableOptions{})))
 			assert.NilError(t, docker.PluginDisable(t.Context(), "example/volume", types.PluginDisableOptions{Force: true}))
 		})
 	}
@@ -218,7 +221,7 @@ func TestSocketOfADaemonIsNotTaken(t *testing.T) {
 	h := newHouse(t)
 	_, stop := h.start(t)
 	defer stop()
-	assert.ErrorContains(t, run(t.Context(), h.options), "another process serves it")
+	assert.ErrorContains(t, run(t.Context(), h.options), "another process listens on it: stop it or choose another path")
 }
 
 func TestStartThatFailsLeavesNothing(t *testing.T) {
@@ -253,7 +256,7 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 func TestContainerdThatIsNotThereIsReported(t *testing.T) {
 	h := newHouse(t)
 	h.options.containerd = filepath.Join(t.TempDir(), "nowhere.sock")
-	// plugind gives it some time to come up; the test need not.
+	// plugind waits for containerd to start; the test need not.
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	assert.ErrorContains(t, run(ctx, h.options), "connect to containerd at "+h.options.containerd+": ")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -7,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -31,6 +34,9 @@ func (d *driver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := d.answer(r.URL.Path, request.Name)
 	if failure := request.Opts["fail"]; failure != "" {
 		err = errors.New(failure)
+	}
+	if _, long := request.Opts["fail long"]; long {
+		err = errors.New(strings.Repeat("\x7f", 8<<20-100))
 	}
 	if err != nil {
 		answer = map[string]any{"Err": err.Error()}

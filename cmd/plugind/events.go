@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -21,8 +23,8 @@ func (j *journal) router() router.Router {
 	return routes{router.NewGetRoute("/events", j.stream)}
 }
 
-// stream sends the events a client asks for: past ones if it says since or
-// until, and those to come until then, or until it is gone.
+// stream sends the events that a client asks for: past events if since or until
+// is set, and new events until until, or until the client is gone.
 func (j *journal) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	if err := httputils.ParseForm(r); err != nil {
 		return err
@@ -31,7 +33,7 @@ func (j *journal) stream(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return err
 	}
-	position := j.end()
+	position := j.position()
 	if !wanted.since.IsZero() || !wanted.until.IsZero() {
 		position = 0
 	}
@@ -43,13 +45,13 @@ func (j *journal) stream(ctx context.Context, w http.ResponseWriter, r *http.Req
 
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusOK)
-	// The answer has begun: an error from here on is a client that is gone.
+	// The answer has begun: any further error means that the client is gone.
 	_ = j.follow(ctx, position, wanted, json.NewEncoder(w), http.NewResponseController(w).Flush)
 	return nil
 }
 
-// follow encodes the wanted events from position on until ctx or the journal
-// ends, and flushes after each batch.
+// follow encodes the wanted events from position on, until ctx or the journal
+// ends. It flushes after each batch.
 func (j *journal) follow(ctx context.Context, position uint64, wanted selection, out *json.Encoder, flush func() error) error {
 	for {
 		found, next, more, ended := j.since(position)
@@ -76,7 +78,7 @@ func (j *journal) follow(ctx context.Context, position uint64, wanted selection,
 	}
 }
 
-// selection is which events a client wants. Zero times are no bounds.
+// selection is a client's choice of events. A zero time sets no bound.
 type selection struct {
 	since, until time.Time
 	filters      filters.Args
@@ -98,7 +100,8 @@ func parseSelection(since, until, filtersJSON string) (s selection, err error) {
 	return s, nil
 }
 
-// parseTime reads seconds with a fraction, as the docker command line sends.
+// parseTime parses seconds with a fraction, which the docker command line
+// sends.
 func parseTime(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
@@ -123,8 +126,8 @@ func (s selection) includes(event events.Message) bool {
 		s.includesActor(events.VolumeEventType, event)
 }
 
-// includesActor is whether event is of a thing that the filter named after
-// the type asks for, by id or by name.
+// includesActor reports whether event is about a plugin or volume that the
+// filter of that kind names, by ID or by name.
 func (s selection) includesActor(kind events.Type, event events.Message) bool {
 	if !s.filters.Contains(string(kind)) {
 		return true

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,14 +16,15 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/events"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/engineapi"
 )
 
-// past has one event of each second, of plugins and volumes in turn.
+// past returns a journal with one event a second, of plugins and volumes in
+// turn.
 func past() *journal {
 	j := newJournal()
 	j.logPlugin("1111", "foo:latest", events.ActionEnable)
@@ -96,12 +99,12 @@ func TestEventRequestsRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			err := past().stream(t.Context(), httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/events?"+tc.query, nil), nil)
 			assert.ErrorContains(t, err, tc.message)
-			assert.Assert(t, cerrdefs.IsInvalidArgument(err))
+			assert.Assert(t, errdefs.IsInvalidArgument(err))
 		})
 	}
 }
 
-// stream requests the events of j and returns a decoder of those that come.
+// stream requests the events of j and returns a decoder of the answer.
 func stream(t testing.TB, j *journal, query string) *json.Decoder {
 	t.Helper()
 	server := httptest.NewServer(engineapi.NewMux("", j.router()))
@@ -115,7 +118,7 @@ func stream(t testing.TB, j *journal, query string) *json.Decoder {
 
 func TestEventsComeAsTheyHappen(t *testing.T) {
 	j := past()
-	decoder := stream(t, j, `filters={"type":["plugin"]}`) // the answer has begun: we follow
+	decoder := stream(t, j, `filters={"type":["plugin"]}`) // once the answer begins, the client follows
 	for i := range 3 {
 		j.LogVolumeEvent("unwanted", events.ActionCreate, nil)
 		j.logPlugin(fmt.Sprint(i), "foo:latest", events.ActionEnable)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,8 +12,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// A second plugind with a root and a socket of its own would delete what the
-// first keeps below their exec root, and end its plugins.
+// A second plugind on the same exec root would delete the first one's files
+// there and end its plugins, even with its own root and socket.
 func TestAnExecRootHasOnePlugind(t *testing.T) {
 	h := newHouse(t)
 	_, stop := h.start(t)

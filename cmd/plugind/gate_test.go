@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -16,7 +18,7 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// gateVariable makes this test's program a plugind that stops at a gate.
+// gateVariable turns this test's program into a plugind that stops at a gate.
 const gateVariable = "PLUGIND_TEST_GATE"
 
 func TestMain(m *testing.M) {
@@ -29,14 +31,11 @@ func TestMain(m *testing.M) {
 	if err == nil {
 		err = run(untilSignal(), g.options())
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	os.Exit(exitCode(os.Stderr, err))
 }
 
-// gate tells a plugind where to be and where to stop, for ever: at a call of
-// its executor. Nowhere is the empty string.
+// gate configures a plugind that stops for ever at a call of its executor. It
+// stops nowhere if At is empty.
 type gate struct {
 	Directory   string
 	Containerd  string
@@ -44,7 +43,7 @@ type gate struct {
 	At          string
 }
 
-// The gates of an executor: before and after a call, and while the runtime
+// The gates of an executor: before and after each call, and while the runtime
 // makes a container.
 const (
 	atCreate    = "create"
@@ -84,13 +83,13 @@ func (g gate) options() options {
 
 func (g gate) socket() string { return g.Directory + "/s" }
 
-// reached is a fifo on which a gate, or a plugin, tells that it was reached.
+// reached is a fifo to which a gate, or a plugin, writes when it is reached.
 func (g gate) reached() string { return g.Directory + "/gates/reached" }
 
-// leave is a fifo from which a runtime, or a plugin, reads before it goes on.
+// leave is a fifo from which a runtime, or a plugin, reads before it continues.
 func (g gate) leave() string { return g.Directory + "/gates/leave" }
 
-// pass returns unless the gate is the one to stop at.
+// pass stops for ever at the chosen gate, and returns at any other.
 func (g gate) pass(at string) {
 	if g.At != at {
 		return
@@ -101,11 +100,12 @@ func (g gate) pass(at string) {
 	select {}
 }
 
-// realExecutor is what both executors are.
+// realExecutor has the methods of both executors.
 type realExecutor interface {
 	plugin.Executor
 	plugin.ExitReporter
 	plugin.PidReporter
+	plugin.RunLister
 	io.Closer
 }
 

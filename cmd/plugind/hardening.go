@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,28 +16,28 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// hardeningFlags makes flags of what can be taken from plugins. They are named
-// after the fields of plugin.Hardening, which has their documentation.
+// hardeningFlags defines a flag for each field of plugin.Hardening, which
+// documents them.
 func hardeningFlags(flags *pflag.FlagSet, h *plugin.Hardening) {
-	flags.StringVar((*string)(&h.Seccomp), "harden-seccomp", "", "filter system calls by docker's profile: default (but for plugins with CAP_SYS_ADMIN) or all")
-	flags.BoolVar(&h.NoNewPrivileges, "harden-no-new-privileges", false, "keep programs from gaining privileges")
+	flags.StringVar((*string)(&h.Seccomp), "harden-seccomp", "", "filter system calls by docker's profile: default (except for plugins with CAP_SYS_ADMIN) or all")
+	flags.BoolVar(&h.NoNewPrivileges, "harden-no-new-privileges", false, "prevent programs from gaining privileges")
 	flags.StringVar(&h.AppArmorProfile, "harden-apparmor", "", "AppArmor profile, where the host has AppArmor")
 	flags.BoolVar(&h.ReadonlyRootfs, "harden-read-only", false, "make the rootfs read-only")
 	flags.Var(parsed{"bytes", func(text string) (err error) {
 		h.MemoryBytes, err = units.RAMInBytes(text)
 		return err
-	}}, "harden-memory", "memory of each plugin, such as 512m")
-	flags.Float64Var(&h.CPUs, "harden-cpus", 0, "processors of each plugin, such as 1.5")
-	flags.Int64Var(&h.Pids, "harden-pids", 0, "processes and threads of each plugin")
+	}}, "harden-memory", "memory limit per plugin, such as 512m")
+	flags.Float64Var(&h.CPUs, "harden-cpus", 0, "CPU limit per plugin, such as 1.5")
+	flags.Int64Var(&h.Pids, "harden-pids", 0, "limit of processes and threads per plugin")
 	flags.Var(parsed{"score", func(text string) error {
 		score, err := strconv.Atoi(text)
 		h.OOMScoreAdj = &score
 		return err
-	}}, "harden-oom-score-adj", "how readily plugins are killed for want of memory, -1000 to 1000")
-	flags.StringVar(&h.CgroupParent, "cgroup-parent", "", "cgroup of the plugins' cgroups: a path, or a slice of systemd such as plugins.slice")
+	}}, "harden-oom-score-adj", "OOM score adjustment, -1000 to 1000")
+	flags.StringVar(&h.CgroupParent, "cgroup-parent", "", "parent of the plugins' cgroups: a path, or a systemd slice such as plugins.slice")
 }
 
-// parsed is a flag that is more than a string, and empty unless it is given.
+// parsed is a flag with its parser. It is empty by default.
 type parsed struct {
 	kind  string
 	parse func(text string) error
@@ -55,22 +57,24 @@ func validateHardening(h plugin.Hardening) error {
 	return nil
 }
 
-// systemdCgroup is whether the runtime leaves cgroups to systemd.
+// systemdCgroup reports whether systemd makes the plugins' cgroups.
 func (o options) systemdCgroup() bool { return isSlice(o.hardening.CgroupParent) }
 
 func isSlice(parent string) bool { return strings.HasSuffix(parent, ".slice") }
 
-// systemdDirectory is there where systemd runs, see sd_booted(3).
+// systemdDirectory exists where systemd runs, see
+// https://man7.org/linux/man-pages/man3/sd_booted.3.html.
 const systemdDirectory = "/run/systemd/system"
 
-// validateSlice refuses a slice that systemd can't make. Dashes in its name
-// stand for the slices above it, see systemd.slice(5).
+// validateSlice refuses a slice that systemd cannot make. Dashes in its name
+// stand for the slices above it, see
+// https://man7.org/linux/man-pages/man5/systemd.slice.5.html.
 func validateSlice(slice, systemd string) error {
 	if strings.Contains(slice, "/") {
-		return fmt.Errorf("--cgroup-parent %q: give a slice by its name alone, such as plugins.slice", slice)
+		return fmt.Errorf("--cgroup-parent %q: use the slice's name alone, such as plugins.slice", slice)
 	}
 	if info, err := os.Lstat(systemd); err != nil || !info.IsDir() {
-		return fmt.Errorf("--cgroup-parent %q: this host does not run systemd: give a path such as /plugins", slice)
+		return fmt.Errorf("--cgroup-parent %q: this host does not run systemd: use a path such as /plugins", slice)
 	}
 	return nil
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -16,6 +18,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
@@ -74,12 +77,10 @@ func TestHardeningFlagsRefused(t *testing.T) {
 	}
 }
 
-// TestPlugindHardensPlugins asks a real plugin, below a plugind with flags,
-// what it may do.
+// TestPlugindHardensPlugins inspects the confinement of a real plugin below a
+// plugind with flags.
 func TestPlugindHardensPlugins(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("runc needs root")
-	}
+	testenv.NeedsRoot(t, "runc")
 	h := newHouse(t)
 	h.options.executor = nil
 	var err error
@@ -117,7 +118,7 @@ func TestSlices(t *testing.T) {
 	for _, tc := range []struct{ name, slice, systemd, want string }{
 		{"a slice", "plugins.slice", systemd, ""},
 		{"a slice below one", "machine-plugins.slice", systemd, ""},
-		{"a path of slices", "/system.slice/plugins.slice", systemd, `--cgroup-parent "/system.slice/plugins.slice": give a slice by its name alone`},
+		{"a path of slices", "/system.slice/plugins.slice", systemd, `--cgroup-parent "/system.slice/plugins.slice": use the slice's name alone`},
 		{"a host without systemd", "plugins.slice", filepath.Join(systemd, "none"), `--cgroup-parent "plugins.slice": this host does not run systemd`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -131,7 +132,7 @@ func TestSlices(t *testing.T) {
 	}
 }
 
-// TestSliceReachesTheRuntime has a runtime write down how it is called.
+// TestSliceReachesTheRuntime records the command line of a runtime.
 func TestSliceReachesTheRuntime(t *testing.T) {
 	for _, tc := range []struct {
 		parent  string

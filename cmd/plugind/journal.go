@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,16 +12,15 @@ import (
 	"github.com/docker/docker/api/types/events"
 )
 
-// journalSize is how many events are kept for clients that ask for past ones,
-// and how far a client may fall behind before it misses some.
+// journalSize is how many events are kept for clients that ask for past events.
+// A client that falls further behind misses some.
 const journalSize = 1024
 
-// journal keeps the newest events. Readers fetch them at their own pace, so
-// that none of them holds up who writes.
+// journal keeps the newest events. Slow readers never block writers. A journal is safe for concurrent use.
 type journal struct {
 	mu      sync.Mutex
 	kept    []events.Message // the newest, oldest first
-	written uint64           // how many there were in all
+	written uint64           // number of all events so far
 	more    chan struct{}    // closed by the next event
 	closed  bool
 }
@@ -28,13 +29,13 @@ func newJournal() *journal {
 	return &journal{more: make(chan struct{})}
 }
 
-// log writes down that something happened to actor, now.
+// log records an event of actor with the current time.
 func (j *journal) log(kind events.Type, action events.Action, actor events.Actor) {
 	now := time.Now().UTC()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.kept) == journalSize {
-		j.kept = append(j.kept[:0:0], j.kept[1:]...) // readers hold slices of the old one
+		j.kept = append(j.kept[:0:0], j.kept[1:]...) // readers hold slices of the old array
 	}
 	j.kept = append(j.kept, events.Message{
 		Type: kind, Action: action, Actor: actor, Scope: "local",
@@ -47,19 +48,19 @@ func (j *journal) log(kind events.Type, action events.Action, actor events.Actor
 	}
 }
 
-// logPlugin is what a plugin.Manager tells of its verbs.
+// logPlugin records a verb of a plugin.Manager.
 func (j *journal) logPlugin(id, name string, action events.Action) {
 	j.log(events.PluginEventType, action, events.Actor{ID: id, Attributes: map[string]string{"name": name}})
 }
 
-// LogVolumeEvent is what docker's volume service tells of its verbs.
+// LogVolumeEvent records a verb of docker's volume service.
 func (j *journal) LogVolumeEvent(id string, action events.Action, attributes map[string]string) {
 	j.log(events.VolumeEventType, action, events.Actor{ID: id, Attributes: maps.Clone(attributes)})
 }
 
-// since returns the kept events at and after the position, the position after
-// them, and a channel that is closed when there is more or nothing comes any
-// more; ended tells which.
+// since returns the kept events from position on, the position after them, and
+// a channel that is closed by the next event or by close. ended reports that
+// the journal is closed.
 func (j *journal) since(position uint64) (found []events.Message, next uint64, more <-chan struct{}, ended bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -68,15 +69,15 @@ func (j *journal) since(position uint64) (found []events.Message, next uint64, m
 	return j.kept[position-oldest : len(j.kept) : len(j.kept)], j.written, j.more, j.closed
 }
 
-// end is the position after the newest event.
-func (j *journal) end() uint64 {
+// position returns the position after the newest event.
+func (j *journal) position() uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.written
 }
 
-// close ends all readers, after what they have not read yet. Events may still
-// be logged; nobody follows them.
+// close ends all readers once they have read the remaining events. Later events
+// are kept, but no reader follows them.
 func (j *journal) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -21,10 +23,10 @@ func ids(found []events.Message) []string {
 
 func TestJournalReadsFromAnyPosition(t *testing.T) {
 	j := newJournal()
-	assert.Equal(t, j.end(), uint64(0))
+	assert.Equal(t, j.position(), uint64(0))
 	j.logPlugin("a", "foo:latest", events.ActionEnable)
 	j.LogVolumeEvent("b", events.ActionCreate, map[string]string{"driver": "local"})
-	assert.Equal(t, j.end(), uint64(2))
+	assert.Equal(t, j.position(), uint64(2))
 
 	for _, tc := range []struct {
 		position uint64
@@ -68,7 +70,7 @@ func TestJournalKeepsTheNewest(t *testing.T) {
 	whole, _, _, _ := j.since(0)
 	j.logPlugin("last", "", events.ActionEnable)
 	assert.Equal(t, len(whole), journalSize)
-	assert.Equal(t, whole[0].Actor.ID, "0") // what a reader holds stays as it was
+	assert.Equal(t, whole[0].Actor.ID, "0") // later events leave a reader's slice unchanged
 
 	found, next, _, _ := j.since(0)
 	assert.Equal(t, len(found), journalSize)

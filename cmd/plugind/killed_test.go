@@ -1,24 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// stage is where a plugind is killed.
+// stage is a point at which plugind is killed.
 type stage struct {
 	name  string
 	bring func(s *scene)
-	// enabled is what the plugin is after the kill, and lives whether its
-	// process does.
+	// enabled is the plugin's desired state after the kill. lives reports
+	// whether its process lives.
 	enabled, lives bool
 }
 
@@ -67,7 +72,7 @@ var stages = []stage{
 	}, true, false},
 }
 
-// slow are the steps of a plugin that has to be let go before it listens.
+// slow are the steps of a plugin that listens only when the test lets it.
 var slow = []string{"tell=/gates/reached", "step=/gates/leave"}
 
 func enabling(at string) func(s *scene) {
@@ -87,7 +92,7 @@ func leaving(at string, verb func(s *scene) error) func(s *scene) {
 	}
 }
 
-// booting stops a second plugind as it starts, after an end of the first.
+// booting stops a second plugind as it starts, after the first has ended.
 func booting(at string, end func(s *scene)) func(s *scene) {
 	return func(s *scene) {
 		s.running("")
@@ -97,7 +102,7 @@ func booting(at string, end func(s *scene)) func(s *scene) {
 	}
 }
 
-// running starts a plugind with a plugin that is enabled.
+// running starts a plugind with an enabled plugin.
 func (s *scene) running(at string) {
 	s.t.Helper()
 	s.start(at)
@@ -114,9 +119,9 @@ func (s *scene) killAll() {
 	awaitEnd(s.t, pid)
 }
 
-// TestKilledInEveryStage kills plugind where it matters. The next one finds
-// the plugin as it is wished to be, takes the process over if it shall and
-// can, and leaves nothing when the plugin was disabled.
+// TestKilledInEveryStage kills plugind at each stage. The next plugind finds
+// the plugin in its desired state, takes its process over where live restore
+// allows, and leaves nothing of a disabled plugin.
 func TestKilledInEveryStage(t *testing.T) {
 	probe := executortest.BuildProbe(t)
 	containerd := startContainerd(t)
@@ -129,8 +134,7 @@ func TestKilledInEveryStage(t *testing.T) {
 			t.Parallel()
 			killed(newScene(t, probe, "", true), stage)
 		})
-		// To end a container that is half made for a client that died is up to
-		// containerd.
+		// containerd itself must end a half-made container whose client died.
 		if strings.HasSuffix(stage.name, whileMade) {
 			continue
 		}
@@ -165,7 +169,8 @@ func killed(s *scene, stage stage) {
 	s.stop()
 }
 
-// TestASecondSignalEndsAtOnce sends it while plugins are being stopped.
+// TestASecondSignalEndsAtOnce sends the second signal while plugins are being
+// stopped.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	probe := executortest.BuildProbe(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -187,8 +192,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestLiveRestoreIsTurnedOnAndOff ends each plugind, by force or not, before
-// one with the other setting: the newer one's counts.
+// TestLiveRestoreIsTurnedOnAndOff ends a plugind, by force or not, and starts
+// the next with the other setting. The newer setting counts.
 func TestLiveRestoreIsTurnedOnAndOff(t *testing.T) {
 	probe := executortest.BuildProbe(t)
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
@@ -213,4 +218,70 @@ func TestLiveRestoreIsTurnedOnAndOff(t *testing.T) {
 			s.stop()
 		})
 	}
+}
+
+// TestPlugindChangesItsPlace starts a plugind with another executor than the last
+// one, which left its plugin running. The plugin then runs once, in the new place.
+func TestPlugindChangesItsPlace(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	address := startContainerd(t)
+	s := newScene(t, probe, "", true)
+	s.running("")
+	for _, containerd := range []string{address, ""} {
+		before := s.programs()
+		s.kill()
+		assert.DeepEqual(t, s.programs(), before)
+		s.Containerd = containerd
+		s.startAfresh(before)
+	}
+	assert.NilError(t, s.disable())
+	s.awaitNothingLeft()
+	s.stop()
+}
+
+// startAfresh starts plugind, and checks that the plugin runs once, as another
+// process than before.
+func (s *scene) startAfresh(before []int) {
+	s.t.Helper()
+	s.start("")
+	s.awaitReady()
+	after := s.programs()
+	assert.DeepEqual(s.t, after, []int{s.pid()})
+	assert.Assert(s.t, after[0] != before[0])
+}
+
+// TestPlugindCannotEndWhatRunsElsewhere stops the shim of a plugin that was left, so
+// that the next plugind, which has another executor, can't end it. That plugind ends
+// instead of starting the plugin once more. With a shim that answers it starts.
+func TestPlugindCannotEndWhatRunsElsewhere(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	s := newScene(t, probe, startContainerd(t), true)
+	s.running("")
+	before := s.programs()
+	s.kill()
+	shim := parent(t, before[0])
+	assert.NilError(t, unix.Kill(shim, unix.SIGSTOP))
+	t.Cleanup(func() { _ = unix.Kill(shim, unix.SIGCONT) })
+	s.Containerd = ""
+	s.launch("")
+	assert.ErrorContains(t, s.awaitFinish(), "exit status 1")
+	assert.Assert(t, is.Contains(s.log.String(), "end plugins that run elsewhere"))
+	assert.DeepEqual(t, s.programs(), before)
+
+	assert.NilError(t, unix.Kill(shim, unix.SIGCONT))
+	s.startAfresh(before)
+	assert.NilError(t, s.disable())
+	s.awaitNothingLeft()
+	s.stop()
+}
+
+// parent returns the parent of a process, see proc(5).
+func parent(t *testing.T, pid int) (parent int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	assert.NilError(t, err)
+	_, line, _ := strings.Cut(string(status), "\nPPid:\t")
+	_, err = fmt.Sscan(line, &parent)
+	assert.NilError(t, err)
+	return parent
 }

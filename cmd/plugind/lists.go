@@ -1,26 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
 
 import "sync"
 
-// maxLists is how many lists of volumes are made at the same time. One can take
-// some 150 MB: plugins may know 100,000 volumes. With two, a plugin that hangs
-// leaves room for a list of another filter.
+// maxLists bounds how many lists of volumes are made at the same time, because
+// each plugin can answer with 8 MiB and 32,768 volumes. With two places, a plugin
+// that hangs leaves a place for a list with another filter.
 const maxLists = 2
 
-// lists makes lists of volumes, a few at a time and one of each filter. Requests
-// that wait for the same filter share a list, which begins after each of them.
-// It is safe for concurrent use.
+// lists makes lists of volumes, a few at a time and one for each filter.
+// Requests that wait with the same filter share a list that begins after all of
+// them. A lists is safe for concurrent use.
 type lists[T any] struct {
-	places chan struct{} // has room for each list that is being made
+	places chan struct{} // one item for each list in progress
 
 	mu      sync.Mutex
-	waiting map[string]*listing[T] // by filter; they have not begun
-	last    map[string]*listing[T] // by filter; they have not ended
+	waiting map[string]*listing[T] // by filter: lists that have not begun
+	last    map[string]*listing[T] // by filter: the newest list that has not ended
 }
 
-// listing is one list.
+// listing is one list, in progress or ended.
 type listing[T any] struct {
 	ended  chan struct{}
 	result T
@@ -35,8 +37,9 @@ func newLists[T any]() *lists[T] {
 	}
 }
 
-// get returns what list does, called here or by another request for filter.
-// The result is shared. It waits for lists in progress, however long they take.
+// get returns the result of list, called here or for another request with
+// filter. Callers share the result. get waits for lists in progress, however
+// long they take.
 func (l *lists[T]) get(filter string, list func() (T, error)) (T, error) {
 	one, previous := l.join(filter)
 	if one == previous {
@@ -54,8 +57,8 @@ func (l *lists[T]) get(filter string, list func() (T, error)) (T, error) {
 	return one.result, one.err
 }
 
-// join returns the list that the caller shares, and the same one again if it
-// is made elsewhere, or else the one that ends before it, if any.
+// join returns the list that the caller gets. previous is the same list if
+// another request makes it, and otherwise the list that must end first, or nil.
 func (l *lists[T]) join(filter string) (one, previous *listing[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,8 +70,8 @@ func (l *lists[T]) join(filter string) (one, previous *listing[T]) {
 	return one, previous
 }
 
-// begin lets later requests have another list: this one could lack what they
-// made before.
+// begin makes later requests start another list: this one can lack what they
+// did before.
 func (l *lists[T]) begin(filter string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

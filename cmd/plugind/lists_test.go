@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -17,12 +19,13 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// TestListsAreShared counts the lists that many requests of some filters cause.
+// TestListsAreShared counts the lists that many requests with a few filters
+// cause.
 func TestListsAreShared(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		filters  int
-		inFlight int // at most
+		inFlight int // the maximum
 		made     int
 	}{
 		{"one filter", 1, 1, 2},
@@ -64,7 +67,7 @@ func TestListsAreShared(t *testing.T) {
 }
 
 // TestListsAreNewerThanTheirRequests makes a volume while a list is in
-// progress, and lists again.
+// progress, and then lists again.
 func TestListsAreNewerThanTheirRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLists[int32]()
@@ -85,7 +88,8 @@ func TestListsAreNewerThanTheirRequests(t *testing.T) {
 	})
 }
 
-// TestListsBesideOneThatHangs lists with another filter than a list that hangs.
+// TestListsBesideOneThatHangs lists volumes while a list with another filter
+// hangs.
 func TestListsBesideOneThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLists[int]()
@@ -103,7 +107,8 @@ func TestListsBesideOneThatHangs(t *testing.T) {
 	})
 }
 
-// TestListIsWrittenAsDockerDoes compares what is written piece by piece.
+// TestListIsWrittenAsDockerDoes compares a list written in pieces with docker's
+// encoding.
 func TestListIsWrittenAsDockerDoes(t *testing.T) {
 	for _, tc := range []struct {
 		name string

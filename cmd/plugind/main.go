@@ -1,43 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 // Command plugind is a small daemon around the plugin library, for the stock
-// docker command line: it serves docker's plugin and volume endpoints and
+// docker command line. It serves docker's plugin and volume endpoints, and
 // nothing that runs containers.
 //
 //	plugind --root DIR --exec-root DIR --host unix:///run/plugind.sock
 //	docker --host unix:///run/plugind.sock plugin ls
 //
-// Beside docker's endpoints it has two of its own, with which a volume is
-// used as a container would use it:
+// Two more endpoints use a volume as a container would:
 //
 //	POST /volumes/{name}/mount?id=USER      answers {"Mountpoint": path on the host}
 //	POST /volumes/{name}/unmount?id=USER
 //
-// SIGTERM, SIGINT and SIGHUP end it cleanly: requests are finished, plugins
-// stopped, or left running with --live-restore. A second signal ends it at once.
-// There is no configuration to read again, and a terminal that is closed must
-// not leave plugins behind that nothing manages; under nohup, SIGHUP is ignored.
+// A third one imports plugins of docker 1.12, for the command plugind import:
+//
+//	POST /plugins/import?dir=DIR[&name=NAME]
+//
+// SIGTERM, SIGINT and SIGHUP end plugind cleanly: requests are finished, and
+// plugins are stopped, or left running with --live-restore. That takes 80 s at
+// most, whatever hangs. A second SIGTERM or SIGINT ends plugind at once. SIGHUP ends
+// it because there is no configuration to reload, and because a closed terminal must
+// not leave plugins that no daemon manages. A second SIGHUP has no effect: both the
+// shell and the kernel send SIGHUP when a terminal is closed. Under nohup SIGHUP is
+// ignored.
 package main
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
-func main() {
-	if err := newCommand().ExecuteContext(untilSignal()); err != nil {
-		fmt.Fprintln(os.Stderr, "plugind:", plaintext.Error(err))
-		os.Exit(1)
+func main() { os.Exit(exitCode(os.Stderr, newCommand().ExecuteContext(untilSignal()))) }
+
+// printTime bounds the print of plugind's error, because the reader of a pipe or a
+// terminal can pause.
+const printTime = time.Second
+
+// exitCode prints err to out, if there is one, and returns the exit code of plugind.
+func exitCode(out io.Writer, err error) int {
+	if err == nil {
+		return 0
 	}
+	bounded.Within(printTime, func() bool {
+		fmt.Fprintln(out, "plugind:", plaintext.Error(err))
+		return true
+	})
+	return 1
 }
 
-// untilSignal returns a context that ends with the first signal to end. From
-// then on a second one does what it does to any process.
+// untilSignal returns a context that ends with the first signal that ends
+// plugind. A second SIGTERM or SIGINT has its default effect. Later SIGHUPs stay
+// without effect, as a closed terminal sends more than one.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
@@ -47,7 +70,7 @@ func untilSignal() context.Context {
 	}
 	go func() {
 		<-signals
-		signal.Stop(signals)
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
 		cancel()
 	}()
 	return ctx

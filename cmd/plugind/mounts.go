@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -16,29 +18,29 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// mounts uses volumes as containers would: a volume is mounted for a user,
-// named by an id, and can't be removed until it was unmounted for all of
-// them.
+// mounts keeps volumes mounted as containers do: for a user, which is any ID. A
+// volume cannot be removed until it is unmounted for all users.
 type mounts struct {
 	volumes *volumes
 	journal *journal
 	uses    uses
 }
 
-// newMounts returns mounts of which a file at path tells the next plugind.
+// newMounts returns mounts that are recorded at path, so that the next plugind
+// can resume them.
 func newMounts(volumes *volumes, journal *journal, path string) *mounts {
 	return &mounts{volumes: volumes, journal: journal, uses: uses{path: path}}
 }
 
-// takeOver goes on with what an earlier plugind mounted, whose plugins live.
+// takeOver resumes the mounts of an earlier plugind. Its plugins still run.
 func (m *mounts) takeOver(ctx context.Context) {
-	left, err := m.uses.left()
+	uses, err := m.uses.load()
 	if err != nil {
-		logging.L().WithError(err).Warn("which volumes are mounted is not known")
+		logging.L().WithError(err).Warn("mounted volumes of an earlier plugind are unknown")
 	}
-	for _, u := range left {
+	for _, u := range uses {
 		if err := m.resume(ctx, u); err != nil {
-			logging.L().WithError(err).WithFields(u.fields()).Warn("volume that is mounted is not taken over")
+			logging.L().WithError(err).WithFields(u.fields()).Warn("mounted volume was not taken over")
 		}
 	}
 }
@@ -61,7 +63,7 @@ func (m *mounts) router() router.Router {
 	}
 }
 
-// mountAnswer says where on the host the volume is.
+// mountAnswer has the volume's path on the host.
 type mountAnswer struct{ Mountpoint string }
 
 func (m *mounts) postMount(ctx context.Context, w http.ResponseWriter, r *http.Request, vars map[string]string) error {
@@ -85,7 +87,8 @@ func useOf(r *http.Request, vars map[string]string) use {
 }
 
 func (m *mounts) mount(ctx context.Context, u use) (string, error) {
-	// The reference comes first, so that nobody removes the volume in between.
+	// The reference comes first: it prevents the removal of the volume in
+	// between.
 	found, err := m.volumes.Get(ctx, u.Volume, opts.WithGetReference(u.ID))
 	if err != nil {
 		return "", err
@@ -97,13 +100,13 @@ func (m *mounts) mount(ctx context.Context, u use) (string, error) {
 		}
 		return "", err
 	}
-	m.noted(u, m.uses.add(u))
+	m.logUnrecorded(u, m.uses.add(u))
 	m.journal.LogVolumeEvent(found.Name, events.ActionMount, map[string]string{"driver": found.Driver, "id": u.ID})
 	return path, nil
 }
 
-// unmount passes what it does not know on to the driver, which may have
-// mounted it for a plugind before this one.
+// unmount also calls the driver for a mount that is not recorded: an earlier
+// plugind can have made it.
 func (m *mounts) unmount(ctx context.Context, u use) error {
 	found, err := m.volumes.Get(ctx, u.Volume)
 	if err != nil {
@@ -112,17 +115,15 @@ func (m *mounts) unmount(ctx context.Context, u use) error {
 	if err := m.volumes.Unmount(ctx, found, u.ID); err != nil {
 		return err
 	}
-	m.noted(u, m.uses.drop(u))
+	m.logUnrecorded(u, m.uses.drop(u))
 	m.journal.LogVolumeEvent(found.Name, events.ActionUnmount, map[string]string{"driver": found.Driver, "id": u.ID})
 	return m.volumes.Release(ctx, u.Volume, u.ID)
 }
 
-// releaseAll unmounts everything, before the drivers are stopped: a driver's
-// mounts on the host outlive it. A driver that hangs keeps the others from
-// nothing, and plugind from its end for no more than volumeDrainTimeout.
-func (m *mounts) releaseAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), volumeDrainTimeout)
-	defer cancel()
+// releaseAll unmounts everything. It runs before the drivers are stopped,
+// because a driver's mounts on the host outlive the driver. Drivers are called
+// concurrently, until ctx ends.
+func (m *mounts) releaseAll(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, u := range m.uses.all() {
 		all.Go(func() {
@@ -132,13 +133,14 @@ func (m *mounts) releaseAll() {
 		})
 	}
 	all.Wait()
+	return nil
 }
 
-// noted tells that the next plugind will not know of a change. That is no
-// reason to undo it.
-func (m *mounts) noted(u use, err error) {
+// logUnrecorded logs that a change was not recorded for the next plugind. The
+// change itself stands.
+func (m *mounts) logUnrecorded(u use, err error) {
 	if err != nil {
-		logging.L().WithError(err).WithFields(u.fields()).Warn("whether a volume is mounted was not written down")
+		logging.L().WithError(err).WithFields(u.fields()).Warn("change of a volume's mounts was not recorded")
 	}
 }
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,15 +12,14 @@ import (
 	"path/filepath"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/pkg/idtools"
 	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
 	"gotest.tools/v3/assert"
 )
 
-// newTestMounts returns mounts of the local driver's volumes, of which there
-// is one, data.
+// newTestMounts returns mounts for the local driver, with one volume, data.
 func newTestMounts(t testing.TB) *mounts {
 	t.Helper()
 	j := newJournal()
@@ -40,17 +41,17 @@ func TestMountedVolumeIsNotRemoved(t *testing.T) {
 	assert.NilError(t, err)
 
 	err = m.volumes.Remove(t.Context(), "data")
-	assert.Assert(t, cerrdefs.IsConflict(err), "%v", err)
+	assert.Assert(t, errdefs.IsConflict(err), "%v", err)
 	assert.NilError(t, m.unmount(t.Context(), one))
 	err = m.volumes.Remove(t.Context(), "data")
-	assert.Assert(t, cerrdefs.IsConflict(err), "%v", err)
+	assert.Assert(t, errdefs.IsConflict(err), "%v", err)
 	assert.NilError(t, m.unmount(t.Context(), two))
 	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
 }
 
 func TestMountsAreEvents(t *testing.T) {
 	m := newTestMounts(t)
-	from := m.journal.end()
+	from := m.journal.position()
 	_, err := m.mount(t.Context(), use{"data", "one"})
 	assert.NilError(t, err)
 	assert.NilError(t, m.unmount(t.Context(), use{"data", "one"}))
@@ -65,9 +66,9 @@ func TestMountsAreEvents(t *testing.T) {
 func TestUnknownVolumesAreNotMounted(t *testing.T) {
 	m := newTestMounts(t)
 	_, err := m.mount(t.Context(), use{"nothing", "one"})
-	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
+	assert.Assert(t, errdefs.IsNotFound(err), "%v", err)
 	err = m.unmount(t.Context(), use{"nothing", "one"})
-	assert.Assert(t, cerrdefs.IsNotFound(err), "%v", err)
+	assert.Assert(t, errdefs.IsNotFound(err), "%v", err)
 	assert.Equal(t, len(m.uses.all()), 0)
 }
 
@@ -88,14 +89,14 @@ func TestReleaseAllUnmountsWhatIsMounted(t *testing.T) {
 		_, err := m.mount(t.Context(), use{"data", id})
 		assert.NilError(t, err)
 	}
-	m.releaseAll()
+	assert.NilError(t, m.releaseAll(t.Context()))
 	assert.Equal(t, len(m.uses.all()), 0)
 	assert.NilError(t, m.volumes.Remove(t.Context(), "data"))
-	m.releaseAll()
+	assert.NilError(t, m.releaseAll(t.Context()))
 }
 
 // TestTheNextTakesMountsOver ends a plugind without unmounting, as live restore
-// does, and has the next one know what is mounted for whom.
+// does. The next plugind knows the mounts and their users.
 func TestTheNextTakesMountsOver(t *testing.T) {
 	m := newTestMounts(t)
 	one, two := use{"data", "one"}, use{"data", "two"}
@@ -115,13 +116,13 @@ func TestTheNextTakesMountsOver(t *testing.T) {
 	next := newMounts(m.volumes, m.journal, m.uses.path)
 	next.takeOver(t.Context())
 	assert.DeepEqual(t, next.uses.all(), []use{one})
-	assert.Check(t, cerrdefs.IsConflict(next.volumes.Remove(t.Context(), "data")))
-	next.releaseAll()
+	assert.Check(t, errdefs.IsConflict(next.volumes.Remove(t.Context(), "data")))
+	assert.NilError(t, next.releaseAll(t.Context()))
 	assert.NilError(t, next.volumes.Remove(t.Context(), "data"))
 
-	assert.NilError(t, next.uses.forget())
-	assert.NilError(t, next.uses.forget())
-	left, err := next.uses.left()
+	assert.NilError(t, next.uses.discard())
+	assert.NilError(t, next.uses.discard())
+	left, err := next.uses.load()
 	assert.NilError(t, err)
 	assert.Equal(t, len(left), 0)
 
@@ -131,7 +132,7 @@ func TestTheNextTakesMountsOver(t *testing.T) {
 	assert.Equal(t, len(next.uses.all()), 0)
 }
 
-// mountVolume asks the daemon of h to mount a volume and returns where.
+// mountVolume mounts a volume by the daemon of h and returns the volume's path.
 func mountVolume(t testing.TB, h *house, name string) string {
 	t.Helper()
 	var answer mountAnswer

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -18,15 +20,15 @@ func TestOptionsRefused(t *testing.T) {
 		change func(*options)
 		want   string
 	}{
-		{"relative root", func(o *options) { o.root = "a" }, `--root "a": give an absolute path`},
-		{"no exec root", func(o *options) { o.execRoot = "" }, `--exec-root "": give an absolute path`},
-		{"tcp host", func(o *options) { o.host = "tcp://0.0.0.0:2375" }, `--host "tcp://0.0.0.0:2375": give a socket such as unix:///run/plugind.sock`},
-		{"relative host", func(o *options) { o.host = "unix://c" }, `--host "unix://c": give a socket such as unix:///run/plugind.sock`},
-		{"long host", func(o *options) { o.host = "unix:///" + strings.Repeat("x", 107) }, `the path has 108 bytes, and a socket's at most 107`},
-		{"unknown group", func(o *options) { o.group = "no-such-group" }, `--group "no-such-group": there is no such group`},
-		{"negative group", func(o *options) { o.group = "-2" }, `--group "-2": there is no such group`},
-		{"no runtime", func(o *options) { o.runtime = "" }, `--runtime is empty: give a name such as runc or a path`},
-		{"all of it", func(o *options) { *o = options{} }, "--root \"\": give an absolute path\n--exec-root \"\": give an absolute path\n--host \"\": give a socket such as unix:///run/plugind.sock\n--runtime is empty"},
+		{"relative root", func(o *options) { o.root = "a" }, `--root "a": use an absolute path`},
+		{"no exec root", func(o *options) { o.execRoot = "" }, `--exec-root "": use an absolute path`},
+		{"tcp host", func(o *options) { o.host = "tcp://0.0.0.0:2375" }, `--host "tcp://0.0.0.0:2375": use a socket such as unix:///run/plugind.sock`},
+		{"relative host", func(o *options) { o.host = "unix://c" }, `--host "unix://c": use a socket such as unix:///run/plugind.sock`},
+		{"long host", func(o *options) { o.host = "unix:///" + strings.Repeat("x", 107) }, `the path has 108 bytes, a socket's path at most 107`},
+		{"unknown group", func(o *options) { o.group = "no-such-group" }, `--group "no-such-group": no such group`},
+		{"negative group", func(o *options) { o.group = "-2" }, `--group "-2": no such group`},
+		{"no runtime", func(o *options) { o.runtime = "" }, `--runtime is empty: use a name such as runc, or a path`},
+		{"all of it", func(o *options) { *o = options{} }, "--root \"\": use an absolute path\n--exec-root \"\": use an absolute path\n--host \"\": use a socket such as unix:///run/plugind.sock\n--runtime is empty"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := good
@@ -42,7 +44,7 @@ func TestLogLevels(t *testing.T) {
 	defer func() { assert.NilError(t, log.SetLevel(before.String())) }()
 	assert.NilError(t, options{logLevel: "warn"}.setUpLog())
 	assert.Equal(t, log.GetLevel(), log.WarnLevel)
-	assert.ErrorContains(t, options{logLevel: "loud"}.setUpLog(), `--log-level "loud": give debug, info, warn, error or fatal`)
+	assert.ErrorContains(t, options{logLevel: "loud"}.setUpLog(), `--log-level "loud": use debug, info, warn, error or fatal`)
 }
 
 func TestCommandLine(t *testing.T) {
@@ -56,7 +58,7 @@ func TestCommandLine(t *testing.T) {
 		{"flags are read", []string{
 			"--root=r", "--exec-root=e", "--host=h", "--runtime=", "--containerd=c", "--live-restore",
 			"--insecure-registry=a", "--insecure-registry=b", "--log-level=loud",
-		}, "--root \"r\": give an absolute path\n--exec-root \"e\": give an absolute path\n--host \"h\": give a socket such as unix:///run/plugind.sock\n--runtime is empty: give a name such as runc or a path\n--log-level \"loud\": give debug"},
+		}, "--root \"r\": use an absolute path\n--exec-root \"e\": use an absolute path\n--host \"h\": use a socket such as unix:///run/plugind.sock\n--runtime is empty: use a name such as runc, or a path\n--log-level \"loud\": use debug"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			command := newCommand()

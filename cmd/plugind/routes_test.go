@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -13,7 +15,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// spaces is a body without end.
+// spaces is an endless body.
 type spaces struct{ read int64 }
 
 func (s *spaces) Read(p []byte) (int, error) {
@@ -24,8 +26,9 @@ func (s *spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestBodiesOfAllRoutesAreBounded sends a body without end to each route. The
-// daemon behind them has no parts: none is asked before the body is read.
+// TestBodiesOfAllRoutesAreBounded sends an endless body to each route. The
+// daemon behind the routes is empty, so that a handler that runs before the
+// body is read would panic.
 func TestBodiesOfAllRoutesAreBounded(t *testing.T) {
 	d := &daemon{journal: newJournal(), mounts: &mounts{}}
 	mux := d.handler()
@@ -34,7 +37,7 @@ func TestBodiesOfAllRoutesAreBounded(t *testing.T) {
 	for _, from := range d.routers() {
 		for _, route := range from.Routes() {
 			if route.Path() == "/plugins/create" {
-				continue // a build context, which the manager bounds
+				continue // a build context, bounded by the manager
 			}
 			seen++
 			t.Run(route.Method()+" "+route.Path(), func(t *testing.T) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -18,20 +20,20 @@ import (
 )
 
 const (
-	// namespace is the one dockerd runs plugins in.
+	// namespace is the namespace in which dockerd runs plugins.
 	namespace = "plugins.moby"
 	shim      = "io.containerd.runc.v2"
 
-	// answerTimeout is how long containerd may take to say who it is.
+	// answerTimeout bounds the wait for containerd's first answer.
 	answerTimeout = 10 * time.Second
-	// retryInterval bounds the wait between attempts to reach a containerd
-	// that is being restarted.
+	// retryInterval bounds the wait between attempts to reach a containerd that
+	// restarts.
 	retryInterval = time.Second
 )
 
-// runner makes the executor that the options ask for.
+// runner makes the executor that the options choose.
 type runner struct {
-	ctx     context.Context // of the daemon; it ends by a signal
+	ctx     context.Context // ends with the daemon's first signal
 	options options
 	client  *containerd.Client // nil without --containerd
 }
@@ -49,8 +51,8 @@ func newRunner(ctx context.Context, o options) (*runner, error) {
 	return r, nil
 }
 
-// connect returns a client that has heard from containerd: making one only
-// promises to connect.
+// connect returns a client after containerd's first answer, because making a
+// client does not connect yet.
 func connect(ctx context.Context, address string) (*containerd.Client, error) {
 	client, err := containerd.New(address, containerd.WithDefaultNamespace(namespace), containerd.WithTimeout(retryInterval))
 	if err != nil {
@@ -64,7 +66,7 @@ func connect(ctx context.Context, address string) (*containerd.Client, error) {
 	return client, nil
 }
 
-// newExecutor is a plugin.ExecutorCreator.
+// newExecutor implements plugin.ExecutorCreator.
 func (r *runner) newExecutor(manager *plugin.Manager) (plugin.Executor, error) {
 	if r.options.executor != nil {
 		return r.options.executor(manager)
@@ -75,7 +77,8 @@ func (r *runner) newExecutor(manager *plugin.Manager) (plugin.Executor, error) {
 	return r.newContainerdExecutor(manager)
 }
 
-// A nil pointer in an interface is not nil: an error has to come with none.
+// The two functions below return a literal nil with an error, because an
+// interface that holds a nil pointer is not nil.
 
 func (r *runner) newRuncExecutor(manager *plugin.Manager) (plugin.Executor, error) {
 	settings := []runc.Option{runc.WithRuntime(r.options.runtime)}
@@ -90,7 +93,7 @@ func (r *runner) newRuncExecutor(manager *plugin.Manager) (plugin.Executor, erro
 }
 
 func (r *runner) newContainerdExecutor(manager *plugin.Manager) (plugin.Executor, error) {
-	executor, err := containerdexecutor.New(r.ctx, filepath.Join(r.options.execRoot, "containerd"), r.client, namespace, manager, shim, &runcoptions.Options{
+	executor, err := containerdexecutor.New(r.ctx, r.options.containerdRoot(), r.client, namespace, manager, shim, &runcoptions.Options{
 		BinaryName:    r.options.runtime,
 		SystemdCgroup: r.options.systemdCgroup(),
 	})
@@ -99,6 +102,9 @@ func (r *runner) newContainerdExecutor(manager *plugin.Manager) (plugin.Executor
 	}
 	return executor, nil
 }
+
+// containerdRoot is the directory of the executor for a containerd.
+func (o options) containerdRoot() string { return filepath.Join(o.execRoot, "containerd") }
 
 func (r *runner) close() error {
 	if r.client == nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -30,32 +32,32 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// patience bounds waits for what should happen at once.
+// patience bounds waits for events that should come at once.
 const patience = time.Minute
 
-// scene is what pluginds of other processes act on, one after the other: a
-// plugin, run by a real runtime, and gates to stop at.
+// scene has what a series of plugind processes share: a plugin, run by a real
+// runtime, and gates to stop at.
 type scene struct {
 	gate
 	t      testing.TB
-	probe  string // rootfs of the plugin's program
+	probe  string // the rootfs with the plugin's program
 	docker *client.Client
-	// wrapper is the command that runs plugind, if any.
+	// wrapper is a command that runs plugind, if set.
 	wrapper []string
 	daemon  *exec.Cmd
 	log     bytes.Buffer
 	up      chan struct{} // gets an item when the daemon listens
 	ready   chan struct{} // gets an item when the plugin is ready
-	ended   chan error    // gets how it ended
-	result  chan error    // gets what a call in the background came to
+	ended   chan error    // gets the result of the process
+	result  chan error    // gets the result of a call in the background
 
-	notices, permits *os.File // the near ends of the gates' fifos
+	notices, permits *os.File // the test's ends of the gates' fifos
 	id               string
 }
 
 func newScene(t testing.TB, probe, containerd string, liveRestore bool) *scene {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "k") // short, for there are sockets below it
+	directory, err := os.MkdirTemp("", "k") // short, because sockets are below it
 	assert.NilError(t, err)
 	s := &scene{t: t, probe: probe, gate: gate{Directory: directory, Containerd: containerd, LiveRestore: liveRestore}}
 	assert.NilError(t, os.Mkdir(filepath.Join(directory, "gates"), 0o700))
@@ -74,7 +76,8 @@ func (s *scene) fifo(path string) *os.File {
 	return file
 }
 
-// launch begins to start a plugind that stops at a gate, if any.
+// launch starts a plugind that stops at a gate, if any, and does not wait for
+// it.
 func (s *scene) launch(at string) {
 	s.t.Helper()
 	g := s.gate
@@ -110,7 +113,7 @@ func (s *scene) start(at string) {
 	s.await(s.up, "plugind does not serve")
 }
 
-// awaitReady returns once the plugin is ready. That is so before plugind
+// awaitReady returns once the plugin is ready. A plugin is ready before plugind
 // serves, unless its first start failed.
 func (s *scene) awaitReady() {
 	s.t.Helper()
@@ -129,28 +132,34 @@ func (s *scene) await(event chan struct{}, failure string) {
 	}
 }
 
-// inBackground makes a call that a gate will keep, or the end of plugind.
+// inBackground makes a call that a gate, or the end of plugind, blocks.
 func (s *scene) inBackground(call func() error) {
 	s.result = make(chan error, 1)
 	go func() { s.result <- call() }()
 }
 
-// askToEnd begins a shutdown.
+// askToEnd begins a shutdown of plugind.
 func (s *scene) askToEnd() {
 	s.t.Helper()
 	assert.NilError(s.t, s.daemon.Process.Signal(syscall.SIGTERM))
 }
 
-// finish sends the daemon a signal, and awaits its end.
+// finish sends the daemon a signal and waits for its end.
 func (s *scene) finish(signal syscall.Signal) error {
 	s.t.Helper()
 	assert.NilError(s.t, s.daemon.Process.Signal(signal))
+	return s.awaitFinish()
+}
+
+// awaitFinish waits for the end of the daemon.
+func (s *scene) awaitFinish() error {
+	s.t.Helper()
 	select {
 	case err := <-s.ended:
 		s.daemon = nil
 		return err
 	case <-time.After(patience):
-		s.t.Fatalf("plugind does not end by %s", signal)
+		s.t.Fatal("plugind does not end")
 		return nil
 	}
 }
@@ -160,7 +169,7 @@ func (s *scene) kill() {
 	assert.ErrorContains(s.t, s.finish(syscall.SIGKILL), "killed")
 }
 
-// awaitGate waits until a gate was reached.
+// awaitGate waits until a gate is reached.
 func (s *scene) awaitGate() {
 	s.t.Helper()
 	assert.NilError(s.t, s.notices.SetReadDeadline(time.Now().Add(patience)))
@@ -168,14 +177,14 @@ func (s *scene) awaitGate() {
 	assert.NilError(s.t, err)
 }
 
-// openGate lets whoever waits at it go on, and those who come after.
+// openGate lets present and later processes pass the gate.
 func (s *scene) openGate() {
 	s.t.Helper()
 	_, err := s.permits.Write(bytes.Repeat([]byte("\n"), 10))
 	assert.NilError(s.t, err)
 }
 
-// create installs the plugin. Its program takes the steps before it listens.
+// create installs the plugin. Its program performs steps before it listens.
 func (s *scene) create(steps ...string) {
 	s.t.Helper()
 	rootfs := s.probe
@@ -211,7 +220,7 @@ func (s *scene) remove() error {
 	return s.docker.PluginRemove(s.t.Context(), "p", types.PluginRemoveOptions{Force: true})
 }
 
-// pid returns the plugin's main process, 0 if it has none.
+// pid returns the process id of the plugin's init, or 0.
 func (s *scene) pid() int {
 	s.t.Helper()
 	var status plugin.Status
@@ -221,7 +230,7 @@ func (s *scene) pid() int {
 	return status.Pid
 }
 
-// check holds that everything is as the plugin's wish says.
+// check finds leftovers and contradictions in the root and the exec root.
 func (s *scene) check() {
 	s.t.Helper()
 	assert.NilError(s.t, plugintest.CheckRoot(filepath.Join(s.Directory, "root", "plugins"), plugintest.RootCheck{
@@ -229,7 +238,8 @@ func (s *scene) check() {
 	}))
 }
 
-// programs returns the plugin's processes: those that have our gates.
+// programs returns the plugin's own processes: those that have the gates in
+// their root directory.
 func (s *scene) programs() []int {
 	s.t.Helper()
 	ours, err := os.Stat(filepath.Join(s.Directory, "gates"))
@@ -240,7 +250,8 @@ func (s *scene) programs() []int {
 	})
 }
 
-// attendants returns the processes that name the plugin: those of runtimes.
+// attendants returns the runtimes' processes for the plugin: those with its ID
+// in their arguments.
 func (s *scene) attendants() []int {
 	s.t.Helper()
 	return s.processes("cmdline", func(file string) bool {
@@ -249,7 +260,7 @@ func (s *scene) attendants() []int {
 	})
 }
 
-// processes returns those whose file in proc(5) is as looked for.
+// processes returns the processes whose file in proc(5) matches.
 func (s *scene) processes(file string, match func(path string) bool) (found []int) {
 	s.t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/" + file)
@@ -264,9 +275,8 @@ func (s *scene) processes(file string, match func(path string) bool) (found []in
 	return found
 }
 
-// awaitNothingLeft returns when the plugin, disabled, has left nothing but its
-// files. Containerd clears up at its own pace what a plugind that was killed
-// had asked it for.
+// awaitNothingLeft returns once the disabled plugin has left nothing except its
+// files. containerd takes its time to clear up after a plugind that was killed.
 func (s *scene) awaitNothingLeft() {
 	s.t.Helper()
 	for _, pid := range slices.Concat(s.attendants(), s.programs()) {
@@ -281,12 +291,13 @@ func (s *scene) awaitNothingLeft() {
 	for _, directory := range []string{"plugins", "runtime/bundles", "runtime/runtime", "containerd"} {
 		left, err := os.ReadDir(filepath.Join(s.Directory, "exec", directory))
 		assert.Assert(s.t, err == nil || errors.Is(err, os.ErrNotExist), "%v", err)
+		left = slices.DeleteFunc(left, func(entry fs.DirEntry) bool { return strings.HasPrefix(entry.Name(), ".lock-") })
 		assert.Equal(s.t, len(left), 0, "%s holds %v", directory, left)
 	}
 	s.check()
 }
 
-// stop ends plugind in good order, with nothing running or mounted.
+// stop ends plugind cleanly and checks that nothing runs or stays mounted.
 func (s *scene) stop() {
 	s.t.Helper()
 	assert.NilError(s.t, s.finish(syscall.SIGTERM))
@@ -295,7 +306,7 @@ func (s *scene) stop() {
 	assert.Equal(s.t, len(mounts), 0, "%v", mounts)
 }
 
-// awaitEnd waits for the end of a process that is nobody's child of ours.
+// awaitEnd waits for the end of a process that is not a child of this one.
 func awaitEnd(t testing.TB, pid int) {
 	t.Helper()
 	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
@@ -316,7 +327,7 @@ func awaitEnd(t testing.TB, pid int) {
 	}), "process %d lives on: %q", pid, arguments)
 }
 
-// end cleans up after a test that failed as well.
+// end cleans up, also after a test that failed.
 func (s *scene) end() {
 	if s.daemon != nil {
 		_ = s.daemon.Process.Kill()

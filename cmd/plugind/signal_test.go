@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,8 +12,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// The context that plugind gives the executor ends by the signal. Its plugins
-// are stopped all the same: by either executor, and no process of root's stays.
+// The signal ends the context that plugind gives the executor. Both executors
+// still stop their plugins, and no process stays.
 func TestASignalStopsPlugins(t *testing.T) {
 	probe := executortest.BuildProbe(t)
 	for name, containerd := range map[string]string{"runc": "", "containerd": startContainerd(t)} {

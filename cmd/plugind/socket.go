@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,13 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketMode lets the socket's owner and group connect: whoever may is root on
-// this host, by way of a plugin.
+// socketMode lets the socket's owner and group connect. Any client that can
+// connect can become root on this host, through a plugin.
 const socketMode = 0o660
 
-// listen makes the socket, for root and its group only. One that nothing
-// listens on any more, left by a plugind that was killed, is replaced; anything
-// else in its place, a link too, is not ours to touch.
+// listen makes the socket, for root and its group only. An abandoned socket,
+// left by a plugind that was killed, is replaced. Anything else at the path, a
+// link included, makes listen fail.
 func (o options) listen() (net.Listener, error) {
 	path, err := o.socket()
 	if err != nil {
@@ -30,21 +32,21 @@ func (o options) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeWay(path); err != nil {
+	if err := removeAbandoned(path); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.host, err)
 	}
-	listener, err := listenClosed(path)
+	listener, err := listenPrivate(path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.host, err)
 	}
-	if err := open(path, gid); err != nil {
+	if err := grantAccess(path, gid); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", o.host, err), listener.Close())
 	}
 	return listener, nil
 }
 
-// makeWay removes a socket that nothing listens on.
-func makeWay(path string) error {
+// removeAbandoned removes a socket that no process listens on.
+func removeAbandoned(path string) error {
 	found, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -52,12 +54,12 @@ func makeWay(path string) error {
 	case err != nil:
 		return err
 	case found.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("there is %s, and no socket: remove it, or give another path", nounOf(found.Mode()))
+		return fmt.Errorf("the path is %s, not a socket: remove it or choose another path", nounOf(found.Mode()))
 	}
 	connection, err := net.Dial("unix", path)
 	switch {
 	case err == nil:
-		return errors.Join(errors.New("another process serves it"), connection.Close())
+		return errors.Join(errors.New("another process listens on it: stop it or choose another path"), connection.Close())
 	case !errors.Is(err, unix.ECONNREFUSED):
 		return err
 	}
@@ -76,17 +78,18 @@ func nounOf(mode fs.FileMode) string {
 	return "a special file"
 }
 
-// listenClosed makes a socket that nobody may connect to yet. What appears at
-// path meanwhile is neither followed nor replaced.
-func listenClosed(path string) (net.Listener, error) {
-	before := unix.Umask(0o777) // of the process, which does nothing else yet
+// listenPrivate makes a socket to which no client can connect yet. It fails if
+// anything has appeared at path since; links are not followed.
+func listenPrivate(path string) (net.Listener, error) {
+	before := unix.Umask(0o777) // of the whole process, which has no other goroutine that makes files yet
 	defer unix.Umask(before)
 	return net.Listen("unix", path)
 }
 
-// open lets the owner and a group connect, or the owner's own for -1. It
-// changes the socket itself, whatever has come to be at path.
-func open(path string, gid int) error {
+// grantAccess lets the owner and the group gid connect, or the owner's own
+// group if gid is -1. It changes the socket itself and fails if path is
+// anything else by now.
+func grantAccess(path string, gid int) error {
 	socket, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
@@ -97,7 +100,7 @@ func open(path string, gid int) error {
 		return err
 	}
 	if is.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return errors.New("somebody replaced the socket")
+		return errors.New("the socket was replaced by another file")
 	}
 	if err := unix.Fchownat(socket, "", -1, gid, unix.AT_EMPTY_PATH); err != nil {
 		return fmt.Errorf("give it to group %d: %w", gid, err)
@@ -105,7 +108,8 @@ func open(path string, gid int) error {
 	return os.Chmod(fmt.Sprintf("/proc/self/fd/%d", socket), socketMode)
 }
 
-// groupID returns the group of --group, by its name or number, or -1.
+// groupID returns the ID of --group, which is a name or a number, or -1 without
+// it.
 func (o options) groupID() (int, error) {
 	if o.group == "" {
 		return -1, nil
@@ -116,5 +120,5 @@ func (o options) groupID() (int, error) {
 	if gid, err := strconv.Atoi(o.group); err == nil && gid >= 0 {
 		return gid, nil
 	}
-	return 0, fmt.Errorf("--group %q: there is no such group", o.group)
+	return 0, fmt.Errorf("--group %q: no such group", o.group)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -13,10 +15,12 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// abandon leaves a socket at path that nothing listens on, as a process that
-// was killed does.
+// abandon leaves a socket at path that no process listens on, as a killed
+// process does.
 func abandon(t testing.TB, path string) {
 	t.Helper()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
@@ -49,7 +53,7 @@ func TestListenRefuses(t *testing.T) {
 			listener, err := net.Listen("unix", path)
 			assert.NilError(t, err)
 			t.Cleanup(func() { assert.Check(t, listener.Close()) })
-		}, "another process serves it", nil},
+		}, "another process listens on it: stop it or choose another path", nil},
 		{"a file", func(t *testing.T, path string) {
 			assert.NilError(t, os.WriteFile(path, []byte("mine"), 0o600))
 			t.Cleanup(func() {
@@ -57,35 +61,35 @@ func TestListenRefuses(t *testing.T) {
 				assert.Check(t, err)
 				assert.Check(t, string(kept) == "mine")
 			})
-		}, "there is a file, and no socket", nil},
+		}, "the path is a file, not a socket", nil},
 		{"a link", func(t *testing.T, path string) {
 			target := path + ".target"
 			assert.NilError(t, os.WriteFile(target, []byte("theirs"), 0o600))
 			linkTo(t, target, path)
-		}, "there is a symbolic link, and no socket", nil},
+		}, "the path is a symbolic link, not a socket", nil},
 		{"a link to nothing", func(t *testing.T, path string) {
 			linkTo(t, path+".target", path)
 			t.Cleanup(func() {
 				_, err := os.Lstat(path + ".target")
 				assert.Check(t, errors.Is(err, os.ErrNotExist), "%v", err)
 			})
-		}, "there is a symbolic link, and no socket", nil},
+		}, "the path is a symbolic link, not a socket", nil},
 		{"a link to a live socket", func(t *testing.T, path string) {
 			listener, err := net.Listen("unix", path+".target")
 			assert.NilError(t, err)
 			t.Cleanup(func() { assert.Check(t, listener.Close()) })
 			linkTo(t, path+".target", path)
-		}, "there is a symbolic link, and no socket", nil},
+		}, "the path is a symbolic link, not a socket", nil},
 		{"a link to an abandoned socket", func(t *testing.T, path string) {
 			abandon(t, path+".target")
 			linkTo(t, path+".target", path)
-		}, "there is a symbolic link, and no socket", nil},
+		}, "the path is a symbolic link, not a socket", nil},
 		{"a directory", func(t *testing.T, path string) {
 			assert.NilError(t, os.Mkdir(path, 0o700))
-		}, "there is a directory, and no socket", nil},
+		}, "the path is a directory, not a socket", nil},
 		{"a fifo", func(t *testing.T, path string) {
 			assert.NilError(t, syscall.Mkfifo(path, 0o600))
-		}, "there is a special file, and no socket", nil},
+		}, "the path is a special file, not a socket", nil},
 		{"a directory that is none", func(t *testing.T, path string) {
 			assert.NilError(t, os.Remove(filepath.Dir(path)))
 			assert.NilError(t, os.WriteFile(filepath.Dir(path), nil, 0o600))
@@ -108,8 +112,8 @@ func TestListenRefuses(t *testing.T) {
 	}
 }
 
-// linkTo makes path a link to target, and sees to it that both stay what they
-// are.
+// linkTo makes path a link to target. Both must be unchanged at the end of the
+// test.
 func linkTo(t *testing.T, target, path string) {
 	t.Helper()
 	assert.NilError(t, os.Symlink(target, path))
@@ -128,9 +132,7 @@ func linkTo(t *testing.T, target, path string) {
 }
 
 func TestSocketIsForItsGroup(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can give a socket to another group")
-	}
+	testenv.NeedsRoot(t, "giving a socket to another group")
 	daemon, err := user.LookupGroup("daemon")
 	assert.NilError(t, err)
 	for _, tc := range []struct{ group, want string }{
@@ -155,13 +157,13 @@ func TestSocketIsForItsGroup(t *testing.T) {
 	}
 }
 
-// TestOpenFollowsNothing has somebody put something else in the socket's place
-// before it is opened to its group.
+// TestOpenFollowsNothing replaces the socket by other files before it is opened
+// to its group.
 func TestOpenFollowsNothing(t *testing.T) {
 	dir := t.TempDir()
 	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "s")
 	assert.NilError(t, os.WriteFile(target, nil, 0o600))
 	linkTo(t, target, path)
-	assert.ErrorContains(t, open(path, -1), "somebody replaced the socket")
-	assert.ErrorIs(t, open(filepath.Join(dir, "absent"), -1), os.ErrNotExist)
+	assert.ErrorContains(t, grantAccess(path, -1), "the socket was replaced by another file")
+	assert.ErrorIs(t, grantAccess(filepath.Join(dir, "absent"), -1), os.ErrNotExist)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -9,8 +11,8 @@ import (
 	"github.com/docker/docker/errdefs"
 )
 
-// noSwarm is the cluster that docker's volume router asks for volumes of a
-// swarm. There is none.
+// noSwarm is the cluster of docker's volume router, which asks it for volumes
+// of a swarm. plugind has none.
 type noSwarm struct{}
 
 var errNoSwarm = errdefs.Unavailable(errors.New("this node is not a swarm manager"))

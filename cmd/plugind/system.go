@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -21,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// version is that of the module, as the go command recorded it.
+// version returns the module's version, as the go command recorded it.
 func version() string {
 	build, ok := debug.ReadBuildInfo()
 	if !ok || build.Main.Version == "" {
@@ -30,17 +32,18 @@ func version() string {
 	return build.Main.Version
 }
 
-// newSystemRouter tells about d what a docker client asks of any daemon.
+// newSystemRouter returns the endpoints that docker clients expect of any
+// daemon.
 func newSystemRouter(d *daemon) router.Router {
 	return routes{
 		router.NewGetRoute("/_ping", ping),
 		router.NewHeadRoute("/_ping", ping),
-		router.NewGetRoute("/version", tellVersion),
-		router.NewGetRoute("/info", d.tellInfo),
+		router.NewGetRoute("/version", getVersion),
+		router.NewGetRoute("/info", d.getInfo),
 	}
 }
 
-// ping is what clients learn the API version from, out of its headers.
+// ping answers with the headers from which clients learn the API version.
 func ping(_ context.Context, w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	w.Header().Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	w.Header().Set("Pragma", "no-cache")
@@ -54,7 +57,7 @@ func ping(_ context.Context, w http.ResponseWriter, r *http.Request, _ map[strin
 	return err
 }
 
-func tellVersion(_ context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+func getVersion(_ context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
 	answer := types.Version{
 		Version:       version(),
 		APIVersion:    api.DefaultVersion,
@@ -66,7 +69,7 @@ func tellVersion(_ context.Context, w http.ResponseWriter, _ *http.Request, _ ma
 	}
 	answer.Platform.Name = "plugind"
 	answer.Components = []types.ComponentVersion{{
-		Name:    "Engine", // the name by which clients find the daemon's own
+		Name:    "Engine", // clients look the daemon's own version up by this name
 		Version: answer.Version,
 		Details: map[string]string{
 			"ApiVersion":    answer.APIVersion,
@@ -80,7 +83,7 @@ func tellVersion(_ context.Context, w http.ResponseWriter, _ *http.Request, _ ma
 	return httputils.WriteJSON(w, http.StatusOK, answer)
 }
 
-func (d *daemon) tellInfo(_ context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+func (d *daemon) getInfo(_ context.Context, w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
 	name, err := os.Hostname()
 	if err != nil {
 		return err
@@ -111,8 +114,7 @@ func (d *daemon) tellInfo(_ context.Context, w http.ResponseWriter, _ *http.Requ
 
 func kernelRelease() string { return uname(func(n *unix.Utsname) []byte { return n.Release[:] }) }
 
-// architecture is as the kernel calls it, such as x86_64, which is what docker
-// answers.
+// architecture returns the kernel's name of it, such as x86_64, as docker does.
 func architecture() string {
 	return cmp.Or(uname(func(n *unix.Utsname) []byte { return n.Machine[:] }), runtime.GOARCH)
 }

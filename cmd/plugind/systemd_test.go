@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,14 +16,14 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// sink is a stream that loses what is written.
+// sink discards a stream.
 type sink struct{}
 
 func (sink) Write(p []byte) (int, error) { return len(p), nil }
 func (sink) Close() error                { return nil }
 
 // With a slice as the parent the runtime leaves cgroups to systemd; with a path
-// it makes them itself. The runtime here only records how it was called.
+// it makes them itself. The runtime here only records its command line.
 func TestCgroupParentChoosesTheCgroupDriver(t *testing.T) {
 	for _, test := range []struct {
 		parent string

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -11,11 +13,11 @@ import (
 	"sync"
 )
 
-// use is a volume being mounted for a user.
+// use is a volume that is mounted for a user.
 type use struct{ Volume, ID string }
 
-// uses is the volumes that are mounted, kept in a file for the next plugind.
-// It is on the file system of sockets: a reboot ends them all.
+// uses is the set of mounted volumes, kept in a file for the next plugind. The
+// file is on the file system of sockets, because a reboot ends all mounts.
 type uses struct {
 	path string
 
@@ -23,8 +25,8 @@ type uses struct {
 	held []use
 }
 
-// left returns those that an earlier plugind left.
-func (s *uses) left() ([]use, error) {
+// load returns the uses that an earlier plugind recorded.
+func (s *uses) load() ([]use, error) {
 	data, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -36,8 +38,8 @@ func (s *uses) left() ([]use, error) {
 	return found, err
 }
 
-// forget makes those that an earlier plugind left nobody's.
-func (s *uses) forget() error {
+// discard removes the uses that an earlier plugind recorded.
+func (s *uses) discard() error {
 	if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -65,17 +67,21 @@ func (s *uses) drop(u use) error {
 	return s.saveLocked()
 }
 
-// saveLocked replaces the file whole: a crash leaves the older one. Nothing
-// is synced, for a crash of the system is a reboot.
 func (s *uses) saveLocked() error {
 	data, err := json.Marshal(s.held)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.path+".tmp", data, 0o600); err != nil {
+	return replaceFile(s.path, data)
+}
+
+// replaceFile replaces a file as a whole: a crash leaves the older one. It does not
+// sync, because a crash of the system is a reboot.
+func replaceFile(path string, data []byte) error {
+	if err := os.WriteFile(path+".tmp", data, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(s.path+".tmp", s.path)
+	return os.Rename(path+".tmp", path)
 }
 
 func (s *uses) has(u use) bool {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -17,14 +19,14 @@ import (
 	volumetypes "github.com/docker/docker/api/types/volume"
 )
 
-// volumeList is the answer to a request for volumes. Requests share it: it does
-// not change.
+// volumeList is the answer to a request for volumes. Requests share it, so it
+// must not change. The texts of its volumes are not plain, see [plainVolume].
 type volumeList struct {
 	found    []*volumetypes.Volume
 	warnings []string
 }
 
-// router is docker's, except that lists are written piece by piece.
+// router returns docker's routes, except that lists are written piece by piece.
 func (v *volumes) router() router.Router {
 	all := routes(volumerouter.NewRouter(v, noSwarm{}).Routes())
 	for i, route := range all {
@@ -50,8 +52,8 @@ func (v *volumes) serveList(ctx context.Context, w http.ResponseWriter, r *http.
 	return list.write(w)
 }
 
-// write writes a [volumetypes.ListResponse] a volume at a time: as a whole it
-// would be in memory for each client that reads slowly.
+// write writes a [volumetypes.ListResponse] one volume at a time. Escaped and
+// encoded as a whole it would stay in memory for each client that reads slowly.
 func (l volumeList) write(w http.ResponseWriter) error {
 	if len(l.found) == 0 {
 		return httputils.WriteJSON(w, http.StatusOK, volumetypes.ListResponse{Volumes: l.found, Warnings: l.warnings})
@@ -67,13 +69,13 @@ func (l volumeList) write(w http.ResponseWriter) error {
 		if err := encoder.Encode(value); err != nil {
 			return err
 		}
-		piece.Truncate(piece.Len() - 1) // a newline
+		piece.Truncate(piece.Len() - 1) // the newline of Encode
 		_, err := w.Write(piece.Bytes())
 		return err
 	}
 	before := `{"Volumes":[`
 	for _, volume := range l.found {
-		if err := next(before, volume); err != nil {
+		if err := next(before, plainVolume(volume)); err != nil {
 			return err
 		}
 		before = ","

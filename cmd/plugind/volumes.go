@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,28 +16,37 @@ import (
 	"github.com/docker/docker/errdefs"
 	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
-	// volumeTimeout is how long a request may wait for volume plugins. One
-	// that hangs costs 30 s a call, unless it was enabled with another
-	// timeout, or none, and a request is a few calls.
+	// volumeTimeout bounds how long a request waits for volume plugins. A
+	// plugin that hangs costs 30 s for each call, unless it was enabled with
+	// another timeout, or none. A request makes a few calls.
 	volumeTimeout = 2 * time.Minute
-	// maxVolumeCalls is how many requests may wait at a time, those included
-	// whose clients have been answered already.
+	// maxVolumeCalls bounds how many calls are in progress, including calls
+	// that were given up.
 	maxVolumeCalls = 256
-	// volumeDrainTimeout is how long calls may take to end when plugind ends.
+	// volumeDrainTimeout bounds how long calls can take to end when plugind
+	// ends.
 	volumeDrainTimeout = 10 * time.Second
+	// maxCreateMemory bounds the options of all creates in progress: those of a
+	// client that has left stay in memory until the plugin answers, and no longer
+	// count against the server's bound for bodies.
+	maxCreateMemory = 64 << 20
+	// optionOverhead is how much memory an option takes besides its text.
+	optionOverhead = 100
 )
 
-// volumes is docker's volume service, whose calls wait for plugins whatever
-// their context says, with every wait bounded. A call that was given up goes
-// on; what it was to do may still happen.
+// volumes is docker's volume service with a bound for every wait. The service's
+// own calls wait for plugins whatever their context does. A call that was given
+// up continues, and can still succeed. A volumes is safe for concurrent use.
 type volumes struct {
 	*service.VolumesService
-	places chan struct{} // has room for each call that is under way
+	places chan struct{} // one item for each call in progress
+	memory *semaphore.Weighted
 	lists  *lists[volumeList]
 
 	mu      sync.Mutex
@@ -44,23 +55,29 @@ type volumes struct {
 }
 
 func newVolumes(service *service.VolumesService) *volumes {
-	return &volumes{VolumesService: service, places: make(chan struct{}, maxVolumeCalls), lists: newLists[volumeList]()}
+	return &volumes{
+		VolumesService: service,
+		places:         make(chan struct{}, maxVolumeCalls),
+		memory:         semaphore.NewWeighted(maxCreateMemory),
+		lists:          newLists[volumeList](),
+	}
 }
 
 var (
-	errVolumesBusy = errdefs.Unavailable(errors.New("too many requests wait for volume plugins: see which one hangs, and disable it by force"))
+	errVolumesBusy = errdefs.Unavailable(errors.New("too many requests are waiting for volume plugins: find the plugin that hangs and disable it by force"))
 	errVolumesEnd  = errdefs.Unavailable(errors.New("plugind is shutting down"))
-	errVolumesSlow = errdefs.Unavailable(fmt.Errorf("no answer of a volume plugin within %s: see the plugin's logs, or disable it by force", volumeTimeout))
+	errVolumesSlow = errdefs.Unavailable(fmt.Errorf("a volume plugin did not answer within %s: check the plugin's logs, or disable it by force", volumeTimeout))
 )
 
-// within returns what call does, which is to do what it says, or an error of class Unavailable once it
-// takes too long, or that of ctx. The result of a call that succeeds after all
-// is for late.
-func within[T any](ctx context.Context, v *volumes, what string, call func() (T, error), late func(T)) (result T, err error) {
+// within returns the result of call. op names the operation in errors. It
+// fails with an error of class Unavailable after volumeTimeout, and with the
+// error of ctx when that ends. late gets the result of a call that succeeds
+// after that.
+func within[T any](ctx context.Context, v *volumes, op string, call func() (T, error), late func(T)) (result T, err error) {
 	select {
 	case v.places <- struct{}{}:
 	default:
-		return result, fmt.Errorf("%s: %w", what, errVolumesBusy)
+		return result, fmt.Errorf("%s: %w", op, errVolumesBusy)
 	}
 	type outcome struct {
 		result T
@@ -79,7 +96,7 @@ func within[T any](ctx context.Context, v *volumes, what string, call func() (T,
 		}
 	})
 	if !begun {
-		return result, fmt.Errorf("%s: %w", what, errVolumesEnd)
+		return result, fmt.Errorf("%s: %w", op, errVolumesEnd)
 	}
 	timer := time.NewTimer(volumeTimeout)
 	defer timer.Stop()
@@ -87,13 +104,14 @@ func within[T any](ctx context.Context, v *volumes, what string, call func() (T,
 	case o := <-done:
 		return o.result, o.err
 	case <-timer.C:
-		return result, fmt.Errorf("%s: %w", what, errVolumesSlow)
+		return result, fmt.Errorf("%s: %w", op, errVolumesSlow)
 	case <-ctx.Done():
-		return result, fmt.Errorf("%s: %w", what, ctx.Err())
+		return result, fmt.Errorf("%s: %w", op, ctx.Err())
 	}
 }
 
-// begin runs call, which has a place, unless the end has begun.
+// begin runs call, which has taken a place. It reports false, and frees the
+// place, if the shutdown has begun.
 func (v *volumes) begin(call func()) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -108,22 +126,26 @@ func (v *volumes) begin(call func()) bool {
 	return true
 }
 
-// do is within for calls that have only an error.
-func (v *volumes) do(ctx context.Context, what string, call func() error) error {
-	_, err := within(ctx, v, what, func() (struct{}, error) { return struct{}{}, call() }, func(struct{}) {})
+// do is within for calls without a result.
+func (v *volumes) do(ctx context.Context, op string, call func() error) error {
+	_, err := within(ctx, v, op, func() (struct{}, error) { return struct{}{}, call() }, func(struct{}) {})
 	return err
 }
 
 func ignore[T any](T) {}
 
-// List is one that requests share.
+// List returns volumes with plain texts.
 func (v *volumes) List(ctx context.Context, filter filters.Args) ([]*volumetypes.Volume, []string, error) {
 	list, err := v.list(ctx, filter)
-	return list.found, list.warnings, err
+	found := make([]*volumetypes.Volume, len(list.found))
+	for i, volume := range list.found {
+		found[i] = plainVolume(volume)
+	}
+	return found, list.warnings, err
 }
 
-// list makes a list, or waits for one that another request makes: it outlives
-// the request that it began with.
+// list makes a list, or waits for the list of another request. A list outlives
+// the request that began it.
 func (v *volumes) list(ctx context.Context, filter filters.Args) (list volumeList, err error) {
 	key, err := filters.ToJSON(filter)
 	if err != nil {
@@ -132,18 +154,17 @@ func (v *volumes) list(ctx context.Context, filter filters.Args) (list volumeLis
 	return within(ctx, v, "list volumes", func() (volumeList, error) {
 		return v.lists.get(key, func() (volumeList, error) {
 			found, warnings, err := v.VolumesService.List(context.WithoutCancel(ctx), filter)
-			return volumeList{plainVolumes(found), plainTexts(warnings)}, err
+			return volumeList{found, plainTexts(warnings)}, err
 		})
 	}, ignore)
 }
 
-// plainVolumes makes plain what a command line shows of volumes: their plugins
-// name them.
-func plainVolumes(found []*volumetypes.Volume) []*volumetypes.Volume {
-	for _, volume := range found {
-		volume.Name, volume.Mountpoint = plaintext.Quote(volume.Name), plaintext.Quote(volume.Mountpoint)
-	}
-	return found
+// plainVolume returns a copy in which the fields that a command line prints are
+// escaped, because plugins choose them.
+func plainVolume(volume *volumetypes.Volume) *volumetypes.Volume {
+	plain := *volume
+	plain.Name, plain.Mountpoint = plaintext.Quote(plain.Name), plaintext.Quote(plain.Mountpoint)
+	return &plain
 }
 
 func plainTexts(texts []string) []string {
@@ -157,8 +178,31 @@ func (v *volumes) Get(ctx context.Context, name string, options ...opts.GetOptio
 	return within(ctx, v, "get "+name, func() (*volumetypes.Volume, error) { return v.VolumesService.Get(ctx, name, options...) }, ignore)
 }
 
+// Create counts in the memory of creates until the plugin has answered, also after
+// its client has left.
 func (v *volumes) Create(ctx context.Context, name, driver string, options ...opts.CreateOption) (*volumetypes.Volume, error) {
-	return within(ctx, v, "create "+name, func() (*volumetypes.Volume, error) { return v.VolumesService.Create(ctx, name, driver, options...) }, ignore)
+	return within(ctx, v, "create "+name, func() (*volumetypes.Volume, error) {
+		size := int64(len(name)) + sizeOf(options)
+		if !v.memory.TryAcquire(size) {
+			return nil, fmt.Errorf("create %s: %w", name, errVolumesBusy)
+		}
+		defer v.memory.Release(size)
+		return v.VolumesService.Create(ctx, name, driver, options...)
+	}, ignore)
+}
+
+// sizeOf returns about how much memory the options of a volume take.
+func sizeOf(options []opts.CreateOption) (size int64) {
+	var config opts.CreateConfig
+	for _, option := range options {
+		option(&config)
+	}
+	for _, values := range []map[string]string{config.Options, config.Labels} {
+		for key, value := range values {
+			size += optionOverhead + int64(len(key)+len(value))
+		}
+	}
+	return size
 }
 
 func (v *volumes) Remove(ctx context.Context, name string, options ...opts.RemoveOption) error {
@@ -175,10 +219,10 @@ func (v *volumes) Prune(ctx context.Context, filter filters.Args) (*volumetypes.
 	}, ignore)
 }
 
-// Mount undoes a mount that comes too late.
+// Mount mounts a volume, and unmounts it again if that succeeds too late.
 func (v *volumes) Mount(ctx context.Context, volume *volumetypes.Volume, reference string) (string, error) {
 	return within(ctx, v, "mount "+volume.Name, func() (string, error) { return v.VolumesService.Mount(ctx, volume, reference) }, func(string) {
-		_ = v.VolumesService.Unmount(context.WithoutCancel(ctx), volume, reference) // the client has been told of a failure
+		_ = v.VolumesService.Unmount(context.WithoutCancel(ctx), volume, reference) // the client has been answered with an error
 	})
 }
 
@@ -194,11 +238,8 @@ func (v *volumes) LiveRestoreVolume(ctx context.Context, volume *volumetypes.Vol
 	return v.do(ctx, "take over "+volume.Name, func() error { return v.VolumesService.LiveRestoreVolume(ctx, volume, reference) })
 }
 
-// Shutdown waits for calls that are under way, for a while: the process ends
-// with them.
-func (v *volumes) Shutdown() error { return errors.Join(v.drain(), v.VolumesService.Shutdown()) }
-
-func (v *volumes) drain() error {
+// drain refuses further calls, and waits for the calls in progress until ctx ends.
+func (v *volumes) drain(ctx context.Context) error {
 	v.mu.Lock()
 	v.closing = true
 	v.mu.Unlock()
@@ -207,12 +248,10 @@ func (v *volumes) drain() error {
 		v.calls.Wait()
 		close(ended)
 	}()
-	timer := time.NewTimer(volumeDrainTimeout)
-	defer timer.Stop()
 	select {
 	case <-ended:
 		return nil
-	case <-timer.C:
-		return errors.New("volume plugins do not answer: calls to them are cut off")
+	case <-ctx.Done():
+		return errors.New("volume plugins do not respond: calls to them are cut off")
 	}
 }

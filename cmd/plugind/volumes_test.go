@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -5,15 +7,18 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/volume/service/opts"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
@@ -29,7 +34,7 @@ func TestVolumeCallsAreBounded(t *testing.T) {
 		name     string
 		takes    time.Duration
 		fails    error
-		leaves   time.Duration // when the client goes; never if zero
+		leaves   time.Duration // when the client disconnects; zero is never
 		want     error
 		waits    time.Duration
 		wantLate bool
@@ -66,7 +71,7 @@ func TestVolumeCallsAreBounded(t *testing.T) {
 	}
 }
 
-// TestVolumeCallsHaveRoom has a plugin hang for as many requests as may wait.
+// TestVolumeCallsHaveRoom makes a plugin hang for as many requests as can wait.
 func TestVolumeCallsHaveRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newVolumes(nil)
@@ -78,10 +83,12 @@ func TestVolumeCallsHaveRoom(t *testing.T) {
 		synctest.Wait()
 		err := v.do(t.Context(), "do it", hang)
 		assert.Check(t, is.ErrorIs(err, errVolumesBusy))
-		assert.Check(t, cerrdefs.IsUnavailable(err))
+		assert.Check(t, errdefs.IsUnavailable(err))
 
 		began := time.Now()
-		assert.Check(t, is.ErrorContains(v.drain(), "volume plugins do not answer: calls to them are cut off"))
+		ending, cancel := context.WithTimeout(t.Context(), volumeDrainTimeout)
+		defer cancel()
+		assert.Check(t, is.ErrorContains(v.drain(ending), "volume plugins do not respond: calls to them are cut off"))
 		assert.Check(t, is.Equal(time.Since(began), volumeDrainTimeout))
 
 		close(answer)
@@ -100,20 +107,20 @@ func TestVolumesEndWithTheirCalls(t *testing.T) {
 		}()
 		synctest.Wait()
 		began := time.Now()
-		assert.NilError(t, v.drain())
+		assert.NilError(t, v.drain(t.Context()))
 		assert.Equal(t, time.Since(began), time.Second)
 	})
 }
 
-// TestVolumesOfAHostilePlugin lists volumes with hostile names, and asks for
-// one, whose error repeats its name.
+// TestVolumesOfAHostilePlugin lists volumes with hostile names, and gets one in
+// an error that repeats its name.
 func TestVolumesOfAHostilePlugin(t *testing.T) {
 	h := newHouse(t)
 	docker, stop := h.start(t)
 	defer stop()
 	createPlugin(t, docker, "example/volume")
 	assert.NilError(t, docker.PluginEnable(t.Context(), "example/volume", types.PluginEnableOptions{}))
-	name := strings.ToValidUTF8(plaintexttest.Hostile, "") // as JSON has it
+	name := strings.ToValidUTF8(plaintexttest.Hostile, "") // as JSON encodes it
 	h.driver.volumes[name] = 0
 
 	list, err := docker.VolumeList(t.Context(), volume.ListOptions{})
@@ -126,8 +133,66 @@ func TestVolumesOfAHostilePlugin(t *testing.T) {
 	assert.Check(t, !strings.ContainsAny(err.Error(), "\x1b\a\b\x7f"), "%q", err)
 }
 
-// TestVolumesBesideAPluginThatIsDown has one of two volume plugins exit, and
-// not start again: it is unavailable, and the other's volumes are not.
+// TestLongTextsOfAPlugin measures what texts of 8 MiB cost, in which each character
+// is escaped.
+func TestLongTextsOfAPlugin(t *testing.T) {
+	h := newHouse(t)
+	docker, stop := h.start(t)
+	defer stop()
+	createPlugin(t, docker, "example/volume")
+	assert.NilError(t, docker.PluginEnable(t.Context(), "example/volume", types.PluginEnableOptions{}))
+	name := strings.Repeat("\x7f", 8<<20-100)
+	h.driver.mu.Lock()
+	h.driver.volumes[name] = 0
+	h.driver.mu.Unlock()
+	var list volume.ListResponse
+	took := allocated(func() {
+		var err error
+		list, err = docker.VolumeList(t.Context(), volume.ListOptions{})
+		assert.NilError(t, err)
+	})
+	assert.Check(t, is.Len(list.Volumes, 0))
+	assert.Check(t, is.Contains(strings.Join(list.Warnings, " "), "has a name or a mountpoint of more than 4096 bytes"))
+	assert.Check(t, took < 160<<20, "a list took %d MiB", took>>20)
+
+	took = allocated(func() {
+		_, err := docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "example/volume", DriverOpts: map[string]string{"fail long": ""}})
+		assert.Check(t, is.ErrorContains(err, "the plugin's answer is too long"))
+	})
+	assert.Check(t, took < 160<<20, "an error took %d MiB", took>>20)
+}
+
+// allocated returns how many bytes this process allocates during call.
+func allocated(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestCreatesHaveMemory refuses a volume with many labels while other creates take
+// the memory.
+func TestCreatesHaveMemory(t *testing.T) {
+	large := make(map[string]string)
+	for i := range 64 << 10 {
+		large[strconv.Itoa(i)] = ""
+	}
+	size := sizeOf([]opts.CreateOption{opts.WithCreateLabels(large)})
+	assert.Check(t, size > 64<<10*optionOverhead && size < 8<<20, "%d", size)
+	m := newTestMounts(t)
+	v := m.volumes
+	assert.Check(t, v.memory.TryAcquire(maxCreateMemory-size+1))
+	_, err := v.Create(t.Context(), "more", "local", opts.WithCreateLabels(large))
+	assert.Check(t, is.ErrorIs(err, errVolumesBusy))
+	_, err = v.Create(t.Context(), "more", "local")
+	assert.NilError(t, err)
+	v.memory.Release(maxCreateMemory - size + 1)
+	assert.Check(t, v.memory.TryAcquire(maxCreateMemory), "memory was not given back")
+}
+
+// TestVolumesBesideAPluginThatIsDown ends one of two volume plugins for good.
+// It is unavailable; the volumes of the other plugin are not.
 func TestVolumesBesideAPluginThatIsDown(t *testing.T) {
 	h := newHouse(t)
 	h.executor.Choose = func(_ string, attempt int, spec specs.Spec) plugintest.Behaviour {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package embed_test
@@ -17,10 +19,10 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// A daemon makes one manager, asks the store for the drivers it needs, and
-// shuts the manager down at its end. This one runs its plugins by a fake, so
-// that it can be tried anywhere; a real one has a function for CreateExecutor
-// that returns runc.New("/run/mydaemon/runtime", m), or containerd's.
+// A daemon makes one manager, gets drivers from the store, and shuts the
+// manager down at its end. This example runs plugins with a fake executor, so
+// that it works anywhere. A real daemon's CreateExecutor returns
+// runc.New("/run/mydaemon/runtime", m), or containerd's executor.
 func Example() {
 	directory, err := os.MkdirTemp("", "")
 	check(err)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -27,8 +29,8 @@ type driver struct {
 
 	mu    sync.Mutex
 	state state
-	// users has the ids that a volume is mounted for. They are not kept:
-	// after a restart, the first id to unmount is taken for the last.
+	// users has the IDs for which a volume is mounted. It is not stored: after
+	// a restart the first id that unmounts counts as the last.
 	users map[string]map[string]bool
 }
 
@@ -47,10 +49,10 @@ func newDriver(root string, mode os.FileMode, defaults options) (*driver, error)
 	return &driver{root: root, mode: mode, defaults: defaults, state: loaded, users: map[string]map[string]bool{}}, nil
 }
 
-// validName is what docker takes for names; above all it is no path.
+// validName accepts docker's names of volumes. No path matches.
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
-// Create makes a volume. Making the same one again is no error.
+// Create makes a volume. Making the same volume again succeeds.
 func (d *driver) Create(request *volume.CreateRequest) error {
 	if !validName.MatchString(request.Name) {
 		return fmt.Errorf("volume name %q: use letters, digits, _, . and -", request.Name)
@@ -110,8 +112,8 @@ func (d *driver) Get(request *volume.GetRequest) (*volume.GetResponse, error) {
 	return &volume.GetResponse{Volume: d.describeLocked(request.Name)}, nil
 }
 
-// describeLocked leaves the mountpoint out. Docker translates those that List,
-// Path and Mount say to paths on the host, but takes that of Get as it is.
+// describeLocked leaves the mountpoint out. Docker translates the paths that
+// List, Path and Mount return to paths of the host, but not that of Get.
 func (d *driver) describeLocked(name string) *volume.Volume {
 	kept := d.state[name]
 	status := map[string]any{"users": len(d.users[name])}
@@ -121,7 +123,7 @@ func (d *driver) describeLocked(name string) *volume.Volume {
 	return &volume.Volume{Name: name, CreatedAt: kept.Created.Format(time.RFC3339), Status: status}
 }
 
-// Path returns where the volume appears while it is mounted.
+// Path returns the path of the volume while it is mounted.
 func (d *driver) Path(request *volume.PathRequest) (*volume.PathResponse, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -131,7 +133,7 @@ func (d *driver) Path(request *volume.PathRequest) (*volume.PathResponse, error)
 	return &volume.PathResponse{Mountpoint: d.mountpoint(request.Name)}, nil
 }
 
-// Mount mounts the volume for one more id and returns where.
+// Mount mounts the volume for one more id and returns its path.
 func (d *driver) Mount(request *volume.MountRequest) (*volume.MountResponse, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -150,7 +152,7 @@ func (d *driver) Mount(request *volume.MountRequest) (*volume.MountResponse, err
 	return &volume.MountResponse{Mountpoint: target}, nil
 }
 
-// Unmount forgets an id and unmounts the volume after the last one.
+// Unmount drops an ID, and unmounts the volume after the last one.
 func (d *driver) Unmount(request *volume.UnmountRequest) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -182,8 +184,8 @@ func (d *driver) Remove(request *volume.RemoveRequest) error {
 	if mounted {
 		return fmt.Errorf("volume %s is mounted", request.Name)
 	}
-	// The files go first, lest the next volume of this name finds them. A
-	// crash after that leaves a volume that can be removed again.
+	// The files go first, so that the next volume of this name does not find
+	// them. A crash after that leaves a volume that can be removed again.
 	if err := os.RemoveAll(d.data(request.Name)); err != nil {
 		return fmt.Errorf("remove volume %s: %w", request.Name, err)
 	}
@@ -196,7 +198,7 @@ func (d *driver) Remove(request *volume.RemoveRequest) error {
 	return os.Remove(d.mountpoint(request.Name))
 }
 
-// Capabilities says that volumes are of this host.
+// Capabilities reports that volumes exist on this host only.
 func (d *driver) Capabilities() *volume.CapabilitiesResponse {
 	return &volume.CapabilitiesResponse{Capabilities: volume.Capability{Scope: "local"}}
 }

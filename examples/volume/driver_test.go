@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -14,8 +16,8 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// open returns a driver on root, as after a restart. What it mounts is
-// unmounted when the test ends.
+// open returns a driver on root, as after a restart. Its mounts are unmounted
+// when the test ends.
 func open(t testing.TB, root string) *driver {
 	t.Helper()
 	opened, err := newDriver(root, 0o750, options{})
@@ -147,7 +149,7 @@ func TestVolumesAreListedAndDescribed(t *testing.T) {
 	root := t.TempDir()
 	d := open(t, root)
 	create(t, d, "data", nil)
-	create(t, d, "data", nil) // the same again is no error
+	create(t, d, "data", nil) // making it again succeeds
 
 	list, err := d.List()
 	assert.NilError(t, err)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -8,8 +10,8 @@ import (
 	"github.com/docker/go-plugins-helpers/volume"
 )
 
-// logged returns driver with its changes logged: those that fail, or all of
-// them if verbose.
+// logged returns driver with a log of its changes: of those that fail, or of
+// all if verbose.
 func logged(driver volume.Driver, verbose bool) volume.Driver {
 	return loggedDriver{Driver: driver, verbose: verbose}
 }

@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-// Command volume-driver is a managed plugin that keeps volumes for docker. A
-// volume is a directory, or memory if it was made with -o size=16m.
+// Command volume-driver is a managed plugin with volumes for docker. A volume
+// is a directory, or memory if it was made with -o size=16m.
 //
-// It shows what a volume plugin has to get right: everything it keeps and
-// mounts is below its propagated mount, so that what it mounts appears on the
-// host and what it keeps survives an upgrade; volumes are known again after a
-// restart, mounted ones too; and SIGTERM ends it at once.
+// It shows three rules for a volume plugin. Everything that it stores and
+// mounts is below its propagated mount, so that its mounts appear on the host
+// and its files survive an upgrade. It knows its volumes, and the mounted ones,
+// again after a restart. SIGTERM ends it at once.
 package main
 
 import (
@@ -27,7 +29,7 @@ import (
 )
 
 const (
-	// socket, root and defaultsFile are named in config.json too.
+	// socket, root and defaultsFile are also in config.json.
 	socket       = "/run/docker/plugins/volume.sock"
 	root         = "/mnt/volumes"
 	defaultsFile = "/etc/volume-driver.conf"
@@ -60,7 +62,7 @@ func run(ctx context.Context, args []string, debug string) error {
 	if err != nil {
 		return err
 	}
-	// The socket of a driver that was killed is still there; it is replaced.
+	// A driver that was killed leaves its socket, which is replaced.
 	listener, err := sockets.NewUnixSocket(socket, 0)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

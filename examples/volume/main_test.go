@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -138,7 +140,7 @@ func TestLogTellsFailuresAndOnDemandTheRest(t *testing.T) {
 	}
 }
 
-// TestConfigNamesWhatTheDriverUses holds config.json and the code together.
+// TestConfigNamesWhatTheDriverUses compares config.json with the code.
 func TestConfigNamesWhatTheDriverUses(t *testing.T) {
 	var config struct {
 		Entrypoint      []string

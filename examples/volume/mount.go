@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -10,9 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount makes the volume appear at target: the directory data, or memory if
-// it has a size. A target that is mounted already, by a driver before this
-// one, is left as it is.
+// mount makes the volume appear at target: the directory data, or memory if it
+// has a size. A target that an earlier driver has mounted stays unchanged.
 func mount(data, target string, o options) error {
 	mounted, err := isMounted(target)
 	if err != nil || mounted {
@@ -26,7 +27,7 @@ func mount(data, target string, o options) error {
 	return os.NewSyscallError("mount", err)
 }
 
-// unmount is the opposite of mount. A target that is not mounted is fine.
+// unmount undoes mount. It succeeds if target is not mounted.
 func unmount(target string) error {
 	mounted, err := isMounted(target)
 	if err != nil || !mounted {

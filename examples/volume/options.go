@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -12,17 +14,17 @@ import (
 	"strings"
 )
 
-// options is what a volume is made with.
+// options are the options of a volume.
 type options struct {
-	// Size makes it a volume in memory of at most that size, such as 16m.
-	// Empty is a directory.
+	// Size makes a volume in memory of at most that size, such as 16m. Empty
+	// means a directory.
 	Size string `json:"size,omitempty"`
 }
 
 var validSize = regexp.MustCompile(`^[1-9][0-9]*[kmg]?$`)
 
-// parseOptions reads the options of docker volume create -o key=value.
-// Whatever is not given is as in defaults.
+// parseOptions parses the options of docker volume create -o key=value. Missing
+// options come from defaults.
 func parseOptions(given map[string]string, defaults options) (options, error) {
 	parsed := defaults
 	for key, value := range given {
@@ -37,7 +39,8 @@ func parseOptions(given map[string]string, defaults options) (options, error) {
 	return parsed, nil
 }
 
-// readDefaults reads a file of key=value lines. No file is no defaults.
+// readDefaults reads a file of key=value lines. A missing file means no
+// defaults.
 func readDefaults(path string) (options, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

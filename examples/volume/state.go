@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -11,7 +13,7 @@ import (
 	"time"
 )
 
-// state is what the driver knows of its volumes by name, kept in a file.
+// state has the driver's volumes by name. It is stored in a file.
 type state map[string]record
 
 type record struct {
@@ -19,7 +21,7 @@ type record struct {
 	Options options   `json:"options"`
 }
 
-// loadState reads the file at path. No file is no volumes.
+// loadState reads the file at path. A missing file means no volumes.
 func loadState(path string) (state, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,8 +37,8 @@ func loadState(path string) (state, error) {
 	return loaded, nil
 }
 
-// save writes the file at path. It is replaced in one step, so that a crash
-// leaves the old one or the new one.
+// save replaces the file at path in one step: a crash leaves the old file or
+// the new one.
 func (s state) save(path string) error {
 	content, err := json.Marshal(s)
 	if err != nil {
