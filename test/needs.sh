@@ -1,7 +1,8 @@
 #!/bin/sh
-# needs.sh COMMAND...   sees to it that the commands are there: on Debian and
-# Ubuntu it installs those that are missing, elsewhere it says in one line
-# which they are. It also says so if there is no Linux, root or Go.
+# SPDX-License-Identifier: Apache-2.0
+# needs.sh COMMAND...   ensures that the commands exist. On Debian and Ubuntu it
+# installs missing ones, elsewhere it prints them in one line. It also reports
+# missing Linux, root or Go.
 set -eu
 
 missing() {
@@ -9,10 +10,13 @@ missing() {
 	exit 1
 }
 
-# package COMMAND prints the Debian packages that it takes.
+# package COMMAND prints the Debian packages with it.
 package() {
 	case $1 in
 	gcc) echo gcc libc6-dev ;;
+	busybox) echo busybox-static ;;
+	docker) echo docker.io ;;
+	ip) echo iproute2 ;;
 	mkfs.ext4) echo e2fsprogs ;;
 	mkfs.xfs) echo xfsprogs ;;
 	*) echo "$1" ;;
@@ -35,7 +39,7 @@ echo "installing:$absent"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# shellcheck disable=SC2086 # one word for each package
+# shellcheck disable=SC2086 # split into packages
 if ! { apt-get update && apt-get install --yes --no-install-recommends $absent; } >"$log" 2>&1; then
 	cat "$log" >&2
 	missing "apt-get could not install:$absent"

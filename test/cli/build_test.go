@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package cli
@@ -13,9 +15,11 @@ import (
 	"testing"
 
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// built is what scenarios run, made once for all of them.
+// built has the programs of all scenarios, built once.
 type built struct {
 	bin     string // directory with docker and plugind
 	context string // build context of the example plugin
@@ -23,12 +27,11 @@ type built struct {
 
 var build = sync.OnceValues(buildAll)
 
-// tools returns what scenarios run. They need root, for they mount, and runc.
+// tools returns the programs of scenarios. Scenarios mount, and so need root
+// and runc.
 func tools(t testing.TB) built {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("plugins are run and mounted by root")
-	}
+	testenv.NeedsRoot(t, "running plugins")
 	for _, command := range []string{"runc", "containerd", "curl"} {
 		if _, err := exec.LookPath(command); err != nil {
 			t.Fatalf("%s is missing: make test installs it", command)
@@ -39,7 +42,7 @@ func tools(t testing.TB) built {
 	return all
 }
 
-// scratch is the directory of what was built; TestMain removes it.
+// scratch is the directory of the programs; TestMain removes it.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -66,7 +69,7 @@ func buildAll() (built, error) {
 	)
 }
 
-// provideDocker takes the machine's own client, or else builds one.
+// provideDocker links the machine's docker client, or builds one.
 func provideDocker(path string) error {
 	if docker, err := exec.LookPath("docker"); err == nil {
 		return os.Symlink(docker, path)

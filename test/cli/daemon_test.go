@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package cli
@@ -18,15 +20,15 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// daemonLimit is how long plugind may take to start or to end; it is far
-// above what it does take.
+// daemonLimit bounds the start and the end of plugind, far above what they
+// take.
 const daemonLimit = time.Minute
 
 // daemon is a plugind process.
 type daemon struct {
 	process *exec.Cmd
 	ended   chan struct{} // closed after the process ended
-	failure error         // how it ended; read after ended
+	failure error         // the process's error; valid after ended
 
 	mu  sync.Mutex
 	log bytes.Buffer
@@ -75,7 +77,7 @@ func (d *daemon) lines() string {
 	return d.log.String()
 }
 
-// stop ends plugind by SIGTERM, which it must obey and report as success.
+// stop ends plugind by SIGTERM, which must succeed.
 func (d *daemon) stop(t testing.TB) {
 	t.Helper()
 	assert.NilError(t, d.process.Process.Signal(syscall.SIGTERM))
@@ -83,7 +85,7 @@ func (d *daemon) stop(t testing.TB) {
 	case <-d.ended:
 		assert.NilError(t, d.failure, "%s", d.lines())
 	case <-time.After(daemonLimit):
-		_ = d.process.Process.Signal(syscall.SIGQUIT) // it prints its goroutines
+		_ = d.process.Process.Signal(syscall.SIGQUIT) // makes it print its goroutines
 		<-d.ended
 		t.Fatalf("plugind does not end:\n%s", d.lines())
 	}

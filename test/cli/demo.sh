@@ -1,15 +1,16 @@
 #!/bin/bash
-# The main job, to watch: a plugin is made, started, used, stopped and removed
-# through the docker client. Everything is in a directory that goes again. It
-# ends non-zero if a step does not do what it should.
+# SPDX-License-Identifier: Apache-2.0
+# The demo makes, starts, uses, stops and removes a plugin with the docker
+# client. All files are in a temporary directory. It fails if a step does not
+# have the expected result.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 test/needs.sh runc curl make docker-registry
 
-exec 2>&1 # what goes wrong is shown where it does
+exec 2>&1 # errors appear at their step
 work=$(mktemp -d "${TMPDIR:-/tmp}/demo.XXXXXX")
 socket=$work/plugind.sock
-registry=127.90.0.2:5000 # an address that nobody else uses; loopback needs no TLS
+registry=127.90.0.2:5000 # an address for this demo only; loopback needs no TLS
 daemon=
 registryd=
 
@@ -39,17 +40,17 @@ step() {
 	"$@"
 }
 
-# refused runs a command that has to fail.
+# refused runs a command that must fail.
 refused() {
 	if step "$@"; then
-		echo "demo: that should have been refused"
+		echo "demo: the command should have failed"
 		return 1
 	fi
-	echo "(refused, as it should be)"
+	echo "(refused, as expected)"
 }
 
-# build makes the daemon, the example's build context and, if there is none,
-# a docker client.
+# build builds the daemon, the example's build context and, if the machine has
+# none, a docker client.
 build() {
 	mkdir "$work/bin"
 	go build -o "$work/bin/plugind" ./cmd/plugind
@@ -87,8 +88,8 @@ serve_registry() {
 	curl --silent --fail --retry 60 --retry-delay 1 --retry-connrefused "http://$registry/v2/" >/dev/null
 }
 
-# on_volume VERB asks plugind to mount or unmount the volume: in place of the
-# container that would use it.
+# on_volume VERB makes plugind mount or unmount the volume, in place of a
+# container.
 on_volume() {
 	step curl --silent --show-error --fail-with-body --unix-socket "$socket" --request POST "http://plugind/volumes/data/$1"
 }
@@ -145,4 +146,4 @@ step docker plugin rm --force volume "$registry/example/volume:v2"
 step docker plugin ls
 [ -z "$(docker plugin ls --quiet)" ]
 echo
-echo "That was the demo."
+echo "Demo finished."

@@ -1,12 +1,13 @@
 # Functions for scenarios; see doc.go.
+# SPDX-License-Identifier: Apache-2.0
 
-# api METHOD PATH asks plugind without the docker client.
+# api METHOD PATH sends a request to plugind without the docker client.
 api() {
 	curl --silent --show-error --unix-socket "$SOCKET" --request "$1" "http://plugind$2"
 }
 
-# mount_volume VOLUME mounts it and prints the path on the host, or what went
-# wrong to stderr and a path where nothing is.
+# mount_volume VOLUME mounts it and prints the path on the host. After an error
+# it prints the error to stderr, and a path that does not exist.
 mount_volume() {
 	answer=$(api POST "/volumes/$1/mount")
 	case $answer in
@@ -15,25 +16,25 @@ mount_volume() {
 	esac
 }
 
-# unmount_volume VOLUME undoes it.
+# unmount_volume VOLUME unmounts it.
 unmount_volume() {
 	api POST "/volumes/$1/unmount"
 }
 
-# events prints what happened so far, one line each.
+# events prints past events, one on each line.
 events() {
 	docker events --since 1h --until "$(date +%s.%N)" --format '{{.Type}} {{.Action}} {{with .Actor.Attributes.name}}{{.}}{{else}}{{.Actor.ID}}{{end}}' "$@"
 }
 
-# create_as_is NAME DIRECTORY sends a build context that the docker client may
-# refuse to send.
+# create_as_is NAME DIRECTORY sends a build context, also one that the docker
+# client refuses to send.
 create_as_is() {
 	tar --create --directory "$2" . |
 		curl --silent --show-error --unix-socket "$SOCKET" --header 'Content-Type: application/x-tar' \
 			--data-binary @- "http://plugind/plugins/create?name=$1"
 }
 
-# start_containerd starts one of our own, with its socket at $WORK/c.
+# start_containerd starts a containerd with its socket at $WORK/c.
 start_containerd() {
 	cat >containerd.toml <<-END
 		version = 2
@@ -47,14 +48,14 @@ start_containerd() {
 	echo $! >containerd.pid
 }
 
-# stop_containerd ends it and waits for that.
+# stop_containerd ends it and waits for its end.
 stop_containerd() {
 	pid=$(cat containerd.pid)
 	kill "$pid" && tail --pid="$pid" --follow /dev/null
 }
 
-# start_registry starts a registry of our own, on an address that nobody else
-# uses and that needs no TLS.
+# start_registry starts a registry on a loopback address, which needs no TLS and
+# which no other test uses.
 start_registry() {
 	cat >registry.yml <<-END
 		version: 0.1
@@ -71,7 +72,7 @@ start_registry() {
 	curl --silent --retry 60 --retry-delay 1 --retry-connrefused http://127.90.0.1:5000/v2/ >registry.answer
 }
 
-# stop_registry ends it and waits for that.
+# stop_registry ends it and waits for its end.
 stop_registry() {
 	pid=$(cat registry.pid)
 	kill "$pid" && tail --pid="$pid" --follow /dev/null

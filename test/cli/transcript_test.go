@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package cli
@@ -13,7 +15,7 @@ import (
 	"gotest.tools/v3/golden"
 )
 
-// TestScenarios runs every transcript and holds that it happens as written.
+// TestScenarios runs every transcript and compares its output.
 func TestScenarios(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	assert.NilError(t, err)
@@ -32,8 +34,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// perform runs the commands of a transcript and returns it with what they
-// printed in place of what is written.
+// perform runs the commands of a transcript and returns the transcript with
+// their output.
 func perform(t testing.TB, w *world, transcript string) string {
 	t.Helper()
 	var happened strings.Builder
@@ -45,7 +47,7 @@ func perform(t testing.TB, w *world, transcript string) string {
 		case strings.HasPrefix(line, "#"), line == "\n":
 			happened.WriteString(line)
 		default:
-			// Output that was written; what is printed now stands for it.
+			// Recorded output, which the new output replaces.
 		}
 	}
 	return happened.String()
@@ -59,8 +61,9 @@ var (
 	timestamp = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`)
 )
 
-// stable replaces what differs from run to run and leaves columns where they
-// are. Blank lines go: in a transcript they only set steps apart.
+// stable replaces output that differs from run to run, and keeps columns
+// aligned. It drops blank lines, because transcripts use them to separate
+// steps.
 func (w *world) stable(output string) string {
 	output = strings.NewReplacer(
 		w.root(), "$ROOT",

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package cli
@@ -20,26 +22,26 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// commandLimit is how long a command of a scenario may take.
+// commandLimit bounds each command of a scenario.
 const commandLimit = 2 * time.Minute
 
-// world is what one scenario acts on.
+// world is the environment of one scenario.
 type world struct {
 	tools  built
 	work   string
 	daemon *daemon // nil before the first start
-	seen   []int   // processes of the driver, in the order they were seen
+	seen   []int   // processes of the driver, in order of appearance
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{tools: tools(t)}
 	var err error
-	// A path as short as this one leaves room for sockets below it.
+	// Short, because sockets are below it.
 	w.work, err = os.MkdirTemp("", "w")
 	assert.NilError(t, err)
 	t.Cleanup(func() { w.end(t) })
-	// The client takes no symbolic link for a context.
+	// The client does not accept a symbolic link as a context.
 	assert.NilError(t, os.CopyFS(filepath.Join(w.work, "context"), os.DirFS(w.tools.context)))
 	return w
 }
@@ -48,7 +50,7 @@ func (w *world) root() string     { return filepath.Join(w.work, "root") }
 func (w *world) execRoot() string { return filepath.Join(w.work, "exec") }
 func (w *world) socket() string   { return filepath.Join(w.work, "s") }
 
-// run runs one command of a scenario and returns all that it prints.
+// run runs one command of a scenario and returns its output.
 func (w *world) run(t testing.TB, line string) string {
 	t.Helper()
 	words := strings.Fields(line)
@@ -105,8 +107,7 @@ func (w *world) shell(t testing.TB, line string) string {
 	return string(output)
 }
 
-// drivers lists the example plugin's processes by the order they were first
-// seen in.
+// drivers lists the example plugin's processes in order of appearance.
 func (w *world) drivers(t testing.TB) string {
 	t.Helper()
 	running := w.driverProcesses(t)
@@ -123,8 +124,8 @@ func (w *world) drivers(t testing.TB) string {
 	return list.String()
 }
 
-// driverProcesses finds the processes whose /mnt/volumes is the propagated
-// mount of a plugin of this world.
+// driverProcesses returns the processes whose /mnt/volumes is the propagated
+// mount of a plugin in this world.
 func (w *world) driverProcesses(t testing.TB) []int {
 	t.Helper()
 	ours, err := filepath.Glob(filepath.Join(w.root(), "plugins", "*", "propagated-mount"))
@@ -148,7 +149,7 @@ func sameDirectory(a, b string) bool {
 	return errFirst == nil && errSecond == nil && os.SameFile(first, second)
 }
 
-// end cleans up, and holds that a scenario left nothing to clean up.
+// end cleans up, and checks that the scenario left nothing to clean up.
 func (w *world) end(t testing.TB) {
 	t.Helper()
 	if w.daemon != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package crash
 
 import (
@@ -19,7 +21,7 @@ import (
 var (
 	kills   = flag.Int("kills", 200, "how many drivers are killed")
 	publish = flag.String("publish", "", "directory of durability.json and durability.md to put the figures into")
-	seeds   = flag.Uint64("seed", rand.Uint64(), "what chance depends on, but for the instants")
+	seeds   = flag.Uint64("seed", rand.Uint64(), "seed of random choices; the instants of kills vary")
 )
 
 func TestMain(m *testing.M) {
@@ -30,12 +32,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newDriver returns a driver on directories of its own.
+// newDriver returns a driver with new directories.
 func newDriver(t *testing.T) harness.Driver {
 	t.Helper()
 	binary, err := harness.Build(t.TempDir(), harness.Dovetail)
 	assert.NilError(t, err)
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
 	return harness.Driver{
@@ -44,10 +46,10 @@ func newDriver(t *testing.T) harness.Driver {
 	}
 }
 
-// TestKills kills one driver after the other, each of which goes on with what
-// the one before left.
+// TestKills kills one driver after the other. Each continues with the
+// directories of the one before.
 func TestKills(t *testing.T) {
-	const enough = 100 // for each verb to have its turn
+	const enough = 100 // each verb is called
 	t.Logf("seed %d", *seeds)
 	random := rand.New(rand.NewPCG(*seeds, 0))
 	driver := newDriver(t)
@@ -70,7 +72,7 @@ func TestKills(t *testing.T) {
 	t.Log(successes)
 	assert.Check(t, figures.Operations > figures.Crashes, "the drivers did next to nothing")
 	if *kills >= enough {
-		verbs := []string{"collect", "create", "disable", "enable", "pull", "reclaim", "remove", "set", "upgrade"}
+		verbs := []string{"collect", "create", "disable", "enable", "import", "pull", "reclaim", "remove", "set", "upgrade"}
 		assert.DeepEqual(t, slices.Sorted(maps.Keys(successes)), verbs)
 	}
 	assert.NilError(t, harness.Publish(*publish, figures))

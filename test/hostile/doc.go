@@ -1,5 +1,7 @@
-// Package hostile holds a manager to its bounds: archives and documents of at
-// most 2 MiB that were made to cost much go through the verbs, each in a process
-// of its own whose memory and processor time are measured; and a plugin that runs
-// does to its directories what it can, while verbs on others go on.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hostile tests the bounds of a manager. Archives and documents of at
+// most 2 MiB that are costly to read go through the verbs. Each verb runs in a
+// separate process with measured memory and processor time. In another test a
+// running plugin abuses its directories while verbs on other plugins continue.
 package hostile

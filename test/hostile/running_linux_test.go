@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package hostile
 
 import (
@@ -14,26 +16,26 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// mostSweep is what deleting may take that was asked for.
-const mostSweep = 2 * time.Minute
+// maxSweep bounds a requested deletion.
+const maxSweep = 2 * time.Minute
 
-// mostWait is far beyond what a verb takes on a machine that has other work, and
-// below what the rogue cost each of them when its directories were deleted by
-// their paths.
-const mostWait = 20 * time.Second
+// maxWait is far beyond the time of a verb on a busy machine. It is below the
+// cost of each verb for a manager that deletes the rogue's directories by their
+// paths.
+const maxWait = 20 * time.Second
 
-// TestRunningPlugin runs a plugin that fills its rootfs, its data and the
-// directory of its sockets with deep trees, files and mounts. It is disabled,
-// enabled, upgraded by nothing, survives a restart of the manager and is removed,
-// while verbs on another plugin go on; all within bounds, and nothing is left.
+// TestRunningPlugin runs a plugin that fills its rootfs, its data and its
+// directory of sockets with deep trees, files and mounts. The plugin is
+// disabled, enabled and upgraded to the same version, survives a restart of the
+// manager, and is removed. Verbs on another plugin continue. All of it stays
+// within bounds, and nothing is left.
 func TestRunningPlugin(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("runc needs root")
-	}
-	dir, err := os.MkdirTemp("", "dt") // a socket path must be short
+	testenv.NeedsRoot(t, "runc")
+	dir, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(dir)) })
 	w := &running{t: t, dir: dir}
@@ -64,7 +66,7 @@ func TestRunningPlugin(t *testing.T) {
 		return w.manager.Remove("rogue", &backend.PluginRmConfig{ForceRemove: true})
 	})
 	w.verbs()
-	w.bounded(mostSweep, "collect", func() error { w.manager.GC(); return nil })
+	w.bounded(maxSweep, "collect", func() error { w.manager.GC(); return nil })
 	w.within("remove calm", func() error {
 		return w.manager.Remove("calm", &backend.PluginRmConfig{ForceRemove: true})
 	})
@@ -76,7 +78,7 @@ func TestRunningPlugin(t *testing.T) {
 	}
 }
 
-// running is a manager of real plugins.
+// running is a manager with real plugins.
 type running struct {
 	t       *testing.T
 	dir     string
@@ -89,6 +91,8 @@ func (w *running) start() {
 		Store:    plugin.NewStore(),
 		Root:     filepath.Join(w.dir, "root"),
 		ExecRoot: filepath.Join(w.dir, "x"),
+		// The rogue fills its directories before it listens.
+		StartTimeout: 2 * time.Minute,
 		CreateExecutor: func(pm *plugin.Manager) (plugin.Executor, error) {
 			return runc.New(filepath.Join(w.dir, "runc"), pm)
 		},
@@ -114,7 +118,7 @@ func (w *running) create(name string, entrypoint ...string) {
 	assert.NilError(w.t, w.manager.CreateFromContext(w.t.Context(), source, &types.PluginCreateOptions{RepoName: name}))
 }
 
-// verbs calls what has to do with the other plugin, or with all.
+// verbs calls verbs on the other plugin, and verbs on all plugins.
 func (w *running) verbs() {
 	w.t.Helper()
 	w.within("disable calm", func() error { return w.manager.Disable("calm", nil) })
@@ -130,12 +134,12 @@ func (w *running) verbs() {
 		}
 		return err
 	})
-	w.bounded(mostSweep, "prune", func() error { _, err := w.manager.Prune(w.t.Context()); return err })
+	w.bounded(maxSweep, "prune", func() error { _, err := w.manager.Prune(w.t.Context()); return err })
 }
 
 func (w *running) within(what string, do func() error) {
 	w.t.Helper()
-	w.bounded(mostWait, what, do)
+	w.bounded(maxWait, what, do)
 }
 
 func (w *running) bounded(most time.Duration, what string, do func() error) {

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -15,10 +17,11 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// TestAuthorizationPluginIsForgotten goes every way out of enabled: docker's
-// middleware would ask the plugin for ever, and refuse all requests. A shutdown
-// is none: the daemon's API, which ends later, stays guarded.
-func TestAuthorizationPluginIsForgotten(t *testing.T) {
+// TestDisableRemovesAuthorizationPlugin ends an authorization plugin in every
+// way. A disabled plugin must leave docker's middleware, which would otherwise
+// call it for ever and refuse all requests. At a shutdown the plugin stays in the
+// middleware, because the daemon's API ends later and must stay guarded.
+func TestDisableRemovesAuthorizationPlugin(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		leave func(w *world) error
@@ -35,17 +38,17 @@ func TestAuthorizationPluginIsForgotten(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.LiveRestoreEnabled = tc.stays
+			w.Config.LiveRestoreEnabled = tc.stays
 			asked := 0
-			w.executor.Behaviour = plugintest.Behaviour{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			w.Executor.Behaviour = plugintest.Behaviour{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				asked++
 				_, _ = rw.Write([]byte(`{"Implements":["authz"],"Allow":false,"Msg":"no"}`))
 			})}
-			middleware := authorization.NewMiddleware([]string{"authz:latest"}, w.config.Store)
-			w.config.AuthzMiddleware = middleware
+			middleware := authorization.NewMiddleware([]string{"authz:latest"}, w.Config.Store)
+			w.Config.AuthzMiddleware = middleware
 			w.start()
-			w.create("authz", "docker.authz/1.0")
-			w.enable("authz")
+			w.Create("authz", "docker.authz/1.0")
+			w.MustEnable("authz")
 			request := func() (served bool) {
 				handler := middleware.WrapHandler(func(_ context.Context, rw http.ResponseWriter, _ *http.Request, _ map[string]string) error {
 					served = true

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -14,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/pkg/authorization"
@@ -26,22 +28,23 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 )
 
 const (
 	// bootWait is the default of ManagerConfig.BootWait.
 	bootWait = 5 * time.Second
-	// firstMoments is how long look-ups wait for a plugin that just began.
+	// firstMoments is how long look-ups wait for a plugin that was just started.
 	firstMoments = 2 * time.Second
 )
 
-// situation is a plugin "p" of interfaces, enabled unless its name says
-// otherwise, and what look-ups come to.
+// situation is a state of a plugin "p", enabled unless its name says otherwise,
+// and the expected result of look-ups.
 type situation struct {
 	name       string
 	interfaces []string
 	bring      func(t *testing.T, v *virtual)
-	want       error         // nil if the plugin is given out
+	want       error         // nil if the look-up returns the plugin
 	waits      time.Duration // how long a look-up takes
 	atMost     bool          // waits is a bound
 }
@@ -63,16 +66,16 @@ var situations = []situation{
 		bring: reboot(script{}, func(t *testing.T, v *virtual) {
 			v.rewrite(t, func(p *types.Plugin) { p.Config.Interface.ProtocolScheme = "grpc" })
 		})},
-	{name: "of a record that no rule allows", interfaces: volumeDriver, want: down,
+	{name: "invalid record", interfaces: volumeDriver, want: down,
 		bring: reboot(script{}, unsound)},
-	{name: "authorization, of a record that no rule allows", interfaces: authz, want: down,
+	{name: "authorization, invalid record", interfaces: authz, want: down,
 		bring: reboot(script{}, unsound)},
-	{name: "of a socket whose path is too long", interfaces: volumeDriver, want: down,
+	{name: "socket path too long", interfaces: volumeDriver, want: down,
 		bring: reboot(script{}, func(t *testing.T, v *virtual) {
 			v.config.ExecRoot = filepath.Join(v.config.ExecRoot, strings.Repeat("x", 100))
 			v.rewrite(t, func(p *types.Plugin) { p.Config.Interface.Socket = strings.Repeat("s", 100) })
 		})},
-	{name: "of a socket with a long path", interfaces: volumeDriver,
+	{name: "long socket path", interfaces: volumeDriver,
 		bring: reboot(script{}, func(_ *testing.T, v *virtual) {
 			v.config.ExecRoot = filepath.Join(v.config.ExecRoot, strings.Repeat("x", 100))
 		})},
@@ -84,7 +87,7 @@ var situations = []situation{
 		bring: reboot(script{ready: never}, func(_ *testing.T, v *virtual) { v.config.BootWait = time.Nanosecond })},
 	{name: "slow, right after boot", interfaces: volumeDriver, waits: time.Second - time.Nanosecond,
 		bring: reboot(script{ready: time.Second}, func(_ *testing.T, v *virtual) { v.config.BootWait = time.Nanosecond })},
-	{name: "of a manager without an executor", interfaces: volumeDriver, want: down, waits: firstMoments, atMost: true,
+	{name: "manager without an executor", interfaces: volumeDriver, want: down, waits: firstMoments, atMost: true,
 		bring: reboot(script{}, func(_ *testing.T, v *virtual) {
 			v.config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) { return nil, nil }
 		})},
@@ -115,7 +118,7 @@ var situations = []situation{
 				time.Sleep(time.Second)
 			}
 		}},
-	{name: "of a manager that was shut down", interfaces: volumeDriver, want: down,
+	{name: "after a shutdown", interfaces: volumeDriver, want: down,
 		bring: func(t *testing.T, v *virtual) { assert.NilError(t, v.Enable("p", nil)); v.Shutdown() }},
 }
 
@@ -126,7 +129,7 @@ func unsound(t *testing.T, v *virtual) {
 // rewrite changes the record of p between two managers.
 func (v *virtual) rewrite(t *testing.T, change func(*types.Plugin)) {
 	t.Helper()
-	w := &world{t: t, config: v.config}
+	w := &world{&testworld.World{T: t, Config: v.config}}
 	w.rewrite(v.ids["p"], change)
 }
 
@@ -168,7 +171,7 @@ func inSituation(t *testing.T, test func(t *testing.T, v *virtual, s situation, 
 }
 
 // dereference uses a plugin as docker's volume store, network drivers,
-// authorization and log drivers do, and swarm, which takes the address.
+// authorization and log drivers do. Like swarm, it also takes the address.
 func dereference(t *testing.T, p plugingetter.CompatPlugin) {
 	t.Helper()
 	client := p.(plugingetter.PluginWithV1Client).Client()
@@ -180,9 +183,9 @@ func dereference(t *testing.T, p plugingetter.CompatPlugin) {
 	assert.Check(t, p.ScopedPath("/") != "" && p.Name() == "p:latest")
 }
 
-// TestWhatIsGivenOutCanBeUsed looks a plugin up by every getter, in every
-// situation, and uses what it gets without a further look, as docker does.
-func TestWhatIsGivenOutCanBeUsed(t *testing.T) {
+// TestGettersReturnUsablePlugins looks a plugin up by every getter, in every
+// situation, and uses the result without further checks, as docker does.
+func TestGettersReturnUsablePlugins(t *testing.T) {
 	getters := map[string]func(ps *plugin.Store, capability string) ([]plugingetter.CompatPlugin, error){
 		"list of managed plugins": func(ps *plugin.Store, capability string) ([]plugingetter.CompatPlugin, error) {
 			return ps.GetAllManagedPluginsByCap(strings.ToUpper(capability)), nil
@@ -224,9 +227,9 @@ func TestWhatIsGivenOutCanBeUsed(t *testing.T) {
 	}
 }
 
-// TestDockersVolumeStoreUsesWhatItGets lists and looks up drivers as docker's
-// daemon does. A plugin that is not given out costs it the wait alone.
-func TestDockersVolumeStoreUsesWhatItGets(t *testing.T) {
+// TestDockersVolumeStoreUsesPlugins lists and looks up drivers as docker's daemon
+// does. A plugin that is not returned costs no more time than the wait.
+func TestDockersVolumeStoreUsesPlugins(t *testing.T) {
 	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
 		if capability != "volumedriver" {
 			return
@@ -256,10 +259,10 @@ func TestDockersVolumeStoreUsesWhatItGets(t *testing.T) {
 	})
 }
 
-// TestDockersAuthorizationUsesWhatItGets asks a plugin as the daemon's
-// middleware does, which reads its name before it looks at an error. A daemon
-// looks it up as it starts, and does not start with an error.
-func TestDockersAuthorizationUsesWhatItGets(t *testing.T) {
+// TestDockersAuthorizationUsesPlugins calls a plugin as the daemon's middleware
+// does, which reads the plugin's name before it checks the error. A daemon looks
+// the plugin up when it starts, and does not start on an error.
+func TestDockersAuthorizationUsesPlugins(t *testing.T) {
 	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
 		if capability != authorization.AuthZApiImplements {
 			return
@@ -281,8 +284,8 @@ func TestDockersAuthorizationUsesWhatItGets(t *testing.T) {
 	})
 }
 
-// TestReferencesOfPluginsThatAreDown counts them: what was acquired before is
-// released, and an attempt to acquire leaves none.
+// TestReferencesOfPluginsThatAreDown releases references that were acquired while
+// the plugin served. A failed attempt to acquire a reference leaves none.
 func TestReferencesOfPluginsThatAreDown(t *testing.T) {
 	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
 		p, err := v.Get("p")
@@ -305,8 +308,8 @@ func TestReferencesOfPluginsThatAreDown(t *testing.T) {
 	})
 }
 
-// TestUnavailableErrorSaysWhatIsKnown compares it with Status.
-func TestUnavailableErrorSaysWhatIsKnown(t *testing.T) {
+// TestUnavailableErrorMatchesStatus compares the error's fields with Status.
+func TestUnavailableErrorMatchesStatus(t *testing.T) {
 	inSituation(t, func(t *testing.T, v *virtual, s situation, capability string) {
 		_, err := v.config.Store.Get("p", capability, plugingetter.Lookup)
 		var unavailable *plugin.UnavailableError
@@ -314,7 +317,7 @@ func TestUnavailableErrorSaysWhatIsKnown(t *testing.T) {
 			assert.Check(t, s.want != down, "%v", err)
 			return
 		}
-		assert.Check(t, cerrdefs.IsUnavailable(err) && !cerrdefs.IsInvalidArgument(err))
+		assert.Check(t, errdefs.IsUnavailable(err) && !errdefs.IsInvalidArgument(err))
 		assert.Check(t, !strings.Contains(err.Error(), "\n"), "%v", err)
 		assert.Check(t, is.Contains(err.Error(), "p:latest"))
 		seen := status(t, v)
@@ -370,8 +373,8 @@ func TestWaitersLearnOfADisable(t *testing.T) {
 	})
 }
 
-// TestListsWaitOnceForAll has many plugins that begin one after the other, each
-// of which a list would wait for.
+// TestListsWaitOnceForAll starts many plugins one after the other. A list waits
+// for all of them together, and not for each in turn.
 func TestListsWaitOnceForAll(t *testing.T) {
 	names := numbered("p", 20)
 	inVirtualTime(t, names, func(string) script { return script{interfaces: volumeDriver} }, func(t *testing.T, v *virtual) {
@@ -386,8 +389,8 @@ func TestListsWaitOnceForAll(t *testing.T) {
 	})
 }
 
-// TestOneSilentPluginHoldsBootUpForBootWait boots one of each group that never
-// serves, and others that do.
+// TestOneSilentPluginHoldsBootUpForBootWait boots a plugin that never serves, of
+// each boot group in turn, and plugins that do serve.
 func TestOneSilentPluginHoldsBootUpForBootWait(t *testing.T) {
 	for _, silent := range []string{"docker.authz/1.0", "docker.networkdriver/1.0", "docker.volumedriver/1.0"} {
 		t.Run(silent, func(t *testing.T) {
@@ -415,11 +418,11 @@ func TestOneSilentPluginHoldsBootUpForBootWait(t *testing.T) {
 	}
 }
 
-// TestCallTimeoutHoldsAfterABoot sets a timeout and boots: the client that is
-// made before the run has it.
+// TestCallTimeoutHoldsAfterABoot sets a timeout and boots. The client that is
+// created before the run has the timeout.
 func TestCallTimeoutHoldsAfterABoot(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p")
+	id := w.Create("p")
 	assert.NilError(t, w.Enable(id, &backend.PluginEnableConfig{Timeout: 7}))
 	w.restart()
 	p, err := w.Get(id)

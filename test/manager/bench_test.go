@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"fmt"
@@ -11,11 +13,11 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// BenchmarkEnableDisable runs with an executor that is ready at once: what is
-// measured is the manager, and its writes to disk.
+// BenchmarkEnableDisable measures the manager and its writes to disk: its
+// executor is ready at once.
 func BenchmarkEnableDisable(b *testing.B) {
 	w := newWorld(b).start()
-	id := w.create("bench", "docker.volumedriver/1.0")
+	id := w.Create("bench", "docker.volumedriver/1.0")
 	for b.Loop() {
 		if err := w.Enable(id, nil); err != nil {
 			b.Fatal(err)
@@ -26,14 +28,14 @@ func BenchmarkEnableDisable(b *testing.B) {
 	}
 }
 
-// BenchmarkBoot starts a manager with plugins that are wished to run.
+// BenchmarkBoot starts a manager with enabled plugins.
 func BenchmarkBoot(b *testing.B) {
 	logrus.SetLevel(logrus.FatalLevel)
 	for _, plugins := range []int{1, 50, 200} {
 		b.Run(fmt.Sprint(plugins), func(b *testing.B) {
 			w := newWorld(b).start()
 			for i := range plugins {
-				w.enable(w.create(fmt.Sprintf("bench%d", i), "docker.volumedriver/1.0"))
+				w.MustEnable(w.Create(fmt.Sprintf("bench%d", i), "docker.volumedriver/1.0"))
 			}
 			for b.Loop() {
 				b.StopTimer()
@@ -45,20 +47,20 @@ func BenchmarkBoot(b *testing.B) {
 	}
 }
 
-// BenchmarkRestart measures from a plugin's first crash until it is ready
-// again, with the default wait in between.
+// BenchmarkRestart measures the time from a plugin's first crash until it is
+// ready again, including the default wait.
 func BenchmarkRestart(b *testing.B) {
 	w := newWorld(b)
-	w.config.Backoff = 0
+	w.Config.Backoff = 0
 	w.start()
-	id := w.create("bench", "docker.volumedriver/1.0")
+	id := w.Create("bench", "docker.volumedriver/1.0")
 	events, cancel := w.SubscribeEvents(1, plugin.EventRestarted{})
 	defer cancel()
 	for b.Loop() {
 		b.StopTimer()
-		w.enable(id)
+		w.MustEnable(id)
 		b.StartTimer()
-		if err := w.executor.Exit(id, 1); err != nil {
+		if err := w.Executor.Exit(id, 1); err != nil {
 			b.Fatal(err)
 		}
 		<-events

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"errors"
@@ -23,57 +25,57 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-func TestRestartStartsWhatIsWished(t *testing.T) {
+func TestRestartStartsEnabledPlugins(t *testing.T) {
 	w := newWorld(t).start()
-	on := w.create("on")
-	off := w.create("off")
-	w.enable(on)
+	on := w.Create("on")
+	off := w.Create("off")
+	w.MustEnable(on)
 	w.restart()
-	assert.Check(t, w.enabled(on) && w.alive(on))
-	assert.Check(t, !w.enabled(off) && !w.alive(off))
-	assert.Equal(t, w.executor.Started(on), 2)
+	assert.Check(t, w.Enabled(on) && w.Alive(on))
+	assert.Check(t, !w.Enabled(off) && !w.Alive(off))
+	assert.Equal(t, w.Executor.Started(on), 2)
 }
 
 func TestLiveRestore(t *testing.T) {
 	w := newWorld(t)
-	w.config.LiveRestoreEnabled = true
+	w.Config.LiveRestoreEnabled = true
 	w.start()
-	id := w.create("lives")
-	w.enable(id)
+	id := w.Create("lives")
+	w.MustEnable(id)
 	w.restart()
-	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Started(id), 1)
+	assert.Check(t, w.Enabled(id) && w.Alive(id))
+	assert.Equal(t, w.Executor.Started(id), 1)
 
-	w.config.LiveRestoreEnabled = false
+	w.Config.LiveRestoreEnabled = false
 	w.restart()
-	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Started(id), 2, "a stray was taken over")
+	assert.Check(t, w.Enabled(id) && w.Alive(id))
+	assert.Equal(t, w.Executor.Started(id), 2, "a stray was taken over")
 	assert.NilError(t, w.Disable(id, nil))
 }
 
-// TestLiveRestoreReattaches has a plugin that outlives its daemon called,
-// heard, and started again when it crashes.
+// TestLiveRestoreReattaches calls a plugin that outlived its daemon, reads its
+// output, and crashes it: the plugin is restarted.
 func TestLiveRestoreReattaches(t *testing.T) {
 	w := newWorld(t)
-	w.config.LiveRestoreEnabled = true
+	w.Config.LiveRestoreEnabled = true
 	lines := make(chan string)
-	w.executor.Choose = func(id string, _ int, _ specs.Spec) plugintest.Behaviour {
-		if id == w.id("writes") {
+	w.Executor.Choose = func(id string, _ int, _ specs.Spec) plugintest.Behaviour {
+		if id == w.ID("writes") {
 			return writer(lines)
 		}
 		return plugintest.Behaviour{}
 	}
 	w.start()
-	answers, writes := w.create("answers"), w.create("writes")
-	w.enable(answers)
-	w.enable(writes)
+	answers, writes := w.Create("answers"), w.Create("writes")
+	w.MustEnable(answers)
+	w.MustEnable(writes)
 	lines <- "before"
 	w.Shutdown()
-	lines <- "meanwhile"
+	lines <- "between"
 	w.start()
 	lines <- "after"
 	lines <- "the last was read"
-	assert.DeepEqual(t, w.logs(writes, plugin.LogOptions{})[:3], []string{"stdout before", "stdout meanwhile", "stdout after"})
+	assert.DeepEqual(t, w.MustLogs(writes, plugin.LogOptions{})[:3], []string{"stdout before", "stdout between", "stdout after"})
 
 	p, err := w.Get(answers)
 	assert.NilError(t, err)
@@ -83,40 +85,40 @@ func TestLiveRestoreReattaches(t *testing.T) {
 
 	events, cancel := w.SubscribeEvents(10, plugin.EventRestarted{})
 	defer cancel()
-	assert.NilError(t, w.executor.Exit(answers, 1))
+	assert.NilError(t, w.Executor.Exit(answers, 1))
 	assert.Equal(t, (<-events).(plugin.EventRestarted).Plugin.ID, answers)
-	assert.Equal(t, w.executor.Started(answers), 2)
-	assert.Equal(t, w.executor.Started(writes), 1)
+	assert.Equal(t, w.Executor.Started(answers), 2)
+	assert.Equal(t, w.Executor.Started(writes), 1)
 }
 
 // TestCrash makes a new manager without shutting the old one down, as
 // embedders' tests simulate a crash of the daemon.
 func TestCrash(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p")
-	w.enable(id)
+	id := w.Create("p")
+	w.MustEnable(id)
 	crashed := w.Manager
-	assert.NilError(t, w.executor.Close())
+	assert.NilError(t, w.Executor.Close())
 	w.start()
-	assert.Check(t, w.enabled(id) && w.alive(id))
-	assert.Equal(t, w.executor.Started(id), 2)
+	assert.Check(t, w.Enabled(id) && w.Alive(id))
+	assert.Equal(t, w.Executor.Started(id), 2)
 
 	var fenced *plugin.FencedError
 	assert.Check(t, errors.As(crashed.Disable(id, nil), &fenced))
 	assert.Check(t, errors.As(crashed.Remove(id, nil), &fenced))
-	assert.Check(t, w.alive(id))
+	assert.Check(t, w.Alive(id))
 	assert.NilError(t, w.Disable(id, nil))
 	crashed.Shutdown()
-	w.create("still-mine")
+	w.Create("still-mine")
 }
 
-func TestStartThatFailsAtBootIsTriedAgain(t *testing.T) {
+func TestStartThatFailsAtBootIsRetried(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("late")
-	w.enable(id)
+	id := w.Create("late")
+	w.MustEnable(id)
 	w.Shutdown()
 	up := make(chan struct{})
-	w.executor.Choose = func(_ string, earlier int, _ specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(_ string, earlier int, _ specs.Spec) plugintest.Behaviour {
 		if earlier < 4 {
 			return plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1}}
 		}
@@ -124,21 +126,21 @@ func TestStartThatFailsAtBootIsTriedAgain(t *testing.T) {
 		return plugintest.Behaviour{}
 	}
 	w.start()
-	assert.Check(t, w.enabled(id), "the wish was flipped")
+	assert.Check(t, w.Enabled(id), "the desired state changed")
 	<-up
 	assert.NilError(t, w.Disable(id, nil))
 }
 
 func TestBrokenRecordHidesNoOther(t *testing.T) {
 	w := newWorld(t).start()
-	broken := w.create("broken")
-	fine := w.create("fine")
-	blobs := w.blobs()
+	broken := w.Create("broken")
+	fine := w.Create("fine")
+	blobs := w.Blobs()
 	w.Shutdown()
-	record := filepath.Join(w.config.Root, broken, "config.json")
+	record := filepath.Join(w.Config.Root, broken, "config.json")
 	assert.NilError(t, os.WriteFile(record, []byte(`{"plugin":`), 0o600))
 	w.start()
-	w.enable(fine)
+	w.MustEnable(fine)
 	_, err := w.Inspect(broken)
 	var unreadable *plugin.BrokenError
 	assert.Assert(t, errors.As(err, &unreadable), "%v", err)
@@ -152,12 +154,12 @@ func TestBrokenRecordHidesNoOther(t *testing.T) {
 	assert.Equal(t, status.State, "broken")
 
 	w.GC()
-	assert.DeepEqual(t, w.blobs(), blobs)
-	_, err = os.Stat(filepath.Join(w.config.Root, broken, "rootfs", "plugin"))
+	assert.DeepEqual(t, w.Blobs(), blobs)
+	_, err = os.Stat(filepath.Join(w.Config.Root, broken, "rootfs", "plugin"))
 	assert.NilError(t, err, "a broken plugin's files were deleted")
 
 	assert.NilError(t, w.Remove(broken[:20], nil))
-	_, err = os.Stat(filepath.Join(w.config.Root, broken))
+	_, err = os.Stat(filepath.Join(w.Config.Root, broken))
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
 	list, err = w.List(filters.NewArgs())
 	assert.NilError(t, err)
@@ -166,43 +168,43 @@ func TestBrokenRecordHidesNoOther(t *testing.T) {
 
 func TestBootWaitIsBounded(t *testing.T) {
 	w := newWorld(t).start()
-	ids := []string{w.create("slow0", "docker.authz/1.0"), w.create("slow1")}
+	ids := []string{w.Create("slow0", "docker.authz/1.0"), w.Create("slow1")}
 	for _, id := range ids {
-		w.enable(id)
+		w.MustEnable(id)
 	}
 	w.Shutdown()
-	w.executor.Behaviour = plugintest.Behaviour{NeverListens: true}
-	w.config.BootWait = time.Nanosecond
+	w.Executor.Behaviour = plugintest.Behaviour{NeverListens: true}
+	w.Config.BootWait = time.Nanosecond
 	w.start()
 	assert.NilError(t, w.Disable(ids[0], nil), "a start at boot can be interrupted")
-	assert.Check(t, !w.enabled(ids[0]))
-	assert.Check(t, w.enabled(ids[1]))
+	assert.Check(t, !w.Enabled(ids[0]))
+	assert.Check(t, w.Enabled(ids[1]))
 }
 
-// TestBootIsAsSlowAsTheSlowest has more plugins that never listen than
-// processes are made at once.
+// TestBootIsAsSlowAsTheSlowest boots plugins that listen only once all of them
+// have a process. There are more plugins than processes are created concurrently.
 func TestBootIsAsSlowAsTheSlowest(t *testing.T) {
 	w := newWorld(t).start()
 	for i := range 40 {
-		w.enable(w.create(fmt.Sprint("slow", i)))
+		w.MustEnable(w.Create(fmt.Sprint("slow", i)))
 	}
 	w.Shutdown()
 	all := make(chan struct{})
 	var made atomic.Int32
-	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
 		if made.Add(1) == 40 {
 			close(all)
 		}
 		return plugintest.Behaviour{ListenAfter: all}
 	}
 	w.start()
-	assert.Equal(t, len(w.executor.Running()), 40)
+	assert.Equal(t, len(w.Executor.Running()), 40)
 	assert.Equal(t, made.Load(), int32(40), "a start was given up: it waited for others")
 }
 
 func TestVerbsAfterShutdown(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p")
+	id := w.Create("p")
 	w.Shutdown()
 	w.Shutdown()
 	var fenced *plugin.FencedError
@@ -211,7 +213,7 @@ func TestVerbsAfterShutdown(t *testing.T) {
 		func() error { return w.Disable(id, nil) },
 		func() error { return w.Set(id, nil) },
 		func() error { return w.Remove(id, nil) },
-		func() error { return w.createConfig("x", plugintest.Config()) },
+		func() error { return w.CreateConfig("x", plugintest.Config()) },
 	} {
 		err := verb()
 		assert.Check(t, errors.As(err, &fenced), "%v", err)
@@ -224,46 +226,46 @@ func TestVerbsAfterShutdown(t *testing.T) {
 func TestShutdownInterruptsStart(t *testing.T) {
 	w := newWorld(t)
 	started := make(chan struct{})
-	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
 		close(started)
 		return plugintest.Behaviour{NeverListens: true}
 	}
 	w.start()
-	id := w.create("slow")
+	id := w.Create("slow")
 	result := make(chan error)
 	go func() { result <- w.Enable(id, nil) }()
 	<-started
 	w.Shutdown()
 	assert.Check(t, <-result != nil)
-	running, err := w.executor.IsRunning(id)
+	running, err := w.Executor.IsRunning(id)
 	assert.NilError(t, err)
 	assert.Check(t, !running)
 }
 
-// TestSocketDirectoriesAreMadeAgain deletes them under a manager, as a cleanup of
-// /run does. ExecRoot is short, or so long that sockets are reached by another
-// path.
+// TestSocketDirectoriesAreMadeAgain deletes the directories of sockets while a
+// manager runs, as a cleanup of /run does. ExecRoot is short, or so long that
+// sockets are reached by another path.
 func TestSocketDirectoriesAreMadeAgain(t *testing.T) {
 	for _, below := range []string{".", strings.Repeat("d", 60)} {
 		t.Run(below, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.ExecRoot = filepath.Join(w.config.ExecRoot, below)
+			w.Config.ExecRoot = filepath.Join(w.Config.ExecRoot, below)
 			w.start()
-			crashed, fresh := w.create("crashed"), w.create("fresh")
-			w.enable(crashed)
+			crashed, fresh := w.Create("crashed"), w.Create("fresh")
+			w.MustEnable(crashed)
 			restarted, cancel := w.SubscribeEvents(10, plugin.EventRestarted{})
 			defer cancel()
-			assert.NilError(t, os.RemoveAll(w.config.ExecRoot))
-			assert.NilError(t, w.executor.Exit(crashed, 1))
+			assert.NilError(t, os.RemoveAll(w.Config.ExecRoot))
+			assert.NilError(t, w.Executor.Exit(crashed, 1))
 			<-restarted
-			assert.NilError(t, os.RemoveAll(w.config.ExecRoot))
-			w.enable(fresh)
+			assert.NilError(t, os.RemoveAll(w.Config.ExecRoot))
+			w.MustEnable(fresh)
 			p, err := w.Get(fresh)
 			assert.NilError(t, err)
 			connection, err := net.Dial(p.Addr().Network(), p.Addr().String())
 			assert.NilError(t, err)
 			assert.NilError(t, connection.Close())
-			info, err := os.Stat(w.config.ExecRoot)
+			info, err := os.Stat(w.Config.ExecRoot)
 			assert.NilError(t, err)
 			assert.Equal(t, info.Mode().Perm(), os.FileMode(0o700))
 		})

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"errors"
@@ -22,7 +24,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// logged collects what is logged at some levels while a test runs.
+// logged collects the log entries of some levels while a test runs.
 type logged struct {
 	levels []logrus.Level
 	mu     sync.Mutex
@@ -59,23 +61,23 @@ func collectLog(t *testing.T, levels ...logrus.Level) *logged {
 func TestPanicsEndNoDaemon(t *testing.T) {
 	w := newWorld(t)
 	handled := make(chan struct{}, 10)
-	w.config.LogPluginEvent = func(string, string, events.Action) { panic("in LogPluginEvent") }
-	w.config.Store.Handle("volumedriver", func(string, *plugins.Client) {
+	w.Config.LogPluginEvent = func(string, string, events.Action) { panic("in LogPluginEvent") }
+	w.Config.Store.Handle("volumedriver", func(string, *plugins.Client) {
 		handled <- struct{}{}
 		panic("in a handler")
 	})
 	w.start()
-	id := w.create("p", "docker.volumedriver/1.0")
-	w.enable(id)
+	id := w.Create("p", "docker.volumedriver/1.0")
+	w.MustEnable(id)
 	<-handled
 	lines := collectLog(t, logrus.ErrorLevel)
-	assert.NilError(t, w.executor.Exit(id, 1))
+	assert.NilError(t, w.Executor.Exit(id, 1))
 	<-handled
 	assert.NilError(t, w.Disable(id, nil))
 	assert.Check(t, is.Contains(lines.all()[len(lines.all())-1], "callbacks_test.go"), "the log lacks the stack")
 
 	armed := true
-	w.config.Store.RegisterRuntimeOpt("volumedriver", func(*specs.Spec) {
+	w.Config.Store.RegisterRuntimeOpt("volumedriver", func(*specs.Spec) {
 		if armed {
 			panic("in a SpecOpt")
 		}
@@ -84,17 +86,18 @@ func TestPanicsEndNoDaemon(t *testing.T) {
 	err := w.Enable(id, nil)
 	assert.Assert(t, errors.As(err, &start), "%v", err)
 	assert.Check(t, is.ErrorContains(err, "in a SpecOpt"))
-	assert.Equal(t, w.status(id).State, "disabled")
+	assert.Equal(t, w.MustStatus(id).State, "disabled")
 	armed = false
-	w.enable(id)
+	w.MustEnable(id)
 }
 
-// TestOrdinaryLifeIsQuiet warns of nothing from the first plugin to the end.
+// TestOrdinaryLifeIsQuiet runs ordinary verbs until the shutdown. The log has no
+// warning.
 func TestOrdinaryLifeIsQuiet(t *testing.T) {
 	lines := collectLog(t, logrus.WarnLevel, logrus.ErrorLevel)
 	w := newWorld(t).start()
 	for _, name := range []string{"kept", "off", "gone"} {
-		w.enable(w.create(name, "docker.volumedriver/1.0"))
+		w.MustEnable(w.Create(name, "docker.volumedriver/1.0"))
 	}
 	w.restart()
 	assert.NilError(t, w.Disable("off", nil))
@@ -103,16 +106,16 @@ func TestOrdinaryLifeIsQuiet(t *testing.T) {
 	assert.DeepEqual(t, lines.all(), []string(nil))
 }
 
-// TestInterruptedStartSaysSo disables a plugin while it is being enabled.
-func TestInterruptedStartSaysSo(t *testing.T) {
+// TestInterruptedStartIsReported disables a plugin while it is being enabled.
+func TestInterruptedStartIsReported(t *testing.T) {
 	w := newWorld(t)
 	started := make(chan struct{})
-	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
 		close(started)
 		return plugintest.Behaviour{NeverListens: true}
 	}
 	w.start()
-	id := w.create("p")
+	id := w.Create("p")
 	enabled := make(chan error)
 	go func() { enabled <- w.Enable(id, nil) }()
 	<-started
@@ -126,27 +129,27 @@ func TestInterruptedStartSaysSo(t *testing.T) {
 // TestSilentPluginIsExplained enables a plugin without a socket.
 func TestSilentPluginIsExplained(t *testing.T) {
 	w := newWorld(t)
-	w.config.StartTimeout = 100 * time.Millisecond
-	w.executor.Behaviour.NeverListens = true
+	w.Config.StartTimeout = 2 * time.Second
+	w.Executor.Behaviour.NeverListens = true
 	w.start()
-	id := w.create("p")
+	id := w.Create("p")
 	err := w.Enable(id, nil)
-	for _, want := range []string{"/run/docker/plugins/plugin.sock", "100ms", "ManagerConfig.StartTimeout"} {
+	for _, want := range []string{"/run/docker/plugins/plugin.sock", "2s", "ManagerConfig.StartTimeout"} {
 		assert.Check(t, is.ErrorContains(err, want))
 	}
 }
 
-// TestForcedReferencesAreForgotten disables by force what is in use, and then
-// again without.
-func TestForcedReferencesAreForgotten(t *testing.T) {
+// TestForcedReferencesAreDropped disables a plugin in use by force. After the
+// next Enable a Disable needs no force.
+func TestForcedReferencesAreDropped(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p", "docker.volumedriver/1.0")
-	w.enable(id)
+	id := w.Create("p", "docker.volumedriver/1.0")
+	w.MustEnable(id)
 	for range 2 {
-		_, err := w.config.Store.Get("p", "volumedriver", plugingetter.Acquire)
+		_, err := w.Config.Store.Get("p", "volumedriver", plugingetter.Acquire)
 		assert.NilError(t, err)
 	}
 	assert.NilError(t, w.Disable(id, &backend.PluginDisableConfig{ForceDisable: true}))
-	w.enable(id)
-	assert.NilError(t, w.Disable(id, nil), "references that were forced away are in the way")
+	w.MustEnable(id)
+	assert.NilError(t, w.Disable(id, nil), "references that a forced Disable ignored still count")
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"errors"
@@ -10,17 +12,17 @@ import (
 	dockererrdefs "github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 
-	"github.com/dovetailhq/plugin/internal/layout"
+	"github.com/dovetailhq/plugin"
 )
 
-// TestDiskThatRecovers fails several steps in a row of each verb, from each step
-// on, and its undoing with them; then the disk works again, and the same
-// process collects garbage. What a restart finds then is whole: the old state,
-// or the new one if the verb was done or reported as interrupted.
+// TestDiskThatRecovers fails several consecutive steps of each verb, from each
+// step on, including the steps that undo it. Then the disk works again, and the
+// same process collects garbage. After a restart the state is the old one, or the
+// new one if the verb succeeded or was reported as interrupted.
 func TestDiskThatRecovers(t *testing.T) {
 	for _, verb := range verbs {
 		if verb.name == "boot" {
-			continue // there is no process that lives on
+			continue // no process is left to collect
 		}
 		lengths := []int{1 << 20}
 		if verb.name == "upgrade" {
@@ -47,27 +49,27 @@ func TestDiskThatRecovers(t *testing.T) {
 	}
 }
 
-// checkDiskRecovered holds what is there after a verb against its error.
+// checkDiskRecovered compares the state after a verb with the verb's error.
 func (f *faultyWorld) checkDiskRecovered(k int, err error, before, after string) {
-	f.t.Helper()
+	f.T.Helper()
 	want := after
 	if err != nil {
-		assert.Check(f.t, dockererrdefs.IsSystem(err), "step %d: %v", k, err)
+		assert.Check(f.T, dockererrdefs.IsSystem(err), "step %d: %v", k, err)
 		want = before
 	}
-	var unsettled *layout.UnsettledError
+	var unsettled *plugin.UnsettledRemovalError
 	if errors.As(err, &unsettled) {
 		want = after
 	}
-	assert.Equal(f.t, f.state(), want, "step %d: %v", k, err)
-	var interrupted *layout.InterruptedError
+	assert.Equal(f.T, f.state(), want, "step %d: %v", k, err)
+	var interrupted *plugin.InterruptedUpgradeError
 	if errors.As(err, &interrupted) {
 		setErr := f.Set("p", []string{"DEBUG=2"})
-		assert.Assert(f.t, errors.As(setErr, &interrupted), "step %d: what the next start makes anew was changed: %v", k, setErr)
+		assert.Assert(f.T, errors.As(setErr, &interrupted), "step %d: a plugin that the next start upgrades was changed: %v", k, setErr)
 		want = after
 	}
 	f.restart()
 	got := f.state()
-	assert.Check(f.t, got == want || err != nil && got == after, "step %d: %v: %s", k, err, got)
-	f.check("step %d, and restarted: %v", k, err)
+	assert.Check(f.T, got == want || err != nil && got == after, "step %d: %v: %s", k, err, got)
+	f.Check("step %d, and restarted: %v", k, err)
 }

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"errors"
@@ -7,21 +11,21 @@ import (
 	"path/filepath"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// TestDiskFull calls each verb while the disk has no page left, then one, then
-// two, until the verb succeeds. One that fails says so, by class and cause, and
-// has changed nothing; when there is space again it succeeds.
+// TestDiskFull calls each verb while the disk has no free page, then with one
+// free page, then two, until the verb succeeds. A failed verb returns an error
+// with class and cause, and changes nothing. With enough space it succeeds.
 func TestDiskFull(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	// What these need to write can't be written; the others only delete.
-	writes := map[string]bool{"create": true, "pull": true, "upgrade": true, "enable": true, "disable": true, "set": true}
+	testenv.NeedsRoot(t, "mounting")
+	// These verbs must write; the others only delete.
+	writes := map[string]bool{"create": true, "create from layout": true, "pull": true, "upgrade": true, "enable": true, "disable": true, "set": true}
 	for _, verb := range verbs {
 		t.Run(verb.name, func(t *testing.T) {
 			for pages, full := 0, true; full; pages++ {
@@ -36,9 +40,9 @@ func TestDiskFull(t *testing.T) {
 				full = err != nil
 				if full {
 					assert.Check(t, is.ErrorIs(err, unix.ENOSPC), "%d pages", pages)
-					assert.Check(t, cerrdefs.IsInternal(err), "%d pages: %v has no class", pages, err)
+					assert.Check(t, errdefs.IsInternal(err), "%d pages: %v has no class", pages, err)
 					assert.Equal(t, f.state(), before)
-					f.check("the disk has %d pages", pages)
+					f.Check("the disk has %d pages", pages)
 					f.emptyDisk()
 					assert.NilError(t, verb.do(f), "after it had %d pages", pages)
 				}
@@ -47,45 +51,45 @@ func TestDiskFull(t *testing.T) {
 				assert.Equal(t, f.state(), after)
 				f.restart()
 				assert.Equal(t, f.state(), after)
-				f.check("restarted after it had %d pages", pages)
+				f.Check("restarted after it had %d pages", pages)
 			}
 		})
 	}
 }
 
-// newSmallWorld is a world whose root is a disk of its own, and small.
+// newSmallWorld returns a world with its root on a small, separate file system.
 func newSmallWorld(t *testing.T) *faultyWorld {
 	t.Helper()
 	f := unstarted(t)
-	assert.NilError(t, unix.Mount("none", f.config.Root, "tmpfs", 0, "size=4m"))
+	assert.NilError(t, unix.Mount("none", f.Config.Root, "tmpfs", 0, "size=4m"))
 	t.Cleanup(func() {
 		f.Shutdown()
-		assert.Check(t, unix.Unmount(f.config.Root, unix.MNT_DETACH))
+		assert.Check(t, unix.Unmount(f.Config.Root, unix.MNT_DETACH))
 	})
 	assert.NilError(t, f.boot())
 	return f
 }
 
-func (f *faultyWorld) ballast() string { return filepath.Join(f.config.Root, "ballast") }
+func (f *faultyWorld) ballast() string { return filepath.Join(f.Config.Root, "ballast") }
 
-// fillDisk leaves that many pages.
+// fillDisk fills the disk except for a number of pages.
 func (f *faultyWorld) fillDisk(pages int) {
-	f.t.Helper()
+	f.T.Helper()
 	file, err := os.Create(f.ballast())
-	assert.NilError(f.t, err)
+	assert.NilError(f.T, err)
 	defer file.Close()
 	for _, size := range []int{64 << 10, 1} {
 		for err = nil; err == nil; {
 			_, err = file.Write(make([]byte, size))
 		}
-		assert.Assert(f.t, errors.Is(err, unix.ENOSPC), "%v", err)
+		assert.Assert(f.T, errors.Is(err, unix.ENOSPC), "%v", err)
 	}
 	size, err := file.Seek(0, io.SeekEnd)
-	assert.NilError(f.t, err)
-	assert.NilError(f.t, file.Truncate(size-int64(pages*os.Getpagesize())))
+	assert.NilError(f.T, err)
+	assert.NilError(f.T, file.Truncate(size-int64(pages*os.Getpagesize())))
 }
 
 func (f *faultyWorld) emptyDisk() {
-	f.t.Helper()
-	assert.NilError(f.t, os.RemoveAll(f.ballast()))
+	f.T.Helper()
+	assert.NilError(f.T, os.RemoveAll(f.ballast()))
 }

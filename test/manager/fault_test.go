@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"archive/tar"
@@ -29,20 +31,22 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
 var errFault = errors.New("injected fault")
 
-// faultyWorld is a world whose files fail while armed, with a registry that
-// has two versions of a plugin.
+// faultyWorld is a world with file operations that fail while it is armed, and a
+// registry with two versions of a plugin.
 type faultyWorld struct {
 	*world
-	hands      *hands // of the newest manager
+	newest     *sharedExecutor // of the newest manager
 	registry   *fake.Registry
 	repository string
 	grants     types.PluginPrivileges
+	layout     string // the archive of a plugin
 	files      durable.FS
 	calls      atomic.Int64
 	fails      atomic.Pointer[func(call int) bool] // nil while nothing fails
@@ -55,12 +59,12 @@ func newFaultyWorld(t *testing.T) *faultyWorld {
 	return f
 }
 
-// unstarted is a world without a manager yet.
+// unstarted returns a world that has no manager yet.
 func unstarted(t *testing.T) *faultyWorld {
 	t.Helper()
 	f := &faultyWorld{world: newWorld(t)}
-	f.config.CreateExecutor = f.shareExecutor
-	f.config.RegistryService = endpoints{}
+	f.Config.CreateExecutor = f.shareExecutor
+	f.Config.RegistryService = testworld.PlainHTTP{}
 	f.registry = fake.New()
 	f.repository = f.registry.Start(t) + "/group/plugin:"
 	for _, version := range []string{"v1", "v2"} {
@@ -76,53 +80,57 @@ func unstarted(t *testing.T) *faultyWorld {
 	return f
 }
 
-// hands are a manager's executor without the right to close it: that of a
-// manager that crashed is closed by nobody, and starts nothing more.
-type hands struct {
+// sharedExecutor is one manager's view of an executor that outlives it. The
+// manager can't close the executor. After a crash it can start no process.
+type sharedExecutor struct {
 	plugin.Executor
-	mu   sync.Mutex
-	tied bool
+	mu      sync.Mutex
+	crashed bool
 }
 
-func (h *hands) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.tied {
+func (s *sharedExecutor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.crashed {
 		return errors.Join(errFault, stdout.Close(), stderr.Close())
 	}
-	return h.Executor.Create(id, spec, stdout, stderr)
+	return s.Executor.Create(id, spec, stdout, stderr)
 }
 
-func (h *hands) tie() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.tied = true
+// Runs lists the processes, also those of disabled plugins, as the executors of
+// this module do.
+func (s *sharedExecutor) Runs() ([]string, error) { return s.Executor.(plugin.RunLister).Runs() }
+
+func (s *sharedExecutor) crash() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crashed = true
 }
 
 func (f *faultyWorld) shareExecutor(pm *plugin.Manager) (plugin.Executor, error) {
-	executor, err := f.createExecutor(pm)
-	f.hands = &hands{Executor: executor}
-	return f.hands, err
+	executor, err := f.CreateExecutor(pm)
+	f.newest = &sharedExecutor{Executor: executor}
+	return f.newest, err
 }
 
-// boot makes a manager on the files that fail.
+// boot makes a manager that uses the failing files.
 func (f *faultyWorld) boot() error {
 	files := f.files
-	pm, err := plugin.NewManagerOn(f.config, &files)
+	pm, err := testworld.NewManagerOn(f.Config, &files)
 	if err == nil {
 		f.Manager = pm
 	}
 	return err
 }
 
-// arm makes the calls fail that chosen says. Each step asks twice: before it,
-// and after it happened.
+// arm makes the calls fail that chosen selects. Each step makes two calls: one
+// before and one after it happens.
 func (f *faultyWorld) arm(chosen func(call int) bool) {
 	f.calls.Store(0)
 	f.fails.Store(&chosen)
 }
 
-// disarm returns how many calls there were.
+// disarm ends the failures, and returns how many calls there were.
 func (f *faultyWorld) disarm() int {
 	f.fails.Store(nil)
 	return int(f.calls.Load())
@@ -144,7 +152,21 @@ type packedLayer struct {
 	diffID string
 }
 
+// packedLayers keeps what gzippedLayer returned: hundreds of worlds have the same
+// layers, and a compressor takes a megabyte.
+var packedLayers sync.Map
+
 func gzippedLayer(t *testing.T, name, content string) packedLayer {
+	t.Helper()
+	if known, ok := packedLayers.Load(name + "=" + content); ok {
+		return known.(packedLayer)
+	}
+	layer := packLayer(t, name, content)
+	packedLayers.Store(name+"="+content, layer)
+	return layer
+}
+
+func packLayer(t *testing.T, name, content string) packedLayer {
 	t.Helper()
 	var archive, packed bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -161,25 +183,25 @@ func gzippedLayer(t *testing.T, name, content string) packedLayer {
 
 // pullVersion installs p from the registry.
 func (f *faultyWorld) pullVersion(version string) error {
-	_, err := f.pull(f.repository+version, "p", f.granted())
+	_, err := f.pull(f.repository+version, "p", f.privileges())
 	return err
 }
 
-// granted is what all versions ask for.
-func (f *faultyWorld) granted() types.PluginPrivileges {
+// privileges returns the privileges that all versions ask for.
+func (f *faultyWorld) privileges() types.PluginPrivileges {
 	if f.grants == nil {
-		grants, err := f.Privileges(f.t.Context(), named(f.t, f.repository+"v1"), nil, nil)
-		assert.NilError(f.t, err)
+		grants, err := f.Privileges(f.T.Context(), testworld.Named(f.T, f.repository+"v1"), nil, nil)
+		assert.NilError(f.T, err)
 		f.grants = grants
 	}
 	return f.grants
 }
 
-// state is what a user sees of all plugins.
+// state describes all plugins as List and Inspect show them.
 func (w *world) state() string {
-	w.t.Helper()
+	w.T.Helper()
 	list, err := w.List(filters.NewArgs())
-	assert.NilError(w.t, err)
+	assert.NilError(w.T, err)
 	lines := make([]string, len(list))
 	for i, p := range list {
 		lines[i] = fmt.Sprintf("%s %v %v %q", p.Name, p.Enabled, p.Settings.Env, p.Config.Description)
@@ -188,26 +210,11 @@ func (w *world) state() string {
 	return strings.Join(lines, "\n")
 }
 
-// check holds disk, memory and executor against each other.
-func (w *world) check(why string, args ...any) {
-	w.t.Helper()
-	w.checkBut(plugintest.RootCheck{ExecRoot: w.config.ExecRoot}, why, args...)
-}
-
-// checkBut is check with less to look at.
-func (w *world) checkBut(check plugintest.RootCheck, why string, args ...any) {
-	w.t.Helper()
-	w.GC()
-	check.Manager, check.Executor, check.Collected = w.Manager, w.executor, true
-	err := plugintest.CheckRoot(w.config.Root, check)
-	assert.NilError(w.t, err, append([]any{why}, args...)...)
-}
-
-// socketsMayBeLeft until the next start of the plugin or of the manager: what
-// can't be deleted in ExecRoot is in nobody's way.
+// socketsMayBeLeft ignores leftovers in ExecRoot. They are harmless, and the next
+// start of the plugin or the manager deletes them.
 var socketsMayBeLeft = plugintest.RootCheck{}
 
-// settable is a config of which one setting can be changed.
+// settable returns a config with one variable that can be set.
 func settable(description string) types.PluginConfig {
 	config := plugintest.Config("docker.volumedriver/1.0")
 	value := "0"
@@ -219,29 +226,43 @@ func settable(description string) types.PluginConfig {
 
 var forced = &backend.PluginRmConfig{ForceRemove: true}
 
-// verbs is each verb once, on a world that prepare made.
+// verbs lists each verb once. Its world is the result of prepare.
 var verbs = []struct {
 	name    string
 	prepare func(f *faultyWorld)
 	do      func(f *faultyWorld) error
-	after   string // the state when it is done; "same" if it changes nothing
+	after   string // the state after success; "same" if it does not change
 }{
 	{
 		"create", func(*faultyWorld) {},
-		func(f *faultyWorld) error { return f.createConfig("p", settable("one")) },
+		func(f *faultyWorld) error { return f.CreateConfig("p", settable("one")) },
 		`p:latest false [DEBUG=0] "one"`,
 	},
 	{
-		"pull", func(f *faultyWorld) { f.granted() },
+		"create from layout", func(f *faultyWorld) { f.layout, _ = buildLayout(f.T) },
+		func(f *faultyWorld) error {
+			return f.CreateFromLayout(f.T.Context(), f.layout, &types.PluginCreateOptions{RepoName: "p"})
+		},
+		`p:latest false [DEBUG=0] "one"`,
+	},
+	{
+		"pull", func(f *faultyWorld) { f.privileges() },
 		func(f *faultyWorld) error { return f.pullVersion("v1") },
 		`p:latest false [DEBUG=0] "v1"`,
 	},
 	{
-		"upgrade", func(f *faultyWorld) {
-			assert.NilError(f.t, f.pullVersion("v1"))
-			assert.NilError(f.t, f.Set("p", []string{"DEBUG=1"}))
+		"import", func(f *faultyWorld) {
+			putOld(f.T, f.Config.Root, old{id: "b0b", name: "p", manifest: volumeManifest})
 		},
-		func(f *faultyWorld) error { return f.upgrade(f.repository+"v2", "p", f.granted()) },
+		func(f *faultyWorld) error { return f.importRoot() },
+		`p:latest false [DEBUG=0] "old"`,
+	},
+	{
+		"upgrade", func(f *faultyWorld) {
+			assert.NilError(f.T, f.pullVersion("v1"))
+			assert.NilError(f.T, f.Set("p", []string{"DEBUG=1"}))
+		},
+		func(f *faultyWorld) error { return f.upgrade(f.repository+"v2", "p", f.privileges()) },
 		`p:latest false [DEBUG=1] "v2"`,
 	},
 	{
@@ -250,7 +271,7 @@ var verbs = []struct {
 		`p:latest true [DEBUG=0] "p"`,
 	},
 	{
-		"disable", func(f *faultyWorld) { f.install("p"); f.enable("p") },
+		"disable", func(f *faultyWorld) { f.install("p"); f.MustEnable("p") },
 		func(f *faultyWorld) error { return f.Disable("p", nil) },
 		`p:latest false [DEBUG=0] "p"`,
 	},
@@ -265,7 +286,7 @@ var verbs = []struct {
 		"",
 	},
 	{
-		"remove by force", func(f *faultyWorld) { f.install("p"); f.enable("p") },
+		"remove by force", func(f *faultyWorld) { f.install("p"); f.MustEnable("p") },
 		func(f *faultyWorld) error { return f.Remove("p", forced) },
 		"",
 	},
@@ -276,38 +297,39 @@ var verbs = []struct {
 	},
 	{
 		"prune", func(f *faultyWorld) { f.install("p"); f.litterLive() },
-		func(f *faultyWorld) error { _, err := f.Prune(f.t.Context()); return err },
+		func(f *faultyWorld) error { _, err := f.Prune(f.T.Context()); return err },
 		"same",
 	},
 	{
-		"boot", func(f *faultyWorld) { f.install("p"); f.install("off"); f.enable("p"); f.Shutdown(); f.litter() },
+		"boot", func(f *faultyWorld) { f.install("p"); f.install("off"); f.MustEnable("p"); f.Shutdown(); f.litter() },
 		func(f *faultyWorld) error { return f.boot() },
 		"same",
 	},
 }
 
 func (f *faultyWorld) install(name string) {
-	f.t.Helper()
-	assert.NilError(f.t, f.createConfig(name, settable(name)))
+	f.T.Helper()
+	assert.NilError(f.T, f.CreateConfig(name, settable(name)))
 }
 
-// litter leaves what crashes leave.
+// litter writes files like those that crashes leave.
 func (f *faultyWorld) litter() {
-	f.t.Helper()
-	f.leave("garbage", "storage", "blobs", "sha256", strings.Repeat("0", 64))
-	f.leave("", strings.Repeat("1", 64)+"-removing", "rootfs", "file")
+	f.T.Helper()
+	f.putFile("garbage", "storage", "blobs", "sha256", strings.Repeat("0", 64))
+	f.putFile("", strings.Repeat("1", 64)+"-removing", "rootfs", "file")
 }
 
-func (w *world) leave(content string, elements ...string) {
-	w.t.Helper()
-	path := filepath.Join(append([]string{w.config.Root}, elements...)...)
-	assert.NilError(w.t, os.MkdirAll(filepath.Dir(path), 0o700))
-	assert.NilError(w.t, os.WriteFile(path, []byte(content), 0o600))
+// putFile writes a file below Root.
+func (w *world) putFile(content string, elements ...string) {
+	w.T.Helper()
+	path := filepath.Join(append([]string{w.Config.Root}, elements...)...)
+	assert.NilError(w.T, os.MkdirAll(filepath.Dir(path), 0o700))
+	assert.NilError(w.T, os.WriteFile(path, []byte(content), 0o600))
 }
 
-// TestEveryStepCanFail fails one step after the other, before and after it
-// happened. Who was told of an error finds the old state, now and after a
-// restart, and can do it again.
+// TestEveryStepCanFail fails each step of each verb in turn, before and after it
+// happens. After an error the state is the old one, also after a restart, and the
+// verb can be repeated.
 func TestEveryStepCanFail(t *testing.T) {
 	for _, verb := range verbs {
 		t.Run(verb.name, func(t *testing.T) {
@@ -325,26 +347,25 @@ func TestEveryStepCanFail(t *testing.T) {
 					assert.Check(t, is.ErrorIs(err, errFault), "step %d", k)
 					assert.Check(t, dockererrdefs.IsSystem(err), "step %d: %v has no class", k, err)
 					assert.Equal(t, f.state(), before, "step %d: %v", k, err)
-					f.checkBut(socketsMayBeLeft, "step %d: %v", k, err)
+					f.CheckBut(socketsMayBeLeft, "step %d: %v", k, err)
 				}
 				if err != nil {
 					assert.NilError(t, verb.do(f), "again, after step %d", k)
 				}
 				assert.Equal(t, f.state(), after, "step %d", k)
-				f.checkBut(socketsMayBeLeft, "step %d", k)
+				f.CheckBut(socketsMayBeLeft, "step %d", k)
 				f.restart()
 				assert.Equal(t, f.state(), after, "step %d", k)
-				f.check("restarted after step %d", k)
+				f.Check("restarted after step %d", k)
 				f.Shutdown()
 			}
 		})
 	}
 }
 
-// TestProcessCanStopAtEveryStep stops everything at one step after the other,
-// before and after it happened. The next manager finds the old state or the
-// new one, and the new one if the verb was done; what the old manager still
-// does harms nothing.
+// TestProcessCanStopAtEveryStep stops the manager at each step in turn, before and
+// after it happens. The next manager finds the old state or the new one, and the
+// new one if the verb succeeded. Late actions of the old manager do no harm.
 func TestProcessCanStopAtEveryStep(t *testing.T) {
 	for _, verb := range verbs {
 		t.Run(verb.name, func(t *testing.T) {
@@ -358,19 +379,19 @@ func TestProcessCanStopAtEveryStep(t *testing.T) {
 				f.arm(func(call int) bool { return call >= k })
 				err := verb.do(f)
 				crashed := f.Manager
-				f.hands.tie()
+				f.newest.crash()
 				reached = int(f.calls.Load()) > k
-				assert.NilError(t, f.executor.Close())
+				assert.NilError(t, f.Executor.Close())
 				f.start()
 				got := f.state()
 				assert.Check(t, got == before || got == after, "step %d: %s", k, got)
 				if err == nil {
-					assert.Equal(t, got, after, "step %d: it was said to be done", k)
+					assert.Equal(t, got, after, "step %d: the verb had succeeded", k)
 				}
-				f.check("step %d", k)
+				f.Check("step %d", k)
 				crashed.Shutdown()
 				assert.Equal(t, f.state(), got)
-				f.check("step %d, and the older manager ended", k)
+				f.Check("step %d, and the older manager ended", k)
 				f.Shutdown()
 			}
 		})

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -15,24 +17,26 @@ import (
 	"sync"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/internal/testseed"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// collectionWorld is a manager beside a registry that has few versions of a
-// plugin, which share a layer with each other.
+// collectionWorld is a manager and a registry with a few versions of a plugin,
+// which share a layer.
 type collectionWorld struct {
 	*faultyWorld
 	versions []string
 }
 
-// installer is the only one who changes its plugins.
+// installer changes its plugins; nothing else changes them.
 type installer struct {
 	w      *collectionWorld
 	random *rand.Rand
@@ -52,18 +56,18 @@ func (i *installer) act(ctx context.Context) error {
 		return i.w.Push(ctx, name, nil, nil, nil)
 	case verb < 3:
 		err := i.pull(ctx, name, version)
-		return i.judge("pull", err, installed, cerrdefs.IsConflict, func() { i.model[name] = version })
+		return i.judge("pull", err, installed, errdefs.IsConflict, func() { i.model[name] = version })
 	case verb < 5:
 		buildContext := plugintest.BuildContext(settable(version), map[string]string{"plugin": version})
 		err := i.w.CreateFromContext(ctx, buildContext, &types.PluginCreateOptions{RepoName: name})
-		return i.judge("create", err, installed, cerrdefs.IsConflict, func() { i.model[name] = version })
+		return i.judge("create", err, installed, errdefs.IsConflict, func() { i.model[name] = version })
 	case verb < 7:
-		ref := named(i.w.t, i.w.repository+version)
+		ref := testworld.Named(i.w.T, i.w.repository+version)
 		err := i.w.Upgrade(ctx, ref, name, nil, nil, i.w.grants, nil)
-		return i.judge("upgrade", err, !installed, cerrdefs.IsNotFound, func() { i.model[name] = version })
+		return i.judge("upgrade", err, !installed, errdefs.IsNotFound, func() { i.model[name] = version })
 	case verb < 9:
 		err := i.w.Remove(name, nil)
-		return i.judge("remove", err, !installed, cerrdefs.IsNotFound, func() { delete(i.model, name) })
+		return i.judge("remove", err, !installed, errdefs.IsNotFound, func() { delete(i.model, name) })
 	default:
 		_, err := i.w.Prune(ctx)
 		return err
@@ -73,30 +77,30 @@ func (i *installer) act(ctx context.Context) error {
 // mention publishes a descriptor of stored content with another size, and expects
 // a refusal: nothing with that digest has that size.
 func (i *installer) mention(ctx context.Context, name string) error {
-	stored := i.w.blobs()
+	stored := i.w.Blobs()
 	if len(stored) == 0 {
 		return nil
 	}
 	wrong := ocispec.Descriptor{
 		MediaType: fake.MediaTypeConfig,
 		Digest:    digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(stored[i.random.IntN(len(stored))])),
-		Size:      int64(i.random.IntN(100)), // less than any of them has
+		Size:      int64(i.random.IntN(100)), // less than the size of any content
 	}
 	m := ocispec.Manifest{MediaType: fake.MediaTypeManifest, Config: wrong}
 	m.SchemaVersion = 2
 	repository := "hostile/" + strings.ReplaceAll(strings.TrimSuffix(name, ":latest"), "/", "-")
 	i.w.registry.PutDocument(repository, "latest", m.MediaType, m)
-	_, err := i.w.Privileges(ctx, named(i.w.t, strings.TrimSuffix(i.w.repository, "group/plugin:")+repository), nil, nil)
+	_, err := i.w.Privileges(ctx, testworld.Named(i.w.T, strings.TrimSuffix(i.w.repository, "group/plugin:")+repository), nil, nil)
 	if err == nil {
 		return fmt.Errorf("mention %s: it was not refused", wrong.Digest)
 	}
 	return nil
 }
 
-// errChangedMind ends a pull that its user gave up.
+// errChangedMind ends a pull that its user cancels.
 var errChangedMind = errors.New("changed my mind")
 
-// pull pulls; one time in four its user gives up at the first news of it.
+// pull pulls a version. One pull in four is cancelled at its first progress.
 func (i *installer) pull(ctx context.Context, name, version string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -104,10 +108,10 @@ func (i *installer) pull(ctx context.Context, name, version string) error {
 	if i.random.IntN(4) == 0 {
 		progress = writerFunc(func() { cancel(errChangedMind) })
 	}
-	return i.w.Pull(ctx, named(i.w.t, i.w.repository+version), name, nil, nil, i.w.grants, progress)
+	return i.w.Pull(ctx, testworld.Named(i.w.T, i.w.repository+version), name, nil, nil, i.w.grants, progress)
 }
 
-// writerFunc is called whenever something is written.
+// writerFunc is called at every write.
 type writerFunc func()
 
 func (f writerFunc) Write(data []byte) (int, error) {
@@ -127,14 +131,14 @@ func (i *installer) judge(verb string, err error, refused bool, refusal func(err
 }
 
 // TestCollectionAgainstModel pulls, creates, upgrades, pushes, removes and collects
-// at random and at once, beside a registry that describes their content wrongly. In the end each plugin is of the version that its owner
-// was told of, and there are exactly the blobs that plugins refer to.
+// at random and concurrently, with a registry that describes content wrongly. In the
+// end each plugin has the version that its last successful verb installed, and the
+// store has exactly the blobs that plugins refer to.
 func TestCollectionAgainstModel(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	w := &collectionWorld{faultyWorld: newFaultyWorld(t), versions: []string{"v1", "v2", "v3"}}
 	putVersion(t, w.registry, "v3")
-	w.granted()
+	w.privileges()
 	host := strings.TrimSuffix(w.repository, "group/plugin:")
 	const installers, plugins, steps = 5, 3, 40
 	ctx, stop := context.WithCancel(t.Context())
@@ -169,9 +173,9 @@ func TestCollectionAgainstModel(t *testing.T) {
 	w.compare(all)
 }
 
-// compare holds what is there against what the installers were told.
+// compare compares the plugins with the models of the installers.
 func (w *collectionWorld) compare(all []*installer) {
-	w.t.Helper()
+	w.T.Helper()
 	var want []string
 	for _, i := range all {
 		for name, version := range i.model {
@@ -179,11 +183,11 @@ func (w *collectionWorld) compare(all []*installer) {
 		}
 	}
 	slices.Sort(want)
-	assert.Equal(w.t, w.state(), strings.Join(want, "\n"))
-	w.check("all is still") // every referenced blob is there, and no other
-	_, err := w.Prune(w.t.Context())
-	assert.NilError(w.t, err)
-	ingests, err := os.ReadDir(w.config.Root + "/storage/ingest")
-	assert.NilError(w.t, err)
-	assert.Equal(w.t, len(ingests), 0, "a pull that was given up left something for ever")
+	assert.Equal(w.T, w.state(), strings.Join(want, "\n"))
+	w.Check("at rest") // every referenced blob is there, and no other
+	_, err := w.Prune(w.T.Context())
+	assert.NilError(w.T, err)
+	ingests, err := os.ReadDir(w.Config.Root + "/storage/ingest")
+	assert.NilError(w.T, err)
+	assert.Equal(w.T, len(ingests), 0, "a cancelled pull left its upload for ever")
 }

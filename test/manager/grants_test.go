@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"errors"
@@ -15,12 +19,15 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/privilege"
+	"github.com/dovetailhq/plugin/internal/testenv"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// Who grants a new version what the old one asked for is told what is new in
-// it, and what is gone; so is who subscribed, once it was granted.
+// TestUpgradeReportsTheDifference upgrades with the grants of the old version: the
+// error lists what is new and what is gone. So does the event of the upgrade once
+// the privileges are granted.
 func TestUpgradeReportsTheDifference(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	source, device := "/var/lib/data", "/dev/fuse"
@@ -32,7 +39,7 @@ func TestUpgradeReportsTheDifference(t *testing.T) {
 	r.PutPlugin("group/plugin", "v1", encoded(t, old))
 	r.PutPlugin("group/plugin", "v2", encoded(t, current))
 	grants := func(version string) types.PluginPrivileges {
-		asked, err := w.Privileges(t.Context(), named(t, host+"/group/plugin:"+version), nil, nil)
+		asked, err := w.Privileges(t.Context(), testworld.Named(t, host+"/group/plugin:"+version), nil, nil)
 		assert.NilError(t, err)
 		return asked
 	}
@@ -63,8 +70,8 @@ func TestUpgradeReportsTheDifference(t *testing.T) {
 	assert.DeepEqual(t, upgraded.Dropped, types.PluginPrivileges{mount})
 }
 
-// The order of grants, and of values in them, is nobody's concern; nothing that
-// was passed is changed.
+// TestGrantsInAnyOrder passes grants, and values in them, in other orders. They are
+// accepted and not modified.
 func TestGrantsInAnyOrder(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	config := plugintest.Config("docker.volumedriver/1.0")
@@ -87,9 +94,9 @@ func TestGrantsInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestGrantsShowWhatIsMounted holds the text of a grant to what the runtime is
-// given: a mount of which the grant says no more than its source is a bind or
-// tmpfs, however type and options are written.
+// TestGrantsShowWhatIsMounted compares the text of a grant with the mount that the
+// runtime gets. A grant that shows only a source is for a bind or tmpfs, however
+// type and options are written.
 func TestGrantsShowWhatIsMounted(t *testing.T) {
 	source := t.TempDir()
 	shown := 0
@@ -118,11 +125,9 @@ func TestGrantsShowWhatIsMounted(t *testing.T) {
 }
 
 // TestDevicesStayWhatWasGranted replaces a device in a directory that the plugin
-// can write to, between two runs and over a restart of the daemon.
+// can write to, between two runs and across a restart of the daemon.
 func TestDevicesStayWhatWasGranted(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("making device nodes needs root")
-	}
+	testenv.NeedsRoot(t, "making device nodes")
 	w := newWorld(t).start()
 	dev := t.TempDir()
 	node := filepath.Join(dev, "node")
@@ -136,16 +141,16 @@ func TestDevicesStayWhatWasGranted(t *testing.T) {
 	config.Mounts = []types.PluginMount{{Name: "dev", Type: "bind", Source: &dev, Destination: "/d", Options: []string{"rbind"}}}
 	config.Linux.Devices = []types.PluginDevice{{Name: "device", Path: &node, Settable: []string{"path"}}}
 	config.Env = []types.PluginEnv{{Name: "DEBUG", Settable: []string{"value"}}}
-	assert.NilError(t, w.createConfig("p", config))
-	w.enable("p")
+	assert.NilError(t, w.CreateConfig("p", config))
+	w.MustEnable("p")
 	assert.NilError(t, w.Disable("p", nil))
 	put(5)
 	for range 2 {
-		assert.Check(t, is.ErrorContains(w.Enable("p", nil), "which was not granted: a plugin can write to "+dev))
+		assert.Check(t, is.ErrorContains(w.Enable("p", nil), "when it was granted: a plugin can write to "+dev))
 		assert.NilError(t, w.Set("p", []string{"DEBUG=" + node}))
 		w.restart()
 	}
 	assert.NilError(t, w.Set("p", []string{"device.path=" + node}))
-	w.enable("p")
-	w.check("after devices were replaced")
+	w.MustEnable("p")
+	w.Check("after devices were replaced")
 }

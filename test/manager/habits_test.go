@@ -1,13 +1,14 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,7 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	registrytypes "github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/registry"
@@ -28,25 +29,26 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// habit is what a registry does that others don't.
+// habit is a behaviour of some registries.
 type habit struct {
 	name    string
 	account *registrytypes.AuthConfig
 	begin   func(h *habitual)
-	// verbs are those that the habit matters to; nil means all.
+	// verbs are the verbs that the habit affects; nil means all.
 	verbs []string
-	// want is the class of the error that they end with; nil means none.
+	// want is the class of error that these verbs return; nil means success.
 	want func(error) bool
-	// check looks at what was asked of the registry.
+	// check checks the requests that the registry got.
 	check func(t *testing.T, h *habitual)
 }
 
-// habitual is a registry with a habit, two versions of a plugin of which the
-// author keeps the first, and a user's manager.
+// habitual is a user's manager and a registry with a habit. The registry has two
+// versions of a plugin; the manager of their author keeps the first.
 type habitual struct {
 	*faultyRegistry
 	layer string // the path of the second version's layer
@@ -57,7 +59,8 @@ func userAccount() *registrytypes.AuthConfig {
 	return &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
 }
 
-// accounts are the kinds of accounts, each with what registries hold it to.
+// accounts are the kinds of accounts, each with the credentials that the registry
+// requires.
 var accounts = map[string]struct {
 	account *registrytypes.AuthConfig
 	auth    func() *fake.Auth
@@ -68,7 +71,7 @@ var accounts = map[string]struct {
 	"identity token": {&registrytypes.AuthConfig{IdentityToken: "identity"}, func() *fake.Auth { return &fake.Auth{IdentityToken: "identity"} }},
 }
 
-// habits lists them, as they came up with real registries.
+// habits lists the habits that real registries were found to have.
 func habits() []habit {
 	ranges := func(name string, want func(error) bool, faults ...fake.Fault) habit {
 		return habit{name: name, begin: func(h *habitual) {
@@ -94,17 +97,24 @@ func habits() []habit {
 		ranges("many cuts", nil, fake.Cut(200000), fake.Cut(0)),
 		cutOnce(ranges("416 to every Range", nil, fake.RefuseRanges)),
 		cutOnce(ranges("200 to a Range", nil, fake.IgnoreRange)),
-		ranges("fewer bytes", cerrdefs.IsDataLoss, fake.Shorten(1000)),
-		ranges("no bytes", cerrdefs.IsDataLoss, fake.Shorten(0)),
-		ranges("more bytes", cerrdefs.IsDataLoss, fake.Lengthen([]byte("more"))),
+		ranges("fewer bytes", errdefs.IsDataLoss, fake.Shorten(1000)),
+		ranges("no bytes", errdefs.IsDataLoss, fake.Shorten(0)),
+		ranges("more bytes", errdefs.IsDataLoss, fake.Lengthen([]byte("more"))),
 		{name: "fewer bytes once", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 1, fake.Shorten(1000)) }},
 		{name: "more bytes once", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 1, fake.Lengthen([]byte("more"))) }},
-		cutOnce(ranges("416 and fewer bytes", cerrdefs.IsDataLoss, fake.Shorten(99999))),
-		{name: "other bytes", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 0, fake.Lie(make([]byte, 100))) }, want: cerrdefs.IsDataLoss, verbs: []string{"pull", "upgrade"}},
-		{name: "an encoding that is none", begin: func(h *habitual) {
+		cutOnce(ranges("416 and fewer bytes", errdefs.IsDataLoss, fake.Shorten(99999))),
+		{name: "other bytes", begin: func(h *habitual) { h.registry.Inject("GET", h.layer, 0, fake.Lie(make([]byte, 100))) }, want: errdefs.IsDataLoss, verbs: []string{"pull", "upgrade"}},
+		{name: "an invalid encoding", begin: func(h *habitual) {
 			h.registry.Inject("GET", h.layer, 0, fake.SetHeader("Content-Encoding", "gzip"))
 		}},
 		{name: "HEAD is not known", begin: func(h *habitual) { h.registry.Inject("", "/v2/", 0, fake.NoHead) }},
+		{name: "HEAD with the length of its body", begin: func(h *habitual) { h.registry.Inject("HEAD", "/v2/", 0, fake.EmptyHead) }},
+		{name: "206 without a Range", begin: func(h *habitual) { h.registry.Inject("", "/v2/", 0, fake.AlwaysPartial) }},
+		{name: "408 once", begin: func(h *habitual) {
+			for _, path := range []string{"/manifests/", "/blobs/", "/token"} {
+				h.registry.Inject("", path, 1, fake.Refuse(http.StatusRequestTimeout))
+			}
+		}},
 		{name: "no digest", begin: func(h *habitual) {
 			h.registry.Inject("", "/manifests/", 0, fake.SetHeader("Docker-Content-Digest", ""))
 		}},
@@ -113,13 +123,13 @@ func habits() []habit {
 		}},
 		{name: "wrong password", account: &registrytypes.AuthConfig{Username: "user", Password: "guess"}, begin: func(h *habitual) {
 			h.registry.Auth = &fake.Auth{User: "user", Password: "hunter2"}
-		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		}, want: errdefs.IsUnauthorized, check: triedOnce},
 		{name: "wrong password, basic", account: &registrytypes.AuthConfig{Username: "user", Password: "guess"}, begin: func(h *habitual) {
 			h.registry.Auth = &fake.Auth{Basic: true, User: "user", Password: "hunter2"}
-		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		}, want: errdefs.IsUnauthorized, check: triedOnce},
 		{name: "wrong identity token", account: &registrytypes.AuthConfig{IdentityToken: "guess"}, begin: func(h *habitual) {
 			h.registry.Auth = &fake.Auth{IdentityToken: "identity"}
-		}, want: cerrdefs.IsUnauthorized, check: triedOnce},
+		}, want: errdefs.IsUnauthorized, check: triedByBothMethods},
 		{name: "basic before bearer, anonymous", begin: func(h *habitual) { h.registry.Auth = &fake.Auth{Before: []string{`Basic realm="test"`}} }},
 		{name: "an empty layer is refused", begin: func(h *habitual) {
 			h.registry.NoMounts = true
@@ -132,7 +142,7 @@ func habits() []habit {
 					next.ServeHTTP(w, r)
 				})
 			})
-		}, want: cerrdefs.IsInternal, verbs: []string{"push empty"}},
+		}, want: errdefs.IsInternal, verbs: []string{"push empty"}},
 		upload("Location relative", func(h *habitual) { h.registry.Location = fake.RelativeLocation }),
 		upload("Location absolute", func(h *habitual) { h.registry.Location = fake.AbsoluteLocation }),
 		upload("Location without scheme", func(h *habitual) { h.registry.Location = fake.SchemelessLocation }),
@@ -142,7 +152,7 @@ func habits() []habit {
 		{name: "every session is lost", begin: func(h *habitual) {
 			h.registry.NoMounts = true
 			h.registry.Inject("PUT", "/uploads/", 0, fake.LoseUpload)
-		}, want: cerrdefs.IsNotFound, verbs: []string{"push", "push empty", "push copy"}},
+		}, want: errdefs.IsNotFound, verbs: []string{"push", "push empty", "push copy"}},
 		{name: "a slow commit", begin: func(h *habitual) {
 			h.registry.Inject("PUT", "/uploads/", 0, func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -216,13 +226,20 @@ func habits() []habit {
 	return all
 }
 
-// triedOnce wants one request with a wrong account for each verb.
+// triedOnce checks that each verb sent a wrong account once.
 func triedOnce(t *testing.T, h *habitual) {
 	t.Helper()
 	assert.Check(t, h.registry.Auth.Rejected() <= 1, "the account was sent more than once")
 }
 
-// oneTokenForEach401 wants no more tokens than refusals.
+// triedByBothMethods checks that a refused identity token was sent by POST and by
+// GET, once each: token servers that know only GET answer 401 to a POST.
+func triedByBothMethods(t *testing.T, h *habitual) {
+	t.Helper()
+	assert.Check(t, h.registry.Auth.Rejected() <= 2, "the identity token was sent more than twice")
+}
+
+// oneTokenForEach401 checks that no more tokens were requested than requests refused.
 func oneTokenForEach401(t *testing.T, h *habitual) {
 	t.Helper()
 	tokens := len(h.registry.Auth.Scopes())
@@ -235,36 +252,37 @@ func oneTokenForEach401(t *testing.T, h *habitual) {
 	assert.Check(t, tokens <= refused, "%d tokens for %d requests", tokens, refused)
 }
 
-// TestHabitsOfRegistries wants each verb to work with each habit, or to end with
-// the class of error that tells why; after it, and without the habit, the verb
-// works.
+// TestHabitsOfRegistries runs each verb with each habit. The verb succeeds, or
+// returns an error of the right class and succeeds once the registry has dropped
+// the habit.
 func TestHabitsOfRegistries(t *testing.T) {
-	for name, resolver := range map[string]plugin.EndpointResolver{"http": endpoints{}, "marked as insecure": insecureEndpoints{}} {
+	for name, resolver := range map[string]plugin.EndpointResolver{"http": testworld.PlainHTTP{}, "marked as insecure": insecureEndpoints{}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.config.RegistryService = resolver
-			h := &habitual{faultyRegistry: &faultyRegistry{registry: fake.New(), host: "registry.test:80"}}
+			w.Config.RegistryService = resolver
+			h := &habitual{faultyRegistry: &faultyRegistry{registry: fake.New(), host: "registry.test:80", protocol: http1}}
 			synctest.Test(t, func(t *testing.T) {
-				defer h.start(t, w.config)()
+				defer h.start(t, w.Config)()
 				h.prepare(t)
 			})
 			for _, habit := range habits() {
 				if name == "http" || habit.account == nil || habit.want != nil { // TLS is the same for all accounts
-					t.Run(habit.name, func(t *testing.T) { h.playAll(t, w.config, habit) })
+					t.Run(habit.name, func(t *testing.T) { h.playAll(t, w.Config, habit) })
 				}
 			}
 		})
 	}
 }
 
-// insecureEndpoints resolve every host to one that may have no TLS, and has none.
+// insecureEndpoints resolves every host to an endpoint without TLS, marked as
+// insecure.
 type insecureEndpoints struct{}
 
 func (insecureEndpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
 	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "https", Host: host}}, {URL: &url.URL{Scheme: "http", Host: host}}}, nil
 }
 
-// playAll plays all verbs that a habit matters to.
+// playAll plays all verbs that a habit affects.
 func (h *habitual) playAll(t *testing.T, config plugin.ManagerConfig, habit habit) {
 	synctest.Test(t, func(t *testing.T) {
 		defer h.start(t, config)()
@@ -276,7 +294,7 @@ func (h *habitual) playAll(t *testing.T, config plugin.ManagerConfig, habit habi
 	})
 }
 
-// habitVerb is a verb as these tests use it.
+// habitVerb is a verb, and how to undo it.
 type habitVerb struct {
 	name string
 	do   func(account *registrytypes.AuthConfig, out io.Writer) error
@@ -285,7 +303,7 @@ type habitVerb struct {
 
 func (h *habitual) ref(name string) string { return h.host + "/group/" + name }
 
-// prepare pushes two versions, and keeps plugins to push.
+// prepare pushes two versions, and installs plugins for later pushes.
 func (h *habitual) prepare(t *testing.T) {
 	t.Helper()
 	create := func(ref string, data string) {
@@ -305,11 +323,11 @@ func (h *habitual) prepare(t *testing.T) {
 	}
 	h.GC()
 	var err error
-	h.grants, err = h.Privileges(t.Context(), named(t, h.ref("plugin-source:v1")), nil, nil)
+	h.grants, err = h.Privileges(t.Context(), testworld.Named(t, h.ref("plugin-source:v1")), nil, nil)
 	assert.NilError(t, err)
 	pull := func(name string) {
 		t.Helper()
-		assert.NilError(t, h.Pull(t.Context(), named(t, h.ref("plugin-source:v1")), name, nil, nil, h.grants, nil))
+		assert.NilError(t, h.Pull(t.Context(), testworld.Named(t, h.ref("plugin-source:v1")), name, nil, nil, h.grants, nil))
 	}
 	pull("mine")
 	pull(h.ref("copy:v1")) // may be mounted from plugin-source
@@ -317,29 +335,24 @@ func (h *habitual) prepare(t *testing.T) {
 	h.putEmpty(t)
 }
 
-// noise is a text that can't be compressed.
+// noise returns a text that does not compress.
 func noise(seed string) string {
 	data := make([]byte, 160<<10)
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(seed))).Read(data)
 	return string(data)
 }
 
-// putEmpty makes a plugin with an empty layer, as those made by hand can have.
+// putEmpty installs a plugin with an empty layer, which handmade plugins can have.
 func (h *habitual) putEmpty(t *testing.T) {
 	t.Helper()
 	config, err := json.Marshal(plugintest.Config())
 	assert.NilError(t, err)
-	var layer bytes.Buffer
-	packer := gzip.NewWriter(&layer)
-	archive := tar.NewWriter(packer)
-	assert.NilError(t, archive.WriteHeader(&tar.Header{Name: "plugin", Typeflag: tar.TypeReg, Mode: 0o755}))
-	assert.NilError(t, errors.Join(archive.Close(), packer.Close()))
-	h.registry.PutPlugin("group/empty", "v1", config, layer.Bytes(), []byte{})
-	assert.NilError(t, h.Pull(t.Context(), named(t, h.ref("empty:v1")), h.ref("empty-copy:v1"), nil, nil, h.grants, nil))
+	h.registry.PutPlugin("group/empty", "v1", config, gzippedLayer(t, "plugin", "").data, []byte{})
+	assert.NilError(t, h.Pull(t.Context(), testworld.Named(t, h.ref("empty:v1")), h.ref("empty-copy:v1"), nil, nil, h.grants, nil))
 }
 
 func (h *habitual) verbs(t *testing.T) []habitVerb {
-	v2 := named(t, h.ref("plugin-source:v2"))
+	v2 := testworld.Named(t, h.ref("plugin-source:v2"))
 	push := func(name string) func(*registrytypes.AuthConfig, io.Writer) error {
 		return func(account *registrytypes.AuthConfig, out io.Writer) error {
 			return h.Push(t.Context(), h.ref(name), nil, account, out)
@@ -357,7 +370,7 @@ func (h *habitual) verbs(t *testing.T) []habitVerb {
 		{"upgrade", func(account *registrytypes.AuthConfig, out io.Writer) error {
 			return h.Upgrade(t.Context(), v2, "mine", nil, account, h.grants, out)
 		}, func() error {
-			return h.Upgrade(t.Context(), named(t, h.ref("plugin-source:v1")), "mine", nil, nil, h.grants, nil)
+			return h.Upgrade(t.Context(), testworld.Named(t, h.ref("plugin-source:v1")), "mine", nil, nil, h.grants, nil)
 		}},
 		{"push", push("pushed:v1"), nothing},
 		{"push copy", push("copy:v1"), nothing},
@@ -365,7 +378,7 @@ func (h *habitual) verbs(t *testing.T) []habitVerb {
 	}
 }
 
-// play runs a verb with a habit, and if that fails without.
+// play runs a verb with a habit, and repeats it without the habit after an error.
 func (h *habitual) play(t *testing.T, habit habit, v habitVerb) {
 	t.Helper()
 	for _, pushed := range []string{"group/pushed", "group/copy", "group/empty-copy"} {
@@ -386,7 +399,7 @@ func (h *habitual) play(t *testing.T, habit habit, v habitVerb) {
 	if habit.check != nil {
 		habit.check(t, h)
 	}
-	h.end()
+	h.dropHabit()
 	if err != nil {
 		assert.Check(t, is.Nil(v.do(nil, nil)), "%s, without the habit", v.name)
 	}
@@ -394,8 +407,8 @@ func (h *habitual) play(t *testing.T, habit habit, v habitVerb) {
 	h.GC()
 }
 
-// end takes the habit back.
-func (h *habitual) end() {
+// dropHabit makes the registry behave like others again.
+func (h *habitual) dropHabit() {
 	synctest.Wait()
 	h.registry.Heal()
 	h.registry.Auth, h.registry.Location = nil, nil

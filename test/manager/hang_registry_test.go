@@ -1,45 +1,85 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	registrytypes "github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/registry"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/memnet"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// faultyRegistry is a manager, in virtual time, beside a registry that a test
-// makes fail.
+// faultyRegistry is a manager and a failing registry in virtual time.
 type faultyRegistry struct {
 	*plugin.Manager
 	registry *fake.Registry
 	host     string
-	grants   types.PluginPrivileges
-	release  chan struct{} // ends the faults
+	protocol protocol
+	// certificate is the registry's, if the protocol needs one.
+	certificate tls.Certificate
+	grants      types.PluginPrivileges
+	release     chan struct{} // ends the faults
 }
 
-// verb is what a manager does with a registry.
+// protocol is the protocol of a registry.
+type protocol string
+
+const (
+	http1 protocol = "HTTP/1.1"
+	http2 protocol = "HTTP/2" // always over TLS
+)
+
+// LookupPullEndpoints implements the resolver of a manager.
+func (p protocol) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
+	if p == http1 {
+		return testworld.PlainHTTP{}.LookupPullEndpoints(host)
+	}
+	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "https", Host: host}, TLSConfig: &tls.Config{InsecureSkipVerify: true}}}, nil
+}
+
+// serve serves a registry until the server is closed.
+func (p protocol) serve(server *http.Server, listener net.Listener, certificate tls.Certificate) error {
+	if p == http1 {
+		return server.Serve(listener)
+	}
+	server.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: fake.HTTP2Window}
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	return server.ServeTLS(listener, "", "")
+}
+
+// verb is a manager's verb that uses a registry.
 type verb struct {
 	name   string
 	stages []stage
@@ -47,30 +87,30 @@ type verb struct {
 	undo   func(f *faultyRegistry) error
 }
 
-// stage is a request of a verb, as the method and the path tell it.
+// stage is a request of a verb, identified by method and path.
 type stage struct{ method, path string }
 
 // hangAccount is the account at the registry of these tests.
 var hangAccount = &registrytypes.AuthConfig{Username: "user", Password: "hunter2"}
 
-// verbsOfRegistries lists the verbs with all that they ask a registry.
+// verbsOfRegistries lists the verbs, each with all its requests.
 func verbsOfRegistries(t *testing.T, layer string) []verb {
 	ref := func(f *faultyRegistry, version string) string { return f.host + "/group/plugin:" + version }
 	asked := []stage{{"", "/token"}, {"HEAD", "/manifests/"}, {"GET", "/manifests/"}, {"GET", "/blobs/"}}
-	pulled := append(asked[:len(asked):len(asked)], stage{"GET", layer})
+	pulled := slices.Concat(asked, []stage{{"GET", layer}})
 	pushed := []stage{{"", "/token"}, {"HEAD", "/blobs/"}, {"POST", "/uploads/"}, {"PUT", "/uploads/"}, {"HEAD", "/manifests/"}, {"PUT", "/manifests/"}}
 	return []verb{
 		{"privileges", asked, func(ctx context.Context, f *faultyRegistry, _ io.Writer) error {
-			_, err := f.Privileges(ctx, named(t, ref(f, "v2")), nil, hangAccount)
+			_, err := f.Privileges(ctx, testworld.Named(t, ref(f, "v2")), nil, hangAccount)
 			return err
 		}, func(f *faultyRegistry) error { return nil }},
 		{"pull", pulled, func(ctx context.Context, f *faultyRegistry, out io.Writer) error {
-			return f.Pull(ctx, named(t, ref(f, "v2")), "pulled", nil, hangAccount, f.grants, out)
+			return f.Pull(ctx, testworld.Named(t, ref(f, "v2")), "pulled", nil, hangAccount, f.grants, out)
 		}, func(f *faultyRegistry) error { return f.Remove("pulled", nil) }},
 		{"upgrade", pulled, func(ctx context.Context, f *faultyRegistry, out io.Writer) error {
-			return f.Upgrade(ctx, named(t, ref(f, "v2")), "mine", nil, hangAccount, f.grants, out)
+			return f.Upgrade(ctx, testworld.Named(t, ref(f, "v2")), "mine", nil, hangAccount, f.grants, out)
 		}, func(f *faultyRegistry) error {
-			return f.Upgrade(context.Background(), named(t, ref(f, "v1")), "mine", nil, hangAccount, f.grants, nil)
+			return f.Upgrade(context.Background(), testworld.Named(t, ref(f, "v1")), "mine", nil, hangAccount, f.grants, nil)
 		}},
 		{"push", pushed, func(ctx context.Context, f *faultyRegistry, out io.Writer) error {
 			return f.Push(ctx, ref(f, "v1"), nil, hangAccount, out)
@@ -78,10 +118,10 @@ func verbsOfRegistries(t *testing.T, layer string) []verb {
 	}
 }
 
-// TestNothingHangsOnARegistry fails each request of each verb in each way that
-// keeps a client waiting. A verb ends without any time passing when its context
-// ends, or its manager; left alone, it ends within minutes and says that the
-// registry is not available. It leaves nothing that spoils the next one.
+// TestNothingHangsOnARegistry makes each request of each verb hang in each way, over
+// HTTP/1.1 and HTTP/2.
+// The verb ends at once when its context or its manager ends. Otherwise it
+// returns an error of class Unavailable within minutes. The next verb succeeds.
 func TestNothingHangsOnARegistry(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	grants := w.largeVersion(host + "/group/plugin:v1")
@@ -98,69 +138,85 @@ func TestNothingHangsOnARegistry(t *testing.T) {
 	w.GC()
 	w.Shutdown()
 	r.Auth = &fake.Auth{User: "user", Password: "hunter2"}
+	certificate := newAuthority(t).issue(&x509.Certificate{})
 
-	inBubble := func(t *testing.T, v verb, test func(t *testing.T, f *faultyRegistry)) {
+	inBubble := func(t *testing.T, p protocol, v verb, test func(t *testing.T, f *faultyRegistry)) {
 		registry := r
 		if v.name == "push" {
 			registry = fake.New()
 			registry.Auth = r.Auth
 		}
 		synctest.Test(t, func(t *testing.T) {
-			f := &faultyRegistry{registry: registry, host: host, grants: grants, release: make(chan struct{})}
-			defer f.start(t, w.config)()
+			f := &faultyRegistry{registry: registry, host: host, protocol: p, certificate: certificate, grants: grants, release: make(chan struct{})}
+			config := w.Config
+			config.RegistryService = p
+			defer f.start(t, config)()
 			test(t, f)
 		})
 	}
-	for _, v := range verbsOfRegistries(t, "/blobs/"+other.Blobsums[0].String()) {
-		for _, s := range v.stages {
-			for _, failing := range []string{"no answer", "no answer to all of it", "half an answer", "429 of an hour", "503 for ever"} {
-				t.Run(fmt.Sprintf("%s/%s%s/%s", v.name, s.method, strings.ReplaceAll(s.path, "/", "-"), failing), func(t *testing.T) {
-					inBubble(t, v, func(t *testing.T, f *faultyRegistry) { f.cancelled(t, v, s, failing) })
-					inBubble(t, v, func(t *testing.T, f *faultyRegistry) { f.leftAlone(t, v, s, failing) })
+	for _, p := range []protocol{http1, http2} {
+		for _, v := range verbsOfRegistries(t, "/blobs/"+other.Blobsums[0].String()) {
+			name := func(s stage, failing string) string {
+				return fmt.Sprintf("%s/%s%s/%s/%s", v.name, s.method, strings.ReplaceAll(s.path, "/", "-"), failing, strings.ReplaceAll(string(p), "/", "-"))
+			}
+			for _, s := range v.stages {
+				for _, failing := range failuresOf(s) {
+					t.Run(name(s, failing), func(t *testing.T) {
+						inBubble(t, p, v, func(t *testing.T, f *faultyRegistry) { f.cancelled(t, v, s, failing) })
+						inBubble(t, p, v, func(t *testing.T, f *faultyRegistry) { f.leftAlone(t, v, s, failing) })
+					})
+				}
+				t.Run(name(s, "shutdown"), func(t *testing.T) {
+					inBubble(t, p, v, func(t *testing.T, f *faultyRegistry) { f.shutDown(t, v, s) })
 				})
 			}
-			t.Run(fmt.Sprintf("%s/%s%s/shutdown", v.name, s.method, strings.ReplaceAll(s.path, "/", "-")), func(t *testing.T) {
-				inBubble(t, v, func(t *testing.T, f *faultyRegistry) { f.shutDown(t, v, s) })
-			})
-		}
-		if v.name != "privileges" {
-			t.Run(v.name+"/reader gone", func(t *testing.T) {
-				inBubble(t, v, func(t *testing.T, f *faultyRegistry) { f.readerGone(t, v) })
-			})
+			if v.name != "privileges" {
+				t.Run(name(stage{}, "reader gone"), func(t *testing.T) {
+					inBubble(t, p, v, func(t *testing.T, f *faultyRegistry) { f.readerGone(t, v) })
+				})
+			}
 		}
 	}
 }
 
-// largeVersion makes and pushes a plugin that no buffer has room for.
+// failuresOf lists the ways in which the request of a stage can hang.
+func failuresOf(s stage) []string {
+	all := []string{"no answer", "no answer to all of it", "half an answer", "429 of an hour", "503 for ever"}
+	if s.method == http.MethodPut {
+		all = append(all, "early success", "early failure")
+	}
+	return all
+}
+
+// largeVersion creates and pushes a plugin that is larger than any buffer.
 func (w *world) largeVersion(ref string) types.PluginPrivileges {
-	w.t.Helper()
+	w.T.Helper()
 	data := make([]byte, 256<<10)
 	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(ref))).Read(data)
 	archive := plugintest.BuildContext(plugintest.Config(), map[string]string{"plugin": "a program", "name": ref, "data": string(data)})
-	assert.NilError(w.t, w.CreateFromContext(context.Background(), archive, &types.PluginCreateOptions{RepoName: ref}))
+	assert.NilError(w.T, w.CreateFromContext(context.Background(), archive, &types.PluginCreateOptions{RepoName: ref}))
 	w.push(ref)
-	assert.NilError(w.t, w.Remove(ref, nil))
-	grants, err := w.Privileges(context.Background(), named(w.t, ref), nil, nil)
-	assert.NilError(w.t, err)
+	assert.NilError(w.T, w.Remove(ref, nil))
+	grants, err := w.Privileges(context.Background(), testworld.Named(w.T, ref), nil, nil)
+	assert.NilError(w.T, err)
 	return grants
 }
 
-// start starts the manager and the registry, and returns what ends them.
+// start starts the manager and the registry. The returned function ends them.
 func (f *faultyRegistry) start(t *testing.T, config plugin.ManagerConfig) (end func()) {
 	t.Helper()
 	config.Store = plugin.NewStore()
 	executor := &scripted{scripts: map[string]script{}, runs: map[string]*scriptedRun{}, starts: map[string]int{}}
 	config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) { return executor, nil }
-	pm, err := plugin.NewManagerAwaiting(config, executor.await)
+	var network memnet.Network
+	pm, err := testworld.NewManagerDialing(config, executor.await, network.Dial)
 	assert.NilError(t, err)
 	f.Manager = pm
-	var network memnet.Network
-	f.DialRegistries(network.Dial)
-	server := &http.Server{Handler: f.registry}
+	server := &http.Server{Handler: f.registry, ErrorLog: log.New(io.Discard, "", 0)}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(network.Listen(f.host))
+		_ = f.protocol.serve(server, network.Listen(f.host), f.certificate)
 	}()
 	synctest.Wait()
 	return func() {
@@ -196,6 +252,10 @@ func (f *faultyRegistry) inject(s stage, failing string) (hit chan struct{}) {
 				_, _ = io.WriteString(w, "half")
 				_ = http.NewResponseController(w).Flush()
 				<-f.release
+			case "early success":
+				fake.AnswerEarly(http.StatusCreated, f.release)(next).ServeHTTP(w, r)
+			case "early failure":
+				fake.AnswerEarly(http.StatusServiceUnavailable, f.release)(next).ServeHTTP(w, r)
 			case "429 of an hour":
 				fake.Refuse(http.StatusTooManyRequests, "Retry-After", "3600")(next).ServeHTTP(w, r)
 			default:
@@ -212,7 +272,7 @@ func (f *faultyRegistry) heal() {
 	f.registry.Heal()
 }
 
-// works wants the verb to succeed, and undoes it.
+// works checks that the verb succeeds, and undoes it.
 func (f *faultyRegistry) works(t *testing.T, v verb) {
 	t.Helper()
 	var out bytes.Buffer
@@ -221,10 +281,10 @@ func (f *faultyRegistry) works(t *testing.T, v verb) {
 	f.GC()
 }
 
-// harmless are faults that a verb gets around: half of an answer whose body
-// is not needed.
+// harmless reports whether the verb succeeds in spite of the fault: its stage does
+// not need the half of the answer that is missing, or answers that it is done.
 func harmless(s stage, failing string) bool {
-	return failing == "half an answer" && s.method != http.MethodGet && s.path != "/token"
+	return failing == "early success" || failing == "half an answer" && s.method != http.MethodGet && s.path != "/token"
 }
 
 func (f *faultyRegistry) cancelled(t *testing.T, v verb, s stage, failing string) {
@@ -269,9 +329,15 @@ func (f *faultyRegistry) leftAlone(t *testing.T, v verb, s stage, failing string
 	began := time.Now()
 	err := v.do(t.Context(), f, io.Discard)
 	took := time.Since(began)
-	assert.Check(t, cerrdefs.IsUnavailable(err) || err == nil && harmless(s, failing), "%v", err)
+	assert.Check(t, errdefs.IsUnavailable(err) || err == nil && harmless(s, failing), "%v", err)
+	if failing == "429 of an hour" && err != nil {
+		var limited *plugin.RateLimitError
+		assert.Check(t, errors.As(err, &limited) && limited.RetryAfter == time.Hour && limited.Host == f.host, "%#v", err)
+	}
 	longest := 10 * time.Minute
-	if failing == "no answer to all of it" && s.method == http.MethodPut {
+	// Over HTTP/2 a small body can be read, and wait for the server, as a whole.
+	isCommit := failing == "no answer to all of it" || failing == "no answer" && f.protocol == http2
+	if isCommit && s.method == http.MethodPut {
 		longest = 16 * time.Minute
 	}
 	assert.Check(t, took <= longest, "it took %s: %v", took, err)
@@ -291,7 +357,7 @@ func (s stuckWriter) Write([]byte) (int, error) {
 	return 0, io.ErrClosedPipe
 }
 
-// readerGone wants a client that does not read its progress to hold nothing.
+// readerGone checks that a client that does not read its progress delays nothing.
 func (f *faultyRegistry) readerGone(t *testing.T, v verb) {
 	stuck := make(stuckWriter)
 	ctx, cancel := context.WithCancel(t.Context())

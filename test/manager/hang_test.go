@@ -1,19 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
+	"context"
+	"errors"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/log"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/pkg/plugins"
+	"github.com/sirupsen/logrus"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/testworld"
 )
 
 // Bounds of verbs with the default timeouts: 15 s for a start, 10 s between
@@ -22,16 +33,17 @@ const (
 	startBound    = 30 * time.Second
 	stopBound     = 25 * time.Second
 	shutdownBound = 35 * time.Second
+	// shutdownDeadline is the documented bound, whatever hangs.
+	shutdownDeadline = 10*time.Second + 30*time.Second
 )
 
-// hangVerbs are the verbs that call an executor. Their plugin is disabled, or
-// enabled before.
+// hangVerbs are the verbs that call an executor.
 var hangVerbs = []struct {
 	name    string
-	enabled bool // before
+	enabled bool // the plugin, before the verb
 	do      func(pm *plugin.Manager) error
 	bound   time.Duration
-	gone    bool // there is no process afterwards
+	gone    bool // no process is left after success
 }{
 	{"enable", false, func(pm *plugin.Manager) error { return pm.Enable("p", nil) }, startBound, false},
 	{"disable", true, func(pm *plugin.Manager) error { return pm.Disable("p", nil) }, stopBound, true},
@@ -40,13 +52,13 @@ var hangVerbs = []struct {
 	}, stopBound, true},
 	{"remove by force", true, func(pm *plugin.Manager) error { return pm.Remove("p", forced) }, stopBound, true},
 	{"status", true, func(pm *plugin.Manager) error { _, err := pm.Status("p"); return err }, 2 * time.Second, false},
-	{"shutdown", true, func(pm *plugin.Manager) error { pm.Shutdown(); return nil }, shutdownBound, false}, // it logs what it left,
+	{"shutdown", true, func(pm *plugin.Manager) error { pm.Shutdown(); return nil }, shutdownBound, false}, // it logs the processes that it left
 }
 
-// TestEveryCallCanHang makes one call into the executor after the other hang
-// for ever, before and after it has done its work, under every verb. Each verb
-// returns within its bound, and so does the next one on the same plugin and a
-// shutdown. Once the calls return the state is what the verbs asked for.
+// TestEveryCallCanHang makes each call of the executor in turn hang for ever,
+// before and after it has done its work, for every verb. The verb returns within
+// its bound, and so do the next verb on the same plugin and a shutdown. Once the
+// calls return, the state is as the verbs requested.
 func TestEveryCallCanHang(t *testing.T) {
 	for _, verb := range hangVerbs {
 		t.Run(verb.name, func(t *testing.T) {
@@ -56,7 +68,7 @@ func TestEveryCallCanHang(t *testing.T) {
 					config, ids := simulatedWorld(t, s, "p")
 					synctest.Test(t, func(t *testing.T) {
 						pm := s.manage(t, config)
-						defer s.release() // what Shutdown had to leave
+						defer s.release() // the calls that Shutdown left behind
 						defer checkShutdown(t, pm)
 						if verb.enabled {
 							assert.NilError(t, pm.Enable("p", nil))
@@ -86,7 +98,7 @@ func TestEveryCallCanHang(t *testing.T) {
 	}
 }
 
-// afterHang makes verbs meet what hangs, and then what does not any more.
+// afterHang runs verbs while the call still hangs, and after it has returned.
 func afterHang(t *testing.T, pm *plugin.Manager, s *simulation, id string, k int) {
 	t.Helper()
 	for name, again := range map[string]func() error{
@@ -113,8 +125,8 @@ func checkShutdown(t *testing.T, pm *plugin.Manager) {
 	assert.Check(t, elapsed <= shutdownBound, "Shutdown took %s", elapsed)
 }
 
-// TestBootWithHungExecutor starts a manager whose executor hangs at every call
-// from the k-th on, while processes of an earlier manager live, and ends it.
+// TestBootWithHungExecutor starts and ends a manager while processes of an earlier
+// manager live. Its executor hangs from the k-th call on.
 func TestBootWithHungExecutor(t *testing.T) {
 	for k, reached := 0, true; reached; k++ {
 		s := newSimulation()
@@ -169,7 +181,7 @@ func TestCallbacksMayShutDown(t *testing.T) {
 				config.Store.Handle("volumedriver", func(string, *plugins.Client) { shutDown() })
 			}
 			var err error
-			pm, err = plugin.NewManagerAwaiting(config, s.await)
+			pm, err = testworld.NewManagerAwaiting(config, s.await)
 			assert.NilError(t, err)
 			assert.NilError(t, pm.Enable("p", nil))
 			<-done
@@ -178,8 +190,8 @@ func TestCallbacksMayShutDown(t *testing.T) {
 	}
 }
 
-// TestCallbacksMayHang makes every callback that a verb calls as it ends hang:
-// the verb returns, and so does every other one.
+// TestCallbacksMayHang makes each callback hang that verbs call at their end. The
+// verb returns, and so do all other verbs.
 func TestCallbacksMayHang(t *testing.T) {
 	for _, callback := range []string{"log", "handler"} {
 		s := newSimulation()
@@ -195,7 +207,7 @@ func TestCallbacksMayHang(t *testing.T) {
 			if callback == "handler" {
 				config.Store.Handle("volumedriver", func(string, *plugins.Client) { hang() })
 			}
-			pm, err := plugin.NewManagerAwaiting(config, s.await)
+			pm, err := testworld.NewManagerAwaiting(config, s.await)
 			assert.NilError(t, err)
 			defer close(release)
 			defer func() { checkShutdown(t, pm) }()
@@ -210,6 +222,122 @@ func TestCallbacksMayHang(t *testing.T) {
 			} {
 				assert.Check(t, took(func() { assert.NilError(t, verb.do()) }) <= limit, "%s: %s hangs", callback, verb.name)
 			}
+		})
+	}
+}
+
+// TestShutdownHasOneDeadline makes everything that Shutdown calls hang, and the log
+// of that as well.
+func TestShutdownHasOneDeadline(t *testing.T) {
+	for _, logHangs := range []bool{true, false} {
+		s := newSimulation()
+		config, _ := simulatedWorld(t, s, "p", "q")
+		synctest.Test(t, func(t *testing.T) {
+			s.enterBubble()
+			never := make(chan struct{})
+			defer close(never)
+			config.Store = plugin.NewStore()
+			config.Store.Handle("volumedriver", func(string, *plugins.Client) { <-never })
+			create := config.CreateExecutor
+			config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
+				executor, err := create(pm)
+				return stuckExecutor{executor.(*attendant), never}, err
+			}
+			pm, err := testworld.NewManagerOver(config, &durable.FS{}, stuckSockets{s, never})
+			assert.NilError(t, err)
+			for _, name := range []string{"p", "q"} {
+				assert.NilError(t, pm.Enable(name, nil))
+			}
+			defer s.release()
+			s.setFault(func(string, string) fault { return hangs }, false)
+			lines := collectLog(t, logrus.ErrorLevel)
+			if logHangs {
+				log.L.Logger.AddHook(blockedLog{never})
+			}
+			elapsed := took(pm.Shutdown)
+			assert.Check(t, elapsed <= shutdownDeadline, "Shutdown took %s", elapsed)
+			assert.Check(t, elapsed > shutdownDeadline-10*time.Second, "not everything hung: Shutdown took %s", elapsed)
+			if logHangs {
+				return
+			}
+			last := lines.all()[len(lines.all())-1]
+			for _, stage := range []string{"close executor", "end supervisors", "end background work", "close watch of sockets"} {
+				assert.Check(t, is.Contains(last, stage+": "))
+			}
+		})
+	}
+}
+
+// stuckExecutor is an executor that hangs in Close.
+type stuckExecutor struct {
+	*attendant
+	never chan struct{}
+}
+
+func (e stuckExecutor) Close() error { <-e.never; return nil }
+
+// stuckSockets is a watch of sockets whose Close hangs.
+type stuckSockets struct {
+	*simulation
+	never chan struct{}
+}
+
+func (s stuckSockets) Await(ctx context.Context, dir, name string) error {
+	return s.await(ctx, dir, name)
+}
+
+func (s stuckSockets) Close() error { <-s.never; return nil }
+
+// blockedLog is a log with a reader that does not read.
+type blockedLog struct{ never chan struct{} }
+
+func (blockedLog) Levels() []logrus.Level { return logrus.AllLevels }
+
+func (l blockedLog) Fire(*logrus.Entry) error { <-l.never; return nil }
+
+// TestAHungStartIsNamed makes a start hang in a call of each phase. The error of
+// Enable names the phase and the call.
+func TestAHungStartIsNamed(t *testing.T) {
+	for _, tc := range []struct {
+		hangs string // a step of the files, or a call of the executor
+		phase plugin.StartPhase
+		want  string
+	}{
+		{"mkdir", plugin.PhasePrepare, "the making of directory %s did not return in time"},
+		{"create", plugin.PhaseCreate, "the executor's Create did not return in time"},
+	} {
+		t.Run(tc.hangs, func(t *testing.T) {
+			s := newSimulation()
+			config, _ := simulatedWorld(t, s, "p")
+			config.StartTimeout = time.Second
+			synctest.Test(t, func(t *testing.T) {
+				s.enterBubble()
+				never := make(chan struct{})
+				files := &durable.FS{Fault: func(step durable.Step) error {
+					if step.Op == tc.hangs && step.Path == config.ExecRoot {
+						<-never
+					}
+					return nil
+				}}
+				config.Store = plugin.NewStore()
+				pm, err := testworld.NewManagerOver(config, files, stuckSockets{s, never})
+				assert.NilError(t, err)
+				assert.NilError(t, os.RemoveAll(config.ExecRoot))
+				s.setFault(func(call, _ string) fault {
+					if call == tc.hangs {
+						return hangs
+					}
+					return noFault
+				}, false)
+				err = pm.Enable("p", nil)
+				var start *plugin.StartError
+				assert.Assert(t, errors.As(err, &start), "%v", err)
+				assert.Check(t, is.Equal(start.Phase, tc.phase))
+				assert.Check(t, is.ErrorContains(err, strings.ReplaceAll(tc.want, "%s", config.ExecRoot)))
+				close(never)
+				s.release()
+				pm.Shutdown()
+			})
 		})
 	}
 }

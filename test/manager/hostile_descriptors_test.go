@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"errors"
@@ -15,26 +17,28 @@ import (
 	"syscall"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
-	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testseed"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// hostileWorld is a manager with plugins of which the store has the only copy,
-// beside a registry that knows their digests.
+// hostileWorld is a manager with plugins that exist only in its store, and a
+// registry that knows their digests.
 type hostileWorld struct {
 	*world
 	random   *rand.Rand
 	registry *fake.Registry
 	host     string
-	known    []ocispec.Descriptor // what the store has
-	kept     map[string]keptFile  // the files of it, by path
+	known    []ocispec.Descriptor // the content of the store
+	kept     map[string]keptFile  // its files, by path
 }
 
 // keptFile identifies a file that nothing may remove, replace or change.
@@ -48,11 +52,11 @@ func newHostileWorld(t *testing.T, seed uint64) *hostileWorld {
 	w, registry, host := newConnectedWorld(t)
 	h := &hostileWorld{world: w, registry: registry, host: host, random: rand.New(rand.NewPCG(seed, 0))}
 	for _, name := range []string{"mine", host + "/group/pushed:v1"} {
-		w.create(name)
+		w.Create(name)
 	}
 	putVersion(t, registry, "v1")
 	putVersion(t, registry, "v2")
-	grants, err := w.Privileges(t.Context(), named(t, host+"/group/plugin:v1"), nil, nil)
+	grants, err := w.Privileges(t.Context(), testworld.Named(t, host+"/group/plugin:v1"), nil, nil)
 	assert.NilError(t, err)
 	_, err = w.pull(host+"/group/plugin:v1", "pulled", grants)
 	assert.NilError(t, err)
@@ -68,31 +72,31 @@ func newHostileWorld(t *testing.T, seed uint64) *hostileWorld {
 }
 
 func (h *hostileWorld) files() map[string]keptFile {
-	h.t.Helper()
+	h.T.Helper()
 	files := map[string]keptFile{}
-	for _, path := range h.blobs() {
+	for _, path := range h.Blobs() {
 		info, err := os.Lstat(path)
-		assert.NilError(h.t, err)
+		assert.NilError(h.T, err)
 		content, err := os.ReadFile(path)
-		assert.NilError(h.t, err)
+		assert.NilError(h.T, err)
 		files[path] = keptFile{inode: info.Sys().(*syscall.Stat_t).Ino, content: string(content)}
 	}
 	return files
 }
 
-// checkKept holds that no operation touched what the plugins need.
+// checkKept checks that no operation touched content that the plugins need.
 func (h *hostileWorld) checkKept(why string) {
-	h.t.Helper()
+	h.T.Helper()
 	h.GC()
 	now := h.files()
 	for path, file := range h.kept {
-		assert.Check(h.t, now[path] == file, "%s: %s is gone, replaced or changed", why, filepath.Base(path))
+		assert.Check(h.T, now[path] == file, "%s: %s is gone, replaced or changed", why, filepath.Base(path))
 	}
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// descriptor describes what the store has, or nothing, rightly or wrongly.
+// descriptor describes content of the store, or absent content, rightly or wrongly.
 func (h *hostileWorld) descriptor(mediaTypes ...string) ocispec.Descriptor {
 	d := pick(h.random, h.known...)
 	right := d.Size
@@ -113,8 +117,8 @@ func (h *hostileWorld) descriptor(mediaTypes ...string) ocispec.Descriptor {
 	return d
 }
 
-// publish makes the registry serve a document under the tag, or lie about what
-// the tag stands for, and returns what it did.
+// publish makes the registry serve a document under the tag, or lie about the
+// tag's target. It describes its choice.
 func (h *hostileWorld) publish() string {
 	h.registry.Heal()
 	const repository, tag = "hostile/plugin", "latest"
@@ -151,7 +155,7 @@ func (h *hostileWorld) publish() string {
 
 const soundConfig = `{"description":"hostile","interface":{"types":["docker.dummy/1.0"],"socket":"plugin.sock"},"entrypoint":["/plugin"],"network":{"type":"none"}}`
 
-// answerHead says what a tag stands for, without having it.
+// answerHead describes the target of a tag, which the registry lacks.
 func answerHead(d ocispec.Descriptor) fake.Fault {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -162,17 +166,16 @@ func answerHead(d ocispec.Descriptor) fake.Fault {
 	}
 }
 
-// TestHostileDescriptors lets a registry mention content that other plugins
-// need in every way, through each verb that asks it. Their content stays.
+// TestHostileDescriptors makes a registry refer to content of other plugins in
+// every way, for each verb that uses the registry. The content stays.
 func TestHostileDescriptors(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	h := newHostileWorld(t, seed)
 	reference := h.host + "/hostile/plugin:latest"
 	answered := map[string]int{}
 	for step := range 150 {
 		published := h.publish()
-		grants, err := h.Privileges(t.Context(), named(t, reference), nil, nil)
+		grants, err := h.Privileges(t.Context(), testworld.Named(t, reference), nil, nil)
 		answered[fmt.Sprintf("privileges %v", err == nil)]++
 		h.checkKept(fmt.Sprintf("step %d, privileges of %s: %v", step, published, err))
 
@@ -185,7 +188,7 @@ func TestHostileDescriptors(t *testing.T) {
 		}
 
 		if step == 0 {
-			err = h.createConfig("upgraded", plugintest.Config())
+			err = h.CreateConfig("upgraded", plugintest.Config())
 			assert.NilError(t, err)
 		}
 		err = h.upgrade(reference, "upgraded", grants)
@@ -209,11 +212,11 @@ func TestHostileDescriptors(t *testing.T) {
 	}
 	h.registry.Heal()
 	h.push(h.host + "/group/pushed:v1")
-	h.check("all is still")
+	h.Check("all is still")
 }
 
-// A plugin that names a stored digest with another size is refused with what is
-// wrong, and works once it is right.
+// TestDescriptorOfOtherSizeIsRefused pulls a plugin that names a stored digest with
+// another size. The error names both sizes. The corrected plugin is pulled.
 func TestDescriptorOfOtherSizeIsRefused(t *testing.T) {
 	h := newHostileWorld(t, 1)
 	config := h.registry.PutBlob("hostile/plugin", []byte(soundConfig))
@@ -224,18 +227,18 @@ func TestDescriptorOfOtherSizeIsRefused(t *testing.T) {
 	}
 	mine, err := h.Get("mine")
 	assert.NilError(t, err)
-	path := filepath.Join(h.config.Root, "storage", "blobs", "sha256", mine.Blobsums[0].Encoded())
+	path := filepath.Join(h.Config.Root, "storage", "blobs", "sha256", mine.Blobsums[0].Encoded())
 	layer := ocispec.Descriptor{MediaType: fake.MediaTypeLayer, Digest: mine.Blobsums[0], Size: int64(len(h.kept[path].content))}
 	wrong := layer
 	wrong.Size += 7
 	publish(wrong)
 	reference := h.host + "/hostile/plugin:latest"
-	grants, err := h.Privileges(t.Context(), named(t, reference), nil, nil)
+	grants, err := h.Privileges(t.Context(), testworld.Named(t, reference), nil, nil)
 	assert.NilError(t, err)
 	_, err = h.pull(reference, "p", grants)
-	var described *blobs.DescriptorError
-	assert.Assert(t, errors.As(err, &described) && cerrdefs.IsInvalidArgument(err), "%v", err)
-	assert.Check(t, is.ErrorContains(err, fmt.Sprintf("%s is described with %d bytes, its content has %d", layer.Digest, wrong.Size, layer.Size)))
+	var described *plugin.DescriptorError
+	assert.Assert(t, errors.As(err, &described) && errdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, is.ErrorContains(err, fmt.Sprintf("%s: descriptor has size %d, content has size %d", layer.Digest, wrong.Size, layer.Size)))
 	publish(layer)
 	_, err = h.pull(reference, "p", grants)
 	assert.NilError(t, err)

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"fmt"
@@ -14,9 +18,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/durable"
 )
 
-// TestVerbsLeaveLongDeletionsToCollector calls each verb on a manager that
-// waits for no deletion at all: what a verb promises holds, and a collection
-// later nothing is left over.
+// TestVerbsLeaveLongDeletionsToCollector calls each verb on a manager that does not
+// wait for deletions. The verb's promises hold, and the next collection deletes
+// all leftovers.
 func TestVerbsLeaveLongDeletionsToCollector(t *testing.T) {
 	for _, verb := range verbs {
 		t.Run(verb.name, func(t *testing.T) {
@@ -30,12 +34,12 @@ func TestVerbsLeaveLongDeletionsToCollector(t *testing.T) {
 			}
 			assert.NilError(t, verb.do(f))
 			assert.Equal(t, f.state(), after)
-			f.check("at once")
+			f.Check("at once")
 			f.Shutdown()
 			assert.NilError(t, f.boot())
 			assert.Equal(t, f.state(), after)
-			f.check("restarted")
-			entries, err := os.ReadDir(f.config.ExecRoot)
+			f.Check("restarted")
+			entries, err := os.ReadDir(f.Config.ExecRoot)
 			assert.NilError(t, err)
 			for _, entry := range entries {
 				assert.Check(t, len(entry.Name()) == 64, "%s is left", entry.Name())
@@ -44,17 +48,17 @@ func TestVerbsLeaveLongDeletionsToCollector(t *testing.T) {
 	}
 }
 
-// TestDeepTreesOfPlugins nests directories, as a plugin that runs can do, in all
-// places of a plugin, deeper than a path can name.
+// TestDeepTreesOfPlugins nests directories deeper than a path can name, in every
+// place that a running plugin can write to.
 func TestDeepTreesOfPlugins(t *testing.T) {
 	w := newWorld(t).start()
-	assert.NilError(t, w.createConfig("p", settable("p")))
-	assert.NilError(t, w.createConfig("other", settable("other")))
-	w.enable("p")
-	id := w.id("p")
-	sockets := filepath.Join(w.config.ExecRoot, id)
+	assert.NilError(t, w.CreateConfig("p", settable("p")))
+	assert.NilError(t, w.CreateConfig("other", settable("other")))
+	w.MustEnable("p")
+	id := w.ID("p")
+	sockets := filepath.Join(w.Config.ExecRoot, id)
 	for _, dir := range []string{"rootfs", "propagated-mount"} {
-		nest(t, filepath.Join(w.config.Root, id, dir))
+		nest(t, filepath.Join(w.Config.Root, id, dir))
 	}
 	nest(t, sockets)
 	usage, err := w.DiskUsage(t.Context())
@@ -65,21 +69,21 @@ func TestDeepTreesOfPlugins(t *testing.T) {
 		assert.Check(t, one.Rootfs > 0, one.Name)
 	}
 
-	// Exit, restart and boot begin with a directory of their own.
+	// Exit, restart and boot begin with a new directory.
 	assert.NilError(t, w.Disable("p", nil))
 	assert.Check(t, isGone(sockets))
-	w.enable("p")
+	w.MustEnable("p")
 	nest(t, sockets)
 	w.restart()
 	nest(t, sockets)
 	assert.NilError(t, w.Remove("p", forced))
 	_, err = w.Prune(t.Context())
 	assert.NilError(t, err)
-	w.check("removed")
+	w.Check("removed")
 	list, err := w.List(filters.NewArgs())
 	assert.NilError(t, err)
 	assert.Check(t, is.Len(list, 1))
-	entries, err := os.ReadDir(w.config.ExecRoot)
+	entries, err := os.ReadDir(w.Config.ExecRoot)
 	assert.NilError(t, err)
 	assert.Equal(t, len(entries), 0, "%v", entries)
 }
@@ -89,7 +93,7 @@ func isGone(path string) bool {
 	return os.IsNotExist(err)
 }
 
-// nest makes directories in each other, and a file in each.
+// nest makes nested directories with a file in each.
 func nest(t *testing.T, top string) {
 	t.Helper()
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"flag"
@@ -17,29 +19,23 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
-var (
-	interleavingSeed = flag.Uint64("interleaving-seed", 0, "play only the interleaving of this seed")
-	interleavings    = flag.Int("interleavings", 15, "how many interleavings are played")
-)
+var interleavings = flag.Int("interleavings", 15, "how many interleavings are played, unless -seed chooses one")
 
-// TestInterleavings plays verbs, a boot over what a crash left, exits, reports
-// and faults of the executor in random order, in virtual time. At any time a
-// plugin that is disabled or removed has no process, or is visibly stopping.
-// Once faults end, enabled plugins run and others don't.
+// TestInterleavings plays verbs, a boot after a crash, exits, reports and faults of
+// the executor in random order, in virtual time. At any time a disabled or removed
+// plugin has no process, or is visibly stopping. Once the faults have ended,
+// enabled plugins run and others do not.
 func TestInterleavings(t *testing.T) {
-	seeds := []uint64{*interleavingSeed}
-	if *interleavingSeed == 0 {
-		seeds = nil
-		for range *interleavings {
-			seeds = append(seeds, rand.Uint64())
-		}
+	count := *interleavings
+	if _, chosen := testseed.Given(); chosen {
+		count = 1
 	}
-	for _, seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Logf("play it again with -interleaving-seed=%d", seed)
-			i := newInterleaving(t, seed)
+	for number := range count {
+		t.Run(fmt.Sprint(number), func(t *testing.T) {
+			i := newInterleaving(t, testseed.Of(t))
 			synctest.Test(t, i.play)
 		})
 	}
@@ -75,7 +71,7 @@ func newInterleaving(t *testing.T, seed uint64) *interleaving {
 	return i
 }
 
-// report reports an exit in one of the ways that executors have.
+// report reports an exit in one of the ways of real executors.
 func (i *interleaving) report(a *attendant, id string) {
 	switch i.random.roll(3) {
 	case 0:
@@ -157,14 +153,14 @@ func (i *interleaving) step(t *testing.T, name string) {
 		case 6, 7:
 			i.die(id)
 		case 8:
-			_ = i.HandleExitEvent(id) // late, or of another process
+			_ = i.HandleExitEvent(id) // late, or about another process
 		default:
 			i.change(id, func(process *simulated) {
 				process.ignoresTerm, process.unkillable = i.random.roll(2) == 0, i.random.roll(4) == 0
 			})
 		}
 	})
-	// A verb may wait for another one on the same plugin.
+	// A verb may wait for another verb on the same plugin.
 	assert.Check(t, elapsed <= 3*(startBound+stopBound), "a verb took %s", elapsed)
 }
 
@@ -183,7 +179,7 @@ func (i *interleaving) endFaults() {
 	}
 }
 
-// checkVisible checks what holds at any time.
+// checkVisible checks the conditions that hold at any time.
 func (i *interleaving) checkVisible(t *testing.T) {
 	for name, id := range i.ids {
 		p, err := i.Get(id)
@@ -199,12 +195,12 @@ func (i *interleaving) checkVisible(t *testing.T) {
 	}
 }
 
-// checkSettled checks what holds once faults have ended.
+// checkSettled checks the conditions that hold once the faults have ended.
 func (i *interleaving) checkSettled(t *testing.T) {
 	for name, id := range i.ids {
 		p, err := i.Get(id)
 		if err != nil || !p.IsEnabled() {
-			assert.Check(t, !i.lives(id), "%s is not to run, and its process lives", name)
+			assert.Check(t, !i.lives(id), "%s is not enabled, and its process lives", name)
 			continue
 		}
 		status, err := i.Status(id)

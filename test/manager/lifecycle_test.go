@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"fmt"
@@ -17,8 +19,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// TestShutdownStopsAllAtOnce has plugins that end only when every one of them
-// was asked to: one after the other they would never.
+// TestShutdownStopsAllAtOnce runs plugins that end only after all of them have been
+// signalled. Stopped one after the other they would never end.
 func TestShutdownStopsAllAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const plugins = 20
@@ -29,7 +31,7 @@ func TestShutdownStopsAllAtOnce(t *testing.T) {
 		asked.Wait()
 		close(all)
 	}()
-	w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
 		return plugintest.Behaviour{Program: serveUntil(func(run *plugintest.Run) {
 			<-run.Signals()
 			asked.Done()
@@ -42,12 +44,12 @@ func TestShutdownStopsAllAtOnce(t *testing.T) {
 	}
 	w.start()
 	for i := range plugins {
-		w.enable(w.create(fmt.Sprint("p", i)))
+		w.MustEnable(w.Create(fmt.Sprint("p", i)))
 	}
 	w.Shutdown()
 }
 
-// serveUntil is a program that listens until end returns.
+// serveUntil returns a program that listens until end returns.
 func serveUntil(end func(run *plugintest.Run)) plugintest.Program {
 	return func(run *plugintest.Run) int {
 		listener, err := listen(run)
@@ -60,12 +62,12 @@ func serveUntil(end func(run *plugintest.Run)) plugintest.Program {
 	}
 }
 
-// TestCrashLoopsDelayNobody enables and disables healthy plugins while others
-// crash whenever they are started.
-func TestCrashLoopsDelayNobody(t *testing.T) {
+// TestCrashLoopsDelayNoOthers enables and disables healthy plugins while others
+// crash at every start.
+func TestCrashLoopsDelayNoOthers(t *testing.T) {
 	w := newWorld(t)
 	crash := map[string]bool{}
-	w.executor.Choose = func(id string, earlier int, _ specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(id string, earlier int, _ specs.Spec) plugintest.Behaviour {
 		if crash[id] && earlier > 0 {
 			return plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1}}
 		}
@@ -74,19 +76,19 @@ func TestCrashLoopsDelayNobody(t *testing.T) {
 	w.start()
 	var loops []string
 	for i := range 10 {
-		loops = append(loops, w.create(fmt.Sprint("loop", i)))
+		loops = append(loops, w.Create(fmt.Sprint("loop", i)))
 		crash[loops[i]] = true
 	}
-	healthy := w.create("healthy")
+	healthy := w.Create("healthy")
 	for _, id := range loops {
-		w.enable(id)
-		assert.NilError(t, w.executor.Exit(id, 1))
+		w.MustEnable(id)
+		assert.NilError(t, w.Executor.Exit(id, 1))
 	}
 	events, cancel := w.SubscribeEvents(1000, plugin.EventStartFailed{})
 	defer cancel()
 	failures := 0
 	for failures < 30 {
-		w.enable(healthy)
+		w.MustEnable(healthy)
 		assert.NilError(t, w.Disable(healthy, nil))
 		for len(events) > 0 {
 			<-events
@@ -94,13 +96,13 @@ func TestCrashLoopsDelayNobody(t *testing.T) {
 		}
 	}
 	for _, id := range loops {
-		assert.Check(t, w.enabled(id), "the wish was flipped")
+		assert.Check(t, w.Enabled(id), "the desired state changed")
 		assert.NilError(t, w.Disable(id, &backend.PluginDisableConfig{}))
 	}
 }
 
-// TestCallbacksMayCallVerbs calls verbs on the plugin that a callback is
-// about, from the callback.
+// TestCallbacksMayCallVerbs calls verbs from a callback, on the plugin of the
+// callback.
 func TestCallbacksMayCallVerbs(t *testing.T) {
 	w := newWorld(t)
 	failed := make(chan error, 100)
@@ -109,7 +111,7 @@ func TestCallbacksMayCallVerbs(t *testing.T) {
 			failed <- err
 		}
 	}
-	w.config.LogPluginEvent = func(id, name string, action events.Action) {
+	w.Config.LogPluginEvent = func(id, name string, action events.Action) {
 		switch action {
 		case events.ActionCreate:
 			note(w.Set(name, nil))
@@ -120,26 +122,26 @@ func TestCallbacksMayCallVerbs(t *testing.T) {
 		}
 	}
 	w.start()
-	id := w.create("logged")
-	w.enable(id)
+	id := w.Create("logged")
+	w.MustEnable(id)
 	_, err := w.Get(id)
 	assert.Check(t, err != nil, "the callbacks did not remove it")
 
-	w.config.LogPluginEvent = nil
+	w.Config.LogPluginEvent = nil
 	w.restart()
-	id = w.create("handled", "docker.volumedriver/1.0")
+	id = w.Create("handled", "docker.volumedriver/1.0")
 	starts := 0
 	done := make(chan struct{})
-	w.config.Store.Handle("volumedriver", func(name string, _ *plugins.Client) {
+	w.Config.Store.Handle("volumedriver", func(name string, _ *plugins.Client) {
 		starts++
 		if starts == 2 {
 			note(w.Disable(name, nil))
 			close(done)
 		}
 	})
-	w.enable(id)
-	assert.NilError(t, w.executor.Exit(id, 1))
+	w.MustEnable(id)
+	assert.NilError(t, w.Executor.Exit(id, 1))
 	<-done
-	assert.Check(t, !w.enabled(id))
+	assert.Check(t, !w.Enabled(id))
 	assert.Equal(t, len(failed), 0)
 }

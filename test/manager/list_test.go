@@ -1,22 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
 	"gotest.tools/v3/assert"
 )
 
 func TestListFilters(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("both", "docker.volumedriver/1.0", "docker.networkdriver/1.0")
-	w.create("network", "docker.networkdriver/1.0")
-	w.create("log", "docker.logdriver/1.0")
-	w.enable("network")
+	w.Create("both", "docker.volumedriver/1.0", "docker.networkdriver/1.0")
+	w.Create("network", "docker.networkdriver/1.0")
+	w.Create("log", "docker.logdriver/1.0")
+	w.MustEnable("network")
 	list := func(pairs ...string) string {
 		args := filters.NewArgs()
 		for i := 0; i < len(pairs); i += 2 {
@@ -39,6 +41,6 @@ func TestListFilters(t *testing.T) {
 	assert.Equal(t, list("capability", "networkdriver", "enabled", "false"), "both")
 	for _, bad := range []filters.KeyValuePair{filters.Arg("label", "x"), filters.Arg("enabled", "perhaps")} {
 		_, err := w.List(filters.NewArgs(bad))
-		assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+		assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 	}
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -20,7 +22,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// writer is a plugin that writes what it is told, one line at a time.
+// writer returns a plugin that writes each of lines.
 func writer(lines <-chan string) plugintest.Behaviour {
 	return plugintest.Behaviour{Program: func(run *plugintest.Run) int {
 		socket, err := listen(run)
@@ -53,33 +55,21 @@ func listen(run *plugintest.Run) (net.Listener, error) {
 	return nil, errors.New("the spec has no directory for sockets")
 }
 
-func (w *world) logs(ref string, options plugin.LogOptions) []string {
-	w.t.Helper()
-	lines, err := w.Logs(context.Background(), ref, options)
-	assert.NilError(w.t, err)
-	var texts []string
-	for line, err := range lines {
-		assert.NilError(w.t, err)
-		texts = append(texts, line.Stream+" "+line.Text)
-	}
-	return texts
-}
-
 func TestLogs(t *testing.T) {
 	w := newWorld(t)
-	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{
+	w.Executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{
 		Code: 1, Stdout: "one\ntwo\n", Stderr: "three, without end of line",
 	}}
 	w.start()
-	id := w.create("p")
+	id := w.Create("p")
 	assert.Check(t, w.Enable(id, nil) != nil)
 	all := []string{"stdout one", "stdout two", "stderr three, without end of line"}
-	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)
-	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{Tail: 1}), all[2:])
-	assert.Equal(t, len(w.logs("p", plugin.LogOptions{Tail: -1})), 0)
-	assert.Equal(t, len(w.logs("p", plugin.LogOptions{Since: time.Now()})), 0)
+	assert.DeepEqual(t, w.MustLogs("p", plugin.LogOptions{}), all)
+	assert.DeepEqual(t, w.MustLogs("p", plugin.LogOptions{Tail: 1}), all[2:])
+	assert.Equal(t, len(w.MustLogs("p", plugin.LogOptions{Tail: -1})), 0)
+	assert.Equal(t, len(w.MustLogs("p", plugin.LogOptions{Since: time.Now()})), 0)
 	w.restart()
-	assert.DeepEqual(t, w.logs("p", plugin.LogOptions{}), all)
+	assert.DeepEqual(t, w.MustLogs("p", plugin.LogOptions{}), all)
 	_, err := w.Logs(context.Background(), "absent", plugin.LogOptions{})
 	assert.Check(t, is.ErrorType(err, &plugin.NotFoundError{}))
 }
@@ -94,35 +84,35 @@ func TestStartErrorQuotesTheLastLines(t *testing.T) {
 			last = append(last, fmt.Sprint("line ", i))
 		}
 	}
-	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1, Stdout: written.String()}}
+	w.Executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 1, Stdout: written.String()}}
 	w.start()
 	var start *plugin.StartError
-	assert.Assert(t, errors.As(w.Enable(w.create("p"), nil), &start))
+	assert.Assert(t, errors.As(w.Enable(w.Create("p"), nil), &start))
 	assert.DeepEqual(t, start.Output, last)
 }
 
 func TestOutputGoesToTheDaemonsLog(t *testing.T) {
-	var log ears
-	log.listenTo(t)
+	var log recorder
+	log.recordLog(t)
 	w := newWorld(t)
-	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "all is well\n", Stderr: "or not\n"}}
+	w.Executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "all is well\n", Stderr: "or not\n"}}
 	w.start()
-	id := w.create("p")
+	id := w.Create("p")
 	assert.Check(t, w.Enable(id, nil) != nil)
 	log.mu.Lock()
 	defer log.mu.Unlock()
 	for _, want := range []string{"log info: all is well", "log error: or not"} {
-		assert.Check(t, is.Contains(log.heard, fmt.Sprintf("%s map[name:p:latest plugin:%s]", want, id)))
+		assert.Check(t, is.Contains(log.entries, fmt.Sprintf("%s map[name:p:latest plugin:%s]", want, id)))
 	}
 }
 
 func TestLogsFollow(t *testing.T) {
 	w := newWorld(t)
 	lines := make(chan string)
-	w.executor.Behaviour = writer(lines)
+	w.Executor.Behaviour = writer(lines)
 	w.start()
-	id := w.create("p")
-	w.enable(id)
+	id := w.Create("p")
+	w.MustEnable(id)
 	lines <- "before"
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -144,7 +134,7 @@ func TestLogsFollow(t *testing.T) {
 	}
 	assert.DeepEqual(t, seen, []string{"before", "after"})
 
-	// A reader that is far behind is told so, and blocks nobody.
+	// A reader that is far behind gets the number of missed lines, and delays nothing.
 	followed, err = w.Logs(context.Background(), id, plugin.LogOptions{Follow: true, Tail: 1})
 	assert.NilError(t, err)
 	seen = nil
@@ -167,15 +157,15 @@ func TestLogsFollow(t *testing.T) {
 func TestLogFilesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	lines := make(chan string)
-	w.executor.Behaviour = writer(lines)
+	w.Executor.Behaviour = writer(lines)
 	w.start()
-	id := w.create("p")
-	w.enable(id)
+	id := w.Create("p")
+	w.MustEnable(id)
 	for range 500 {
 		lines <- strings.Repeat("x", 12<<10)
 	}
 	assert.NilError(t, w.Disable(id, nil))
-	files, err := filepath.Glob(filepath.Join(w.config.Root, id, "output.log*"))
+	files, err := filepath.Glob(filepath.Join(w.Config.Root, id, "output.log*"))
 	assert.NilError(t, err)
 	assert.Equal(t, len(files), 2)
 	for _, file := range files {
@@ -183,18 +173,18 @@ func TestLogFilesAreBounded(t *testing.T) {
 		assert.NilError(t, err)
 		assert.Check(t, info.Size() < 1<<20+64<<10, "%s has %d bytes", file, info.Size())
 	}
-	kept := w.logs(id, plugin.LogOptions{})
+	kept := w.MustLogs(id, plugin.LogOptions{})
 	assert.Check(t, len(kept) > 80 && len(kept) < 200, "%d lines", len(kept))
 }
 
 func TestCutLogFileIsRead(t *testing.T) {
 	w := newWorld(t)
-	w.executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "whole\n"}}
+	w.Executor.Behaviour = plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Stdout: "whole\n"}}
 	w.start()
-	id := w.create("p")
-	path := filepath.Join(w.config.Root, id, "output.log")
+	id := w.Create("p")
+	path := filepath.Join(w.Config.Root, id, "output.log")
 	assert.NilError(t, os.WriteFile(path, []byte("{\"log\":\"cut by a cra\n"), 0o600))
 	var start *plugin.StartError
 	assert.Check(t, errors.As(w.Enable(id, nil), &start))
-	assert.DeepEqual(t, w.logs(id, plugin.LogOptions{}), []string{"stdout whole"})
+	assert.DeepEqual(t, w.MustLogs(id, plugin.LogOptions{}), []string{"stdout whole"})
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"bytes"
@@ -16,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/pkg/plugingetter"
@@ -34,20 +36,20 @@ func TestStory(t *testing.T) {
 	ch, cancel := w.SubscribeEvents(10)
 	defer cancel()
 
-	id := w.create("dovetail/story", "docker.volumedriver/1.0")
+	id := w.Create("dovetail/story", "docker.volumedriver/1.0")
 	p, err := w.Inspect(id[:12])
 	assert.NilError(t, err)
 	assert.Equal(t, p.Name, "dovetail/story:latest")
 	assert.Equal(t, p.PluginReference, "dovetail/story:latest")
 	assert.Check(t, !p.Enabled)
-	content, err := os.ReadFile(filepath.Join(w.config.Root, id, "rootfs", "etc", "name"))
+	content, err := os.ReadFile(filepath.Join(w.Config.Root, id, "rootfs", "etc", "name"))
 	assert.NilError(t, err)
 	assert.Equal(t, string(content), "dovetail/story")
 
-	w.enable("dovetail/story")
-	assert.Check(t, w.enabled(id))
-	assert.Check(t, w.alive(id))
-	got, err := w.config.Store.Get("dovetail/story", "VolumeDriver", plugingetter.Acquire)
+	w.MustEnable("dovetail/story")
+	assert.Check(t, w.Enabled(id))
+	assert.Check(t, w.Alive(id))
+	got, err := w.Config.Store.Get("dovetail/story", "VolumeDriver", plugingetter.Acquire)
 	assert.NilError(t, err)
 	var manifest plugins.Manifest
 	assert.NilError(t, got.Client().Call("Plugin.Activate", nil, &manifest))
@@ -57,20 +59,20 @@ func TestStory(t *testing.T) {
 	var inUse *plugin.InUseError
 	assert.Assert(t, errors.As(err, &inUse), "%v", err)
 	assert.Equal(t, inUse.References, 1)
-	assert.Check(t, w.enabled(id))
+	assert.Check(t, w.Enabled(id))
 	got.(plugingetter.CountedPlugin).Release()
 
 	assert.NilError(t, w.Disable(id, nil))
-	assert.Check(t, !w.alive(id))
-	_, err = os.Stat(filepath.Join(w.config.ExecRoot, id))
+	assert.Check(t, !w.Alive(id))
+	_, err = os.Stat(filepath.Join(w.Config.ExecRoot, id))
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist), "sockets are left")
 	assert.NilError(t, w.Remove(id, nil))
 	_, err = w.Inspect(id)
-	assert.Check(t, cerrdefs.IsNotFound(err))
+	assert.Check(t, errdefs.IsNotFound(err))
 
 	w.GC()
-	assert.Equal(t, len(w.blobs()), 0)
-	assert.DeepEqual(t, w.actions, []string{
+	assert.Equal(t, len(w.Blobs()), 0)
+	assert.DeepEqual(t, w.Actions(), []string{
 		"create dovetail/story:latest", "enable dovetail/story:latest",
 		"disable dovetail/story:latest", "remove dovetail/story:latest",
 	})
@@ -86,14 +88,14 @@ func TestConfigIsValidated(t *testing.T) {
 	for _, name := range []string{"Root", "ExecRoot", "CreateExecutor", "timeout"} {
 		assert.Check(t, is.ErrorContains(err, name))
 	}
-	assert.Check(t, cerrdefs.IsInvalidArgument(err))
+	assert.Check(t, errdefs.IsInvalidArgument(err))
 }
 
 func TestExecutorIsMadeBeforeRecordsAreLoaded(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("early")
+	id := w.Create("early")
 	w.Shutdown()
-	config := w.config
+	config := w.Config
 	config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
 		assert.Check(t, is.ErrorType(pm.HandleExitEvent(id), &plugin.NotFoundError{}))
 		return nil, nil
@@ -109,9 +111,9 @@ func TestExecutorIsMadeBeforeRecordsAreLoaded(t *testing.T) {
 
 func TestFailedNewManagerReleasesRoot(t *testing.T) {
 	w := newWorld(t)
-	config := w.config
+	config := w.Config
 	config.CreateExecutor = func(*plugin.Manager) (plugin.Executor, error) {
-		var none *plugintest.Executor // as constructors of executors return it
+		var none *plugintest.Executor // a nil pointer, which many constructors return with an error
 		return none, errors.New("no runtime")
 	}
 	_, err := plugin.NewManager(config)
@@ -125,10 +127,10 @@ func TestSettingsOutliveTheDaemon(t *testing.T) {
 	value := "off"
 	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
 	config.Args = types.PluginConfigArgs{Name: "args", Settable: []string{"value"}, Value: []string{"-v"}}
-	assert.NilError(t, w.createConfig("settings", config))
+	assert.NilError(t, w.CreateConfig("settings", config))
 
 	err := w.Set("settings", []string{"DEBUG=on", "UNKNOWN=1"})
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 	p, err := w.Inspect("settings")
 	assert.NilError(t, err)
 	assert.DeepEqual(t, p.Settings.Env, []string{"DEBUG=off"})
@@ -139,8 +141,8 @@ func TestSettingsOutliveTheDaemon(t *testing.T) {
 	assert.NilError(t, err)
 	assert.DeepEqual(t, p.Settings.Env, []string{"DEBUG=on"})
 	assert.Equal(t, *p.Config.Env[0].Value, "off")
-	w.enable("settings")
-	spec := w.executor.Specs(p.ID)[0]
+	w.MustEnable("settings")
+	spec := w.Executor.Specs(p.ID)[0]
 	assert.DeepEqual(t, spec.Process.Args, []string{"/plugin", "--name", "two words"})
 	assert.Check(t, is.Contains(spec.Process.Env, "DEBUG=on"))
 
@@ -157,8 +159,8 @@ func TestSettingsOutliveTheDaemon(t *testing.T) {
 
 func TestCreateRefusals(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("taken")
-	before := w.tree()
+	w.Create("taken")
+	before := w.Tree()
 	noConfig := plugintest.BuildContext(types.PluginConfig{}, nil)
 	for _, tc := range []struct {
 		name, repo string
@@ -181,26 +183,25 @@ func TestCreateRefusals(t *testing.T) {
 			err := w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: tc.repo})
 			assert.Check(t, is.ErrorContains(err, tc.want))
 			if tc.conflict {
-				assert.Check(t, cerrdefs.IsConflict(err), "%v", err)
+				assert.Check(t, errdefs.IsConflict(err), "%v", err)
 			} else {
-				assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+				assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 			}
 			w.GC()
-			assert.DeepEqual(t, w.tree(), before)
+			assert.DeepEqual(t, w.Tree(), before)
 		})
 	}
 	for _, change := range []func(c *types.PluginConfig){
-		func(c *types.PluginConfig) { c.Interface.Socket = "../escape.sock" },
-		func(c *types.PluginConfig) { c.PropagatedMount = "." },
-		func(c *types.PluginConfig) { c.PropagatedMount = "/" },
-		func(c *types.PluginConfig) { c.PropagatedMount = "/a/../.." },
+		func(c *types.PluginConfig) { c.Description = "a\x1b[2K" },
+		func(c *types.PluginConfig) { c.Mounts = []types.PluginMount{{Destination: "/d", Type: "devtmpfs"}} },
+		func(c *types.PluginConfig) { c.Linux.Capabilities = make([]string, 1<<13) },
 	} {
 		config := plugintest.Config()
 		change(&config)
-		err := w.createConfig("x", config)
-		assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+		err := w.CreateConfig("x", config)
+		assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 		w.GC()
-		assert.DeepEqual(t, w.tree(), before)
+		assert.DeepEqual(t, w.Tree(), before)
 	}
 }
 
@@ -221,10 +222,10 @@ func TestCreateIsDeterministicAndShares(t *testing.T) {
 		assert.NilError(t, w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: name}))
 	}
 	create("one")
-	blobs := w.blobs()
+	blobs := w.Blobs()
 	assert.Equal(t, len(blobs), 3)
 	create("two")
-	assert.DeepEqual(t, w.blobs(), blobs)
+	assert.DeepEqual(t, w.Blobs(), blobs)
 	one, err := w.Get("one")
 	assert.NilError(t, err)
 	two, err := w.Get("two")
@@ -232,25 +233,25 @@ func TestCreateIsDeterministicAndShares(t *testing.T) {
 	assert.Equal(t, one.Manifest, two.Manifest)
 	assert.NilError(t, w.Remove("one", nil))
 	w.GC()
-	assert.DeepEqual(t, w.blobs(), blobs)
+	assert.DeepEqual(t, w.Blobs(), blobs)
 }
 
 func TestCreateEndsWithItsContext(t *testing.T) {
 	w := newWorld(t).start()
-	before := w.tree()
+	before := w.Tree()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	err := w.CreateFromContext(ctx, plugintest.BuildContext(plugintest.Config(), nil), &types.PluginCreateOptions{RepoName: "x"})
 	assert.Check(t, is.ErrorIs(err, context.Canceled))
 	w.GC()
-	assert.DeepEqual(t, w.tree(), before)
+	assert.DeepEqual(t, w.Tree(), before)
 }
 
-// silentBody is a build context whose client sends a part, and nothing more. As
-// a body of net/http does, it closes only when no Read is in progress.
+// silentBody is a build context from a client that stops sending after a part.
+// Like a body of net/http, it closes only when no Read is in progress.
 type silentBody struct {
 	part    io.Reader
-	reading chan struct{} // closed as it waits for the client
+	reading chan struct{} // closed when it waits for the client
 	answer  chan struct{}
 	mu      sync.Mutex
 	closed  chan struct{}
@@ -282,7 +283,7 @@ func TestCreateEndsAlthoughItsClientIsSilent(t *testing.T) {
 	for _, sent := range []int{0, 1, 700, len(whole) / 2} {
 		for _, shutdown := range []bool{false, true} {
 			w := newWorld(t).start()
-			before := w.tree()
+			before := w.Tree()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			body := &silentBody{
@@ -295,62 +296,64 @@ func TestCreateEndsAlthoughItsClientIsSilent(t *testing.T) {
 			if shutdown {
 				w.Shutdown()
 				assert.Check(t, errors.As(<-result, &fenced))
-				w.start() // what a verb leaves that a shutdown cuts off is swept
+				w.start() // sweeps the leftovers of the interrupted verb
 			} else {
 				cancel()
 				assert.Check(t, is.ErrorIs(<-result, context.Canceled))
 			}
 			w.GC()
 			w.Shutdown()
-			assert.Check(t, is.DeepEqual(w.tree(), before))
+			assert.Check(t, is.DeepEqual(w.Tree(), before))
 			close(body.answer)
 			<-body.closed
 		}
 	}
 }
 
-func TestEnableFailsWithWhatThePluginSaid(t *testing.T) {
-	w := newWorld(t)
-	w.config.StartTimeout = 50 * time.Millisecond
-	w.start()
-	id := w.create("broken")
+func TestStartErrorsQuoteThePlugin(t *testing.T) {
 	for _, tc := range []struct {
 		name      string
 		behaviour plugintest.Behaviour
-		phase     plugin.Phase
+		phase     plugin.StartPhase
 		want      []string
 	}{
 		{"refused", plugintest.Behaviour{CreateError: errors.New("exec format error")}, plugin.PhaseCreate, []string{"exec format error"}},
 		{"exits", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 3, Stderr: "no\nsuch database\n"}}, plugin.PhaseStart,
 			[]string{`start plugin "broken:latest"`, "exited with code 3", "no\nsuch database"}},
 		{"killed", plugintest.Behaviour{EndsAtOnce: &plugintest.Ending{Code: 137, OOMKilled: true}}, plugin.PhaseStart,
-			[]string{"signal: killed", "memory"}},
+			[]string{"signal: killed", "OOM killer"}},
 		{"never listens", plugintest.Behaviour{NeverListens: true}, plugin.PhaseReady, []string{`socket "plugin.sock"`}},
 		{"wrong socket", plugintest.Behaviour{Socket: "other.sock"}, plugin.PhaseReady, []string{"other.sock"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w.executor.Behaviour = tc.behaviour
+			w := newWorld(t)
+			if tc.phase == plugin.PhaseReady {
+				w.Config.StartTimeout = 2 * time.Second
+			}
+			w.start()
+			id := w.Create("broken")
+			w.Executor.Behaviour = tc.behaviour
 			err := w.Enable(id, nil)
 			var start *plugin.StartError
 			assert.Assert(t, errors.As(err, &start), "%v", err)
 			assert.Equal(t, start.Phase, tc.phase)
-			assert.Check(t, cerrdefs.IsInternal(err), "%v", err)
+			assert.Check(t, errdefs.IsInternal(err), "%v", err)
 			for _, want := range tc.want {
 				assert.Check(t, is.ErrorContains(err, want))
 			}
-			assert.Check(t, !w.enabled(id))
-			assert.Check(t, !w.alive(id))
-			_, err = os.Stat(filepath.Join(w.config.ExecRoot, id))
+			assert.Check(t, !w.Enabled(id))
+			assert.Check(t, !w.Alive(id))
+			_, err = os.Stat(filepath.Join(w.Config.ExecRoot, id))
 			assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
+			w.Executor.Behaviour = plugintest.Behaviour{}
+			w.MustEnable(id)
 		})
 	}
-	w.executor.Behaviour = plugintest.Behaviour{}
-	w.enable(id)
 }
 
 func TestTwoEnablesStartOnce(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("once")
+	id := w.Create("once")
 	var wg sync.WaitGroup
 	results := make([]error, 8)
 	for i := range results {
@@ -367,38 +370,38 @@ func TestTwoEnablesStartOnce(t *testing.T) {
 		}
 	}
 	assert.Equal(t, won, 1)
-	assert.Equal(t, w.executor.Started(id), 1)
+	assert.Equal(t, w.Executor.Started(id), 1)
 }
 
 func TestDisableWins(t *testing.T) {
 	t.Run("during a start", func(t *testing.T) {
 		w := newWorld(t)
 		started := make(chan struct{})
-		w.executor.Behaviour.NeverListens = true
-		w.executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
+		w.Executor.Behaviour.NeverListens = true
+		w.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
 			defer close(started)
 			return plugintest.Behaviour{NeverListens: true}
 		}
 		w.start()
-		id := w.create("slow")
+		id := w.Create("slow")
 		result := make(chan error)
 		go func() { result <- w.Enable(id, nil) }()
 		<-started
 		assert.NilError(t, w.Disable(id, nil))
 		assert.Check(t, <-result != nil)
-		assert.Check(t, !w.enabled(id))
-		assert.Check(t, !w.alive(id))
+		assert.Check(t, !w.Enabled(id))
+		assert.Check(t, !w.Alive(id))
 	})
 	t.Run("during a wait for a restart", func(t *testing.T) {
 		w := newWorld(t)
-		w.config.Backoff = time.Hour
+		w.Config.Backoff = time.Hour
 		w.start()
-		id := w.create("crashing")
-		w.enable(id)
-		assert.NilError(t, w.executor.Exit(id, 1))
+		id := w.Create("crashing")
+		w.MustEnable(id)
+		assert.NilError(t, w.Executor.Exit(id, 1))
 		assert.NilError(t, w.Disable(id, nil))
-		assert.Check(t, !w.enabled(id))
-		assert.Equal(t, w.executor.Started(id), 1)
+		assert.Check(t, !w.Enabled(id))
+		assert.Equal(t, w.Executor.Started(id), 1)
 	})
 }
 
@@ -406,30 +409,30 @@ func TestCrashIsFollowedByRestart(t *testing.T) {
 	w := newWorld(t)
 	restarted := make(chan string, 10)
 	w.start()
-	w.config.Store.Handle("volumedriver", func(name string, client *plugins.Client) {
+	w.Config.Store.Handle("volumedriver", func(name string, client *plugins.Client) {
 		assert.Check(t, client != nil)
 		restarted <- name
 	})
-	id := w.create("crashing", "docker.volumedriver/1.0")
-	w.enable(id)
+	id := w.Create("crashing", "docker.volumedriver/1.0")
+	w.MustEnable(id)
 	<-restarted
 	for range 3 {
-		assert.NilError(t, w.executor.Exit(id, 1))
+		assert.NilError(t, w.Executor.Exit(id, 1))
 		assert.Equal(t, <-restarted, "crashing:latest")
-		assert.Check(t, w.enabled(id))
+		assert.Check(t, w.Enabled(id))
 	}
-	assert.Equal(t, w.executor.Started(id), 4)
+	assert.Equal(t, w.Executor.Started(id), 4)
 	for range 3 {
-		w.executor.Report(id) // late and duplicate
+		w.Executor.Report(id) // late and duplicate
 	}
 	assert.NilError(t, w.Disable(id, nil))
-	assert.Equal(t, w.executor.Started(id), 4)
+	assert.Equal(t, w.Executor.Started(id), 4)
 }
 
 func TestRemove(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p", "docker.volumedriver/1.0")
-	w.enable(id)
+	id := w.Create("p", "docker.volumedriver/1.0")
+	w.MustEnable(id)
 	var enabled *plugin.EnabledError
 	assert.Check(t, errors.As(w.Remove(id, nil), &enabled))
 	live, err := w.Get(id)
@@ -437,9 +440,9 @@ func TestRemove(t *testing.T) {
 	live.Acquire()
 	var inUse *plugin.InUseError
 	assert.Check(t, errors.As(w.Remove(id, nil), &inUse))
-	assert.Check(t, w.alive(id))
+	assert.Check(t, w.Alive(id))
 	assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
-	running, err := w.executor.IsRunning(id)
+	running, err := w.Executor.IsRunning(id)
 	assert.NilError(t, err)
 	assert.Check(t, !running)
 	for _, verb := range []func() error{
@@ -451,12 +454,12 @@ func TestRemove(t *testing.T) {
 	} {
 		assert.Check(t, is.ErrorType(verb(), &plugin.NotFoundError{}))
 	}
-	w.create("p")
+	w.Create("p")
 }
 
 func TestInspectHandsOutCopies(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p", "docker.volumedriver/1.0")
+	id := w.Create("p", "docker.volumedriver/1.0")
 	p, err := w.Inspect(id)
 	assert.NilError(t, err)
 	p.Config.Entrypoint[0] = "/bin/false"
@@ -469,21 +472,21 @@ func TestInspectHandsOutCopies(t *testing.T) {
 
 func TestNegativeTimeoutIsRefused(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p")
+	id := w.Create("p")
 	err := w.Enable(id, &backend.PluginEnableConfig{Timeout: -1})
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }
 
-// TestLongExecRoot has sockets whose paths are longer than a sockaddr_un takes:
-// whatever a caller uses to reach the plugin does.
+// TestLongExecRoot uses sockets with paths that are longer than a sockaddr_un
+// holds. Callers reach the plugin by its address and by its client.
 func TestLongExecRoot(t *testing.T) {
 	w := newWorld(t)
-	w.config.ExecRoot = filepath.Join(t.TempDir(), strings.Repeat("long", 20))
+	w.Config.ExecRoot = filepath.Join(t.TempDir(), strings.Repeat("long", 20))
 	w.start()
-	id := w.create("p", "docker.volumedriver/1.0")
+	id := w.Create("p", "docker.volumedriver/1.0")
 	for range 2 {
-		w.enable(id)
-		p, err := w.config.Store.Get("p:latest", "VolumeDriver", plugingetter.Lookup)
+		w.MustEnable(id)
+		p, err := w.Config.Store.Get("p:latest", "VolumeDriver", plugingetter.Lookup)
 		assert.NilError(t, err)
 		addr := p.(plugingetter.PluginAddr).Addr()
 		connection, err := net.Dial(addr.Network(), addr.String())
@@ -494,12 +497,12 @@ func TestLongExecRoot(t *testing.T) {
 		assert.DeepEqual(t, answer.Implements, []string{"VolumeDriver"})
 		assert.NilError(t, w.Disable(id, nil))
 	}
-	w.check("with a long ExecRoot")
+	w.Check("with a long ExecRoot")
 
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Interface.Socket = strings.Repeat("s", 100)
-	assert.NilError(t, w.createConfig("longer", config))
+	assert.NilError(t, w.CreateConfig("longer", config))
 	err := w.Enable("longer", nil)
-	assert.Check(t, is.ErrorContains(err, "the system allows 107: shorten the directory or the socket's name"))
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, is.ErrorContains(err, "the system allows 107: shorten the directory or the name of the socket"))
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 }

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"os"
@@ -8,14 +12,14 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// TestUpgradeDeletesNothingBelowAMount has somebody's data mounted where the
-// plugin keeps its own, and in the rootfs that the upgrade replaces.
+// TestUpgradeDeletesNothingBelowAMount mounts data of the host in the plugin's data
+// directory, and in the rootfs that the upgrade replaces.
 func TestUpgradeDeletesNothingBelowAMount(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	w, _, host := newConnectedWorld(t)
 	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
 	grants := w.version(v1, "1", true)
@@ -26,7 +30,7 @@ func TestUpgradeDeletesNothingBelowAMount(t *testing.T) {
 	assert.NilError(t, os.WriteFile(filepath.Join(data, "precious"), nil, 0o600))
 	var mounted []string
 	for _, name := range []string{"propagated-mount", "rootfs"} {
-		target := filepath.Join(w.config.Root, w.id("mine"), name, "data")
+		target := filepath.Join(w.Config.Root, w.ID("mine"), name, "data")
 		assert.NilError(t, os.MkdirAll(target, 0o755))
 		assert.NilError(t, unix.Mount(data, target, "", unix.MS_BIND, ""))
 		mounted = append(mounted, target)

@@ -1,6 +1,11 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,17 +14,20 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/registry"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// quietBody is a build context whose client sends nothing until it is gone.
+// quietBody is a build context from a client that sends nothing until it is gone.
 type quietBody struct {
 	reads atomic.Int32
 	leave sync.Once
@@ -39,7 +47,7 @@ func (b *quietBody) Close() error {
 	return nil
 }
 
-// quietRegistry answers to no one until it is told to.
+// quietRegistry does not answer until the test releases it.
 type quietRegistry struct {
 	asked  atomic.Int32
 	answer chan struct{}
@@ -57,15 +65,16 @@ func (r *quietRegistry) LookupPushEndpoints(host string) ([]registry.APIEndpoint
 	return r.LookupPullEndpoints(host)
 }
 
-// inPlaces runs a test, in virtual time, with a manager of two places.
+// inPlaces runs a test in virtual time. Its manager has two places for creates and
+// two for transfers.
 func inPlaces(t *testing.T, test func(t *testing.T, pm *plugin.Manager, r *quietRegistry)) {
 	w := newWorld(t)
 	synctest.Test(t, func(t *testing.T) {
 		r := &quietRegistry{answer: make(chan struct{})}
-		config := w.config
+		config := w.Config
 		config.RegistryService = r
 		config.Limits = plugin.Limits{Creates: 2, Transfers: 2}
-		pm, err := plugin.NewManagerAwaiting(config, nil)
+		pm, err := testworld.NewManagerAwaiting(config, nil)
 		assert.NilError(t, err)
 		defer pm.Shutdown()
 		test(t, pm, r)
@@ -79,8 +88,8 @@ func start(verb func() error) (result <-chan error) {
 	return results
 }
 
-// TestCreatesWaitForAPlace has silent clients take all places: what waits reads
-// nothing, and its context and the shutdown end it.
+// TestCreatesWaitForAPlace makes silent clients take all places. A create that
+// waits reads nothing. Its context and the shutdown end it.
 func TestCreatesWaitForAPlace(t *testing.T) {
 	inPlaces(t, func(t *testing.T, pm *plugin.Manager, _ *quietRegistry) {
 		const clients = 5
@@ -125,10 +134,10 @@ func TestCreatesWaitForAPlace(t *testing.T) {
 	})
 }
 
-// TestTransfersWaitForAPlace has a silent registry take all places: no verb asks
-// it anything more, and each ends with its context.
+// TestTransfersWaitForAPlace makes a silent registry hold all places. Further verbs
+// send no request, and end with their context.
 func TestTransfersWaitForAPlace(t *testing.T) {
-	ref := named(t, "registry.example/group/plugin:1")
+	ref := testworld.Named(t, "registry.example/group/plugin:1")
 	verbs := map[string]func(ctx context.Context, pm *plugin.Manager) error{
 		"privileges": func(ctx context.Context, pm *plugin.Manager) error {
 			_, err := pm.Privileges(ctx, ref, nil, nil)
@@ -159,11 +168,12 @@ func TestTransfersWaitForAPlace(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				cancelled := start(func() error { return verb(ctx, pm) })
+				synctest.Wait()
+				cancel()
+				assert.Check(t, is.ErrorIs(<-cancelled, context.Canceled))
 				waiting := start(func() error { return verb(t.Context(), pm) })
 				synctest.Wait()
 				assert.Equal(t, r.asked.Load(), int32(2))
-				cancel()
-				assert.Check(t, is.ErrorIs(<-cancelled, context.Canceled))
 
 				close(r.answer)
 				for _, result := range append(taken, waiting) {
@@ -173,4 +183,61 @@ func TestTransfersWaitForAPlace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSilentClientsLosePlaces makes silent clients take all places. The next create
+// gets one after a minute, and the silent ones get an error.
+func TestSilentClientsLosePlaces(t *testing.T) {
+	inPlaces(t, func(t *testing.T, pm *plugin.Manager, _ *quietRegistry) {
+		create := func(body io.ReadCloser, name string) error {
+			return pm.CreateFromContext(t.Context(), body, &types.PluginCreateOptions{RepoName: name})
+		}
+		var silent []<-chan error
+		for i := range 2 {
+			silent = append(silent, start(func() error { return create(newQuietBody(), fmt.Sprint("silent", i)) }))
+		}
+		synctest.Wait()
+		began := time.Now()
+		assert.NilError(t, create(plugintest.BuildContext(plugintest.Config(), nil), "sound"))
+		assert.Check(t, is.Equal(time.Since(began), time.Minute))
+		for _, result := range silent {
+			err := <-result
+			assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
+			var silent *plugin.SilentClientError
+			assert.Check(t, errors.As(err, &silent) && silent.Patience == time.Minute, "%v", err)
+		}
+	})
+}
+
+// TestUpgradesWaitForTheirPluginWithoutAPlace makes two upgrades wait for a
+// plugin that another verb has. The places stay free for other transfers, and a
+// transfer that finds none free reports its wait.
+func TestUpgradesWaitForTheirPluginWithoutAPlace(t *testing.T) {
+	ref := testworld.Named(t, "registry.example/group/plugin:1")
+	inPlaces(t, func(t *testing.T, pm *plugin.Manager, r *quietRegistry) {
+		archive := plugintest.BuildContext(plugintest.Config(), nil)
+		assert.NilError(t, pm.CreateFromContext(t.Context(), archive, &types.PluginCreateOptions{RepoName: "p"}))
+		release, free := testworld.HoldOperation(pm, "p")
+		assert.Assert(t, free)
+		upgrade := func() error { return pm.Upgrade(t.Context(), ref, "p", nil, nil, nil, nil) }
+		ask := func() error { _, err := pm.Privileges(t.Context(), ref, nil, nil); return err }
+		upgrades := []<-chan error{start(upgrade), start(upgrade)}
+		synctest.Wait()
+		asking := []<-chan error{start(ask), start(ask)}
+		synctest.Wait()
+		assert.Check(t, is.Equal(r.asked.Load(), int32(2)), "the upgrades hold the places")
+
+		var progress bytes.Buffer
+		asking = append(asking, start(func() error { return pm.Pull(t.Context(), ref, "new", nil, nil, nil, &progress) }))
+		synctest.Wait()
+		assert.Check(t, is.Contains(progress.String(), "Waiting for other transfers to end"))
+		release()
+		close(r.answer)
+		for _, result := range asking {
+			assert.Check(t, is.ErrorIs(<-result, errNoRegistry))
+		}
+		for _, result := range upgrades {
+			assert.Check(t, <-result != nil)
+		}
+	})
 }

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"context"
@@ -51,7 +55,8 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// issue signs a certificate, its own if there is no authority yet.
+// issue signs a certificate. The first certificate is the authority's, and signs
+// itself.
 func (a *authority) issue(template *x509.Certificate) tls.Certificate {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -81,7 +86,7 @@ func (a *authority) save(pair tls.Certificate, file, keyFile string) {
 	}
 }
 
-// proxy takes connections to any name to one server.
+// proxy connects requests for any name to one server.
 type proxy struct {
 	to     string // host and port
 	refuse bool
@@ -121,13 +126,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(client, server)
 }
 
-// scene is a registry that is reached by a proxy only, as registry.test:5000.
+// scene is the registry registry.test:5000, which is reached by a proxy only.
 type scene struct {
 	*authority
 	registry *fake.Registry
 	server   *httptest.Server
 	proxy    *proxy
-	certs    string // where docker looks for certificates
+	certs    string // docker's directory of certificates
 	env      []string
 }
 
@@ -174,13 +179,13 @@ func (s *scene) useProxy(address string) {
 	}
 }
 
-// trust puts the authority where docker looks for that of a host.
+// trust installs the authority where docker looks for the authority of host.
 func (s *scene) trust(host string) {
 	s.save(tls.Certificate{Certificate: [][]byte{s.certificate.Raw}}, filepath.Join(s.certs, host, "ca.crt"), "")
 }
 
-// pull has a process of its own pull the plugin, for the environment is read
-// once.
+// pull pulls the plugin in a new process, because a process reads the environment
+// only once.
 func (s *scene) pull(insecure ...string) string {
 	s.t.Helper()
 	child := exec.Command(os.Args[0])
@@ -191,8 +196,8 @@ func (s *scene) pull(insecure ...string) string {
 	return string(output)
 }
 
-// pullAsConfigured pulls a plugin with docker's own registry service, and says
-// what came of it.
+// pullAsConfigured pulls a plugin with docker's registry service, and returns the
+// result as a text.
 func pullAsConfigured(ref string) string {
 	registry.SetCertsDir(os.Getenv("PLUGIN_TEST_CERTS"))
 	options := registry.ServiceOptions{}
@@ -238,8 +243,8 @@ func (s *scene) asked() []string {
 
 const proxyAccount = "Basic cHJveHktdXNlcjpwcm94eS1zZWNyZXQ="
 
-// TestCertificatesAndProxies pulls with docker's registry service from servers
-// whose authority, client certificates and proxy are configured as a daemon's.
+// TestCertificatesAndProxies pulls with docker's registry service. Authorities,
+// client certificates and proxies are configured as for a daemon.
 func TestCertificatesAndProxies(t *testing.T) {
 	t.Run("certs.d", func(t *testing.T) {
 		s := newScene(t, true)

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"encoding/json"
@@ -17,20 +19,20 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// record returns the record of an installed plugin as it is on disk.
+// record returns the record of an installed plugin from the disk.
 func (w *world) record(id string) string {
-	w.t.Helper()
-	data, err := os.ReadFile(filepath.Join(w.config.Root, id, "config.json"))
-	assert.NilError(w.t, err)
+	w.T.Helper()
+	data, err := os.ReadFile(filepath.Join(w.Config.Root, id, "config.json"))
+	assert.NilError(w.T, err)
 	return string(data)
 }
 
-// TestRecordOfALaterVersion has each verb rewrite a record that says things
-// which this version knows nothing of.
+// TestRecordOfALaterVersion makes each verb rewrite a record with fields that this
+// version does not know. The fields are kept.
 func TestRecordOfALaterVersion(t *testing.T) {
 	f := newFaultyWorld(t)
 	assert.NilError(t, f.pullVersion("v1"))
-	id := f.id("p")
+	id := f.ID("p")
 	f.Shutdown()
 	var members map[string]any
 	assert.NilError(t, json.Unmarshal([]byte(f.record(id)), &members))
@@ -41,7 +43,7 @@ func TestRecordOfALaterVersion(t *testing.T) {
 	inner["Config"].(map[string]any)["Later"] = "config"
 	encoded, err := json.Marshal(members)
 	assert.NilError(t, err)
-	f.leave(string(encoded), id, "config.json")
+	f.putFile(string(encoded), id, "config.json")
 	assert.NilError(t, f.boot())
 
 	all := []string{`"Later":{"top":[1.5,null]}`, `"Later":"plugin"`, `"Later":"settings"`, `"Later":"config"`}
@@ -54,9 +56,9 @@ func TestRecordOfALaterVersion(t *testing.T) {
 		{"set", func() error { return f.Set("p", []string{"DEBUG=1"}) }, all},
 		{"enable", func() error { return f.Enable("p", nil) }, all},
 		{"disable", func() error { return f.Disable("p", nil) }, all},
-		// What was said of the older version's config and settings need not be
-		// true of the newer one.
-		{"upgrade", func() error { return f.upgrade(f.repository+"v2", "p", f.granted()) }, all[:1]},
+		// Unknown fields of the old version's config and settings may not apply
+		// to the new version.
+		{"upgrade", func() error { return f.upgrade(f.repository+"v2", "p", f.privileges()) }, all[:1]},
 		{"boot again", func() error { f.Shutdown(); return f.boot() }, all[:1]},
 	} {
 		assert.NilError(t, step.do(), step.name)
@@ -77,16 +79,16 @@ func TestBrokenRecordIsKeptAndListed(t *testing.T) {
 		{"not JSON", func(path string) error { return os.WriteFile(path, []byte("\x00\x00"), 0o600) }, "invalid character"},
 		{"another's", func(path string) error {
 			return os.WriteFile(path, []byte(`{"plugin":{"Id":"`+strings.Repeat("a", 64)+`","Name":"x:latest"}}`), 0o600)
-		}, "the record is of plugin"},
+		}, "the record belongs to plugin"},
 		{"gone", os.Remove, "no such file or directory"},
 		{"a directory", func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }, "is a directory"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t).start()
-			broken, fine := w.create("broken"), w.create("fine")
+			broken, fine := w.Create("broken"), w.Create("fine")
 			w.Shutdown()
-			assert.NilError(t, tt.damage(filepath.Join(w.config.Root, broken, "config.json")))
-			before := w.tree()
+			assert.NilError(t, tt.damage(filepath.Join(w.Config.Root, broken, "config.json")))
+			before := w.Tree()
 			w.start()
 			w.GC()
 			var unreadable *plugin.BrokenError
@@ -99,7 +101,7 @@ func TestBrokenRecordIsKeptAndListed(t *testing.T) {
 				err := verb()
 				assert.Check(t, errors.As(err, &unreadable), "%v", err)
 			}
-			assert.DeepEqual(t, w.tree(), before)
+			assert.DeepEqual(t, w.Tree(), before)
 
 			list, err := w.List(filters.NewArgs())
 			assert.NilError(t, err)
@@ -110,35 +112,35 @@ func TestBrokenRecordIsKeptAndListed(t *testing.T) {
 			assert.Equal(t, len(described), 2)
 			assert.Check(t, is.Contains(described[broken], "broken: "))
 			assert.Check(t, is.Contains(described[broken], tt.reason))
-			w.enable(fine)
+			w.MustEnable(fine)
 			assert.NilError(t, w.Remove(broken, nil))
-			w.check("the broken plugin was removed")
+			w.Check("the broken plugin was removed")
 		})
 	}
 }
 
-// TestSharedPrefixIsAmbiguous gives sound and broken plugins ids that begin
-// alike. No verb may choose among them.
+// TestSharedPrefixIsAmbiguous gives sound and broken plugins IDs with a common
+// prefix. No verb may choose among them.
 func TestSharedPrefixIsAmbiguous(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		broken []string // what follows the first two digits of the sound plugin's id
+		broken []string // follows the first two digits of the sound plugin's ID
 	}{
 		{"a sound and a broken one", []string{"0"}},
 		{"a sound and two broken ones", []string{"0", "1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t).start()
-			sound := w.create("sound")
+			sound := w.Create("sound")
 			w.Shutdown()
 			prefix := sound[:2]
 			for _, next := range tt.broken {
 				id := prefix + strings.Repeat(next, len(sound)-len(prefix))
-				assert.NilError(t, os.Mkdir(filepath.Join(w.config.Root, id), 0o700))
-				assert.NilError(t, os.WriteFile(filepath.Join(w.config.Root, id, "config.json"), []byte("{"), 0o600))
+				assert.NilError(t, os.Mkdir(filepath.Join(w.Config.Root, id), 0o700))
+				assert.NilError(t, os.WriteFile(filepath.Join(w.Config.Root, id, "config.json"), []byte("{"), 0o600))
 			}
 			w.start()
-			before := w.tree()
+			before := w.Tree()
 			for name, verb := range map[string]func() error{
 				"remove":          func() error { return w.Remove(prefix, nil) },
 				"remove by force": func() error { return w.Remove(prefix, forced) },
@@ -148,16 +150,16 @@ func TestSharedPrefixIsAmbiguous(t *testing.T) {
 				"inspect":         func() error { _, err := w.Inspect(prefix); return err },
 				"status":          func() error { _, err := w.Status(prefix); return err },
 				"logs":            func() error { _, err := w.Logs(t.Context(), prefix, plugin.LogOptions{}); return err },
-				"store":           func() error { _, err := w.config.Store.GetV2Plugin(prefix); return err },
-				"get":             func() error { _, err := w.config.Store.Get(prefix, "volumedriver", 0); return err },
+				"store":           func() error { _, err := w.Config.Store.GetV2Plugin(prefix); return err },
+				"get":             func() error { _, err := w.Config.Store.Get(prefix, "volumedriver", 0); return err },
 			} {
 				assert.Check(t, is.ErrorType(verb(), &plugin.AmbiguousError{}), name)
 			}
-			assert.DeepEqual(t, w.tree(), before)
+			assert.DeepEqual(t, w.Tree(), before)
 			for _, next := range tt.broken {
-				assert.NilError(t, w.Remove(prefix+strings.Repeat(next, 61), nil), "a longer prefix names one")
+				assert.NilError(t, w.Remove(prefix+strings.Repeat(next, 61), nil), "a longer prefix is unambiguous")
 			}
-			assert.NilError(t, w.Remove(prefix, nil), "one is left")
+			assert.NilError(t, w.Remove(prefix, nil), "one plugin is left")
 		})
 	}
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"os"
@@ -18,7 +20,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// redact hides the value of every variable that is called a token.
+// redact hides the values of variables with "TOKEN" in their name.
 func redact(p *types.Plugin) {
 	for i, entry := range p.Settings.Env {
 		if name, _, ok := strings.Cut(entry, "="); ok && strings.HasSuffix(name, "TOKEN") {
@@ -34,9 +36,9 @@ func redact(p *types.Plugin) {
 
 func TestRedactChangesAnswersOnly(t *testing.T) {
 	w := newWorld(t)
-	w.config.Redact = redact
+	w.Config.Redact = redact
 	var ran []string
-	w.executor.Choose = func(_ string, _ int, spec specs.Spec) plugintest.Behaviour {
+	w.Executor.Choose = func(_ string, _ int, spec specs.Spec) plugintest.Behaviour {
 		ran = spec.Process.Env
 		return plugintest.Behaviour{}
 	}
@@ -44,10 +46,10 @@ func TestRedactChangesAnswersOnly(t *testing.T) {
 	secret := "default"
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Env = []types.PluginEnv{{Name: "API_TOKEN", Value: &secret, Settable: []string{"value"}}, {Name: "LEVEL", Value: &secret}}
-	assert.NilError(t, w.createConfig("p", config))
+	assert.NilError(t, w.CreateConfig("p", config))
 	assert.NilError(t, w.Set("p", []string{"API_TOKEN=hunter2"}))
 
-	for range 2 { // what is shown does not become what is
+	for range 2 { // the redacted copy does not change the plugin
 		answer, err := w.Inspect("p")
 		assert.NilError(t, err)
 		assert.DeepEqual(t, answer.Settings.Env, []string{"API_TOKEN=***", "LEVEL=default"})
@@ -59,10 +61,10 @@ func TestRedactChangesAnswersOnly(t *testing.T) {
 	p, err := w.Get("p")
 	assert.NilError(t, err)
 	assert.DeepEqual(t, p.Snapshot().Settings.Env, []string{"API_TOKEN=hunter2", "LEVEL=default"})
-	record, err := os.ReadFile(filepath.Join(w.config.Root, p.GetID(), "config.json"))
+	record, err := os.ReadFile(filepath.Join(w.Config.Root, p.GetID(), "config.json"))
 	assert.NilError(t, err)
 	assert.Check(t, is.Contains(string(record), "API_TOKEN=hunter2"))
-	w.enable("p")
+	w.MustEnable("p")
 	assert.Check(t, slices.Contains(ran, "API_TOKEN=hunter2"), "%q", ran)
 
 	w.restart()

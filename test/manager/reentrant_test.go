@@ -1,24 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// reentrant reports an exit from within each of its methods, with a lock of
-// its own held, which every method takes. It does so once a method and verb:
-// an executor that reports whenever it is asked keeps its manager busy.
+// reentrant reports an exit from within each of its methods, while it holds a lock
+// that every method takes. It does so once per method and verb, because an
+// executor that reports at every call would keep its manager busy.
 type reentrant struct {
 	*plugintest.Executor
 	exits func(id string) error
@@ -31,7 +38,7 @@ func (e *reentrant) report(method, id string) (unlock func()) {
 	e.mu.Lock()
 	if !e.reported[method] {
 		e.reported[method] = true
-		_ = e.exits(id) // a plugin that is being removed is not known
+		_ = e.exits(id) // fails for a plugin that is being removed
 	}
 	return e.mu.Unlock
 }
@@ -73,21 +80,21 @@ func (e *reentrant) Pid(id string) (int, bool) {
 	return e.Executor.Pid(id)
 }
 
-// TestExitsAreReportedFromWithinTheExecutor runs every verb that asks the
+// TestExitsAreReportedFromWithinTheExecutor runs every verb that calls the
 // executor.
 func TestExitsAreReportedFromWithinTheExecutor(t *testing.T) {
 	w := newWorld(t)
-	w.executor.Reports = plugintest.ReportInSignal
-	executor := &reentrant{Executor: w.executor}
+	w.Executor.Reports = plugintest.ReportInSignal
+	executor := &reentrant{Executor: w.Executor}
 	executor.again()
-	w.config.LiveRestoreEnabled = true
-	w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
+	w.Config.LiveRestoreEnabled = true
+	w.Config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
 		executor.exits = pm.HandleExitEvent
-		w.executor.HandleExits(func(id string) { _ = pm.HandleExitEvent(id) })
+		w.Executor.HandleExits(func(id string) { _ = pm.HandleExitEvent(id) })
 		return executor, nil
 	}
 	w.start()
-	id := w.create("p")
+	id := w.Create("p")
 	restarted, cancel := w.SubscribeEvents(10, plugin.EventRestarted{})
 	defer cancel()
 	for _, step := range []struct {
@@ -96,7 +103,7 @@ func TestExitsAreReportedFromWithinTheExecutor(t *testing.T) {
 	}{
 		{"enable", func() error { return w.Enable(id, nil) }},
 		{"status", func() error { _, err := w.Status(id); return err }},
-		{"exit", func() error { err := w.executor.Exit(id, 1); <-restarted; return err }},
+		{"exit", func() error { err := w.Executor.Exit(id, 1); <-restarted; return err }},
 		{"restart", func() error { w.restart(); return nil }},
 		{"disable", func() error { return w.Disable(id, nil) }},
 		{"enable again", func() error { return w.Enable(id, nil) }},
@@ -114,18 +121,45 @@ func TestExitsAreReportedFromWithinTheExecutor(t *testing.T) {
 	}
 }
 
-// TestExitsDoNotWaitForTheDisk reports exits while a removal waits for the
-// file of the plugin's output.
+// holdLogs makes a reader of a plugin's log hang, as a hanging disk does. The
+// reader blocks whatever closes the log.
+func (w *world) holdLogs(id string) (release func()) {
+	w.T.Helper()
+	output := filepath.Join(w.Config.Root, id, "output.log")
+	for _, name := range []string{output, output + ".old"} {
+		_ = os.Remove(name)
+		assert.NilError(w.T, unix.Mkfifo(name, 0o600))
+	}
+	held, err := unix.Open(output, unix.O_PATH|unix.O_CLOEXEC, 0)
+	assert.NilError(w.T, err)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		w.MustLogs(id, plugin.LogOptions{})
+	}()
+	// The reader opens the older FIFO first. Opening a FIFO waits for its writer.
+	older, err := os.OpenFile(output+".old", os.O_WRONLY, 0)
+	assert.NilError(w.T, err)
+	return func() {
+		newer, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", held), os.O_WRONLY, 0)
+		assert.NilError(w.T, err)
+		assert.NilError(w.T, errors.Join(older.Close(), newer.Close(), unix.Close(held)))
+		<-read
+	}
+}
+
+// TestExitsDoNotWaitForTheDisk reports exits while a removal waits for the plugin's
+// log.
 func TestExitsDoNotWaitForTheDisk(t *testing.T) {
 	w := newWorld(t).start()
-	id, other := w.create("p"), w.create("other")
-	release := w.HoldLogbook(id)
+	id, other := w.Create("p"), w.Create("other")
+	release := w.holdLogs(id)
 	removed := make(chan error, 1)
 	go func() { removed <- w.Remove(id, nil) }()
 	reported := make(chan error, 1)
 	go func() {
 		for w.HandleExitEvent(id) == nil {
-			// The plugin is there until its removal gets to the logbook.
+			// The plugin is found until its removal reaches the logbook.
 		}
 		reported <- w.HandleExitEvent(other)
 	}()

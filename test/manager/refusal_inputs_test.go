@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"archive/tar"
@@ -6,7 +10,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -19,7 +22,6 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -29,7 +31,7 @@ func badInputs() []badInput {
 	return slices.Concat(beyondLimits(), badConfigs(), hostileEntries(), malformed(), hostileManifests(), badGrants())
 }
 
-// beyondLimits has an input for each way to exceed each limit.
+// beyondLimits returns an input for each way to exceed each limit.
 func beyondLimits() []badInput {
 	many := make([]entry, strict.Entries+1)
 	for i := range many {
@@ -55,7 +57,7 @@ func beyondLimits() []badInput {
 	}
 }
 
-// bomb is zeros, packed as only zstd can.
+// bomb returns zeros with the compression ratio that only zstd reaches.
 func bomb(t *testing.T, prefix string) []byte {
 	t.Helper()
 	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
@@ -64,46 +66,51 @@ func bomb(t *testing.T, prefix string) []byte {
 	return w.EncodeAll(packed(t, regular(prefix+"zeros", string(make([]byte, strict.FileBytes-1)))), nil)
 }
 
-// sparse is a file that claims to be large, in the form of GNU tar.
+// sparse returns a file that claims to be large, in the format of GNU tar.
 func sparse(t *testing.T, prefix string) []byte {
 	t.Helper()
 	size := fmt.Sprint(strict.FileBytes + 1)
 	layout := "1\n" + size + "\n0\n"
 	e := regular(prefix+"x", layout+strings.Repeat("\x00", 512-len(layout)))
-	// The same length as the keys that the writer wouldn't write.
+	// These keys have the same length as those that archive/tar refuses to write.
 	e.PAXRecords = map[string]string{"GNU_sparse.major": "1", "GNU_sparse.minor": "0", "GNU_sparse.name": prefix + "hole", "GNU_sparse.realsize": size}
 	return bytes.ReplaceAll(packed(t, e), []byte("GNU_sparse"), []byte("GNU.sparse"))
 }
 
-// badConfigs can be read, but not run.
+// badConfigs returns configs that can be read, but not installed.
 func badConfigs() []badInput {
 	var all []badInput
 	bad := func(name string, change func(*types.PluginConfig), says ...string) {
 		config := plugintest.Config("docker.volumedriver/1.0")
 		change(&config)
 		encoded, _ := json.Marshal(config) // its types always encode
-		all = append(all, badInput{name: name, config: encoded, want: new(v2.ErrInvalidConfig), says: says})
+		all = append(all, badInput{name: name, config: encoded, want: new(*v2.InvalidConfigError), says: says})
 	}
-	bad("no entrypoint", func(c *types.PluginConfig) { c.Entrypoint = nil }, "entrypoint is empty")
-	bad("socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../../docker.sock" }, `interface.socket "../../docker.sock"`, "leads out of the directory for sockets")
-	bad("mount over all", func(c *types.PluginConfig) { c.Mounts = []types.PluginMount{{Destination: "/a/../.."}} }, `mounts[0].destination "/a/../.."`, "would hide")
-	bad("variable without a name", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Value: new(string)}} }, "env[0] has no name")
-	bad("variable with a NUL byte", func(c *types.PluginConfig) { c.Env = []types.PluginEnv{{Name: "A\x00"}} }, "env[0]", "NUL")
-	bad("user that is none", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0"`)
-	bad("propagated mount over all", func(c *types.PluginConfig) { c.PropagatedMount = "/" }, `propagatedMount "/"`)
-	bad("much at once", func(c *types.PluginConfig) { c.Entrypoint, c.PropagatedMount, c.Interface.Socket = nil, "/x/..", ".." }, "entrypoint", "propagatedMount", "interface.socket")
+	bad("control characters in a source", func(c *types.PluginConfig) {
+		source := "/\x1b[2K"
+		c.Mounts = []types.PluginMount{{Source: &source, Destination: "/data", Type: "bind"}}
+	}, "mounts[0].source", "has control or invisible characters")
+	bad("capability out of sight", func(c *types.PluginConfig) {
+		c.Linux.Capabilities = []string{"CAP_CHOWN" + strings.Repeat(" ", 100) + "X"}
+	}, "linux.capabilities[0]", "blanks in a row")
+	bad("the host's devices", func(c *types.PluginConfig) {
+		c.Mounts = []types.PluginMount{{Destination: "/d", Type: "devtmpfs"}}
+	}, `mounts[0].type "devtmpfs"`, "shows the host's files")
+	bad("much at once", func(c *types.PluginConfig) {
+		c.Description, c.Network.Type = "\u202e", "\u200b"
+	}, "description", "network.type")
 
 	unreadable := func(name, text string, says ...string) {
-		all = append(all, badInput{name: name, config: []byte(text), want: new(v2.ErrInvalidConfig), says: says})
+		all = append(all, badInput{name: name, config: []byte(text), want: new(*v2.InvalidConfigError), says: says})
 	}
-	unreadable("config that is no JSON", "{entrypoint}", "invalid plugin config")
+	unreadable("config that is not JSON", "{entrypoint}", "invalid plugin config")
 	unreadable("config of another shape", `{"entrypoint":"/plugin"}`, "entrypoint: a JSON string")
 	unreadable("config with a number for a socket", `{"interface":{"socket":7}}`, "interface.socket: a JSON number")
 	unreadable("config of the wrong kind", `["entrypoint"]`, "invalid plugin config")
 	return all
 }
 
-// hostileEntries are refused in layers and contexts alike.
+// hostileEntries returns entries that are refused in layers and in contexts.
 func hostileEntries() []badInput {
 	long := strings.Repeat("n", 256)
 	deep := strings.Repeat("deep/", 900)
@@ -122,21 +129,21 @@ func hostileEntries() []badInput {
 	bad("hard link over layers", `in"`, []entry{link(tar.TypeSymlink, "out", "/etc")}, []entry{link(tar.TypeLink, "in", "out/passwd")})
 	bad("loop of symbolic links", "too many symbolic links", []entry{link(tar.TypeSymlink, "a", "b"), link(tar.TypeSymlink, "b", "a"), regular("a/x", "")})
 	bad("file as a directory", "not a directory", []entry{regular("a", ""), regular("a/b", "")})
-	bad("unknown type", "is not known", []entry{{Header: tar.Header{Typeflag: '7', Name: "x"}}})
+	bad("unknown type", "unknown entry type", []entry{{Header: tar.Header{Typeflag: '7', Name: "x"}}})
 	bad("owner out of range", "is out of range", []entry{{Header: tar.Header{Typeflag: tar.TypeReg, Name: "x", Uid: -1}}})
-	bad("whiteout of the parent", "hides nothing", []entry{regular("a/.wh...", "")})
+	bad("whiteout of the parent", "does not name an entry", []entry{regular("a/.wh...", "")})
 	all = append(all, badInput{
 		name: "hard link above the rootfs",
 		packed: func(t *testing.T, prefix string) []byte {
 			return packed(t, link(tar.TypeLink, prefix+"x", prefix+"../../etc/passwd"))
 		},
 		want: new(*plugin.ArchiveEntryError),
-		says: []string{`x"`, "it is a hard link"},
+		says: []string{`x"`, "hard link"},
 	})
 	return all
 }
 
-// malformed is what is no archive, or a cut one.
+// malformed returns data that is not an archive, and truncated archives.
 func malformed() []badInput {
 	cut := func(t *testing.T, prefix string) []byte {
 		return packed(t, regular(prefix+"x", strings.Repeat("x", 100<<10)))[:50<<10]
@@ -156,7 +163,7 @@ func malformed() []badInput {
 	return all
 }
 
-// resummed gives the first header its checksum again.
+// resummed corrects the checksum of the first header.
 func resummed(archive []byte) []byte {
 	copy(archive[148:156], "        ")
 	sum := 0
@@ -177,7 +184,7 @@ func compressed(t *testing.T, plain []byte) []byte {
 	return to.Bytes()
 }
 
-// hostileManifests are only in registries.
+// hostileManifests returns inputs that only a registry can serve.
 func hostileManifests() []badInput {
 	var all []badInput
 	bad := func(name string, want any, says string, change func(m *ocispec.Manifest)) {
@@ -192,7 +199,7 @@ func hostileManifests() []badInput {
 	layer := func(size int64) ocispec.Descriptor {
 		return ocispec.Descriptor{MediaType: fake.MediaTypeLayer, Digest: digest.FromString(fmt.Sprint(size)), Size: size}
 	}
-	unsupported := new(*remote.UnsupportedError)
+	unsupported := new(*plugin.MediaTypeError)
 	bad("image", unsupported, "it is an image, not a plugin", func(m *ocispec.Manifest) { m.Config.MediaType = ocispec.MediaTypeImageConfig })
 	bad("first schema", unsupported, "schema version 1", func(m *ocispec.Manifest) { m.SchemaVersion = 1 })
 	bad("layer of unknown type", unsupported, "text/plain", func(m *ocispec.Manifest) { m.Layers = []ocispec.Descriptor{{MediaType: "text/plain"}} })
@@ -209,7 +216,7 @@ func hostileManifests() []badInput {
 	return all
 }
 
-// badGrants are refused before any layer is asked for.
+// badGrants returns inputs that are refused before any layer is requested.
 func badGrants() []badInput {
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Linux.Capabilities = []string{"CAP_SYS_ADMIN"}

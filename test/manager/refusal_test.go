@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/dockerversion"
 	"github.com/docker/docker/pkg/plugingetter"
@@ -13,16 +15,16 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-// TestCommonRefusals: what people see of a plugin that is in the wrong state
-// begins as docker says it, and is a conflict.
+// TestCommonRefusals: the errors about a plugin in the wrong state begin with
+// docker's texts, and are of class Conflict.
 func TestCommonRefusals(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("off")
-	w.create("on")
-	w.create("used", "docker.volumedriver/1.0")
-	w.enable("on")
-	w.enable("used")
-	_, err := w.config.Store.Get("used", "VolumeDriver", plugingetter.Acquire)
+	w.Create("off")
+	w.Create("on")
+	w.Create("used", "docker.volumedriver/1.0")
+	w.MustEnable("on")
+	w.MustEnable("used")
+	_, err := w.Config.Store.Get("used", "VolumeDriver", plugingetter.Acquire)
 	assert.NilError(t, err)
 	tests := []struct {
 		name string
@@ -41,16 +43,16 @@ func TestCommonRefusals(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.verb()
 			assert.Check(t, is.Error(err, tt.want))
-			assert.Check(t, cerrdefs.IsConflict(err))
+			assert.Check(t, errdefs.IsConflict(err))
 		})
 	}
 }
 
-// TestCreateTellsTheDaemonsVersion: whatever the build context says.
-func TestCreateTellsTheDaemonsVersion(t *testing.T) {
+// TestCreateRecordsTheDaemonsVersion, whatever version the build context names.
+func TestCreateRecordsTheDaemonsVersion(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("one")
+	w.Create("one")
 	p, err := w.Inspect("one")
 	assert.NilError(t, err)
-	assert.Equal(t, p.Config.DockerVersion, dockerversion.Version) //nolint:staticcheck // docker 28 still tells it
+	assert.Equal(t, p.Config.DockerVersion, dockerversion.Version)
 }

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"archive/tar"
@@ -10,33 +14,34 @@ import (
 	"io"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	dockererrdefs "github.com/docker/docker/errdefs"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// badInput is a plugin that is to be refused, whichever way it comes.
+// badInput is a plugin that every way of installing must refuse.
 type badInput struct {
 	name   string
-	config []byte    // nil means a sound one
-	layers [][]entry // the build context has all of them in its rootfs
+	config []byte    // nil means a sound config
+	layers [][]entry // the rootfs of the build context has the entries of all layers
 	// packed, if set, makes a layer, or with the prefix rootfs/ a build context.
 	packed func(t *testing.T, prefix string) []byte
-	// published, if set, puts the plugin into the registry; there is no such
-	// build context.
+	// published, if set, puts the plugin into the registry. No build context has
+	// this fault.
 	published func(r *fake.Registry)
-	// grantable is fine until it is installed without the grants.
+	// grantable reports that the plugin is refused only for lack of grants.
 	grantable bool
 
-	want  any      // what the error is, for errors.As
-	says  []string // what names the thing, and the way out
-	limit string   // the limit that it exceeds, which wants and says the rest
+	want  any      // the target of errors.As
+	says  []string // parts of the text: the thing and the fix
+	limit string   // the limit that it exceeds; sets want and says
 }
 
 // entry is an entry of an archive.
@@ -49,7 +54,7 @@ func regular(name, content string) entry {
 	return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(content))}, content}
 }
 
-// strict limits make bad input small.
+// strict limits keep bad input small.
 var strict = plugin.Limits{
 	UnpackedBytes:    1 << 20,
 	FileBytes:        256 << 10,
@@ -60,29 +65,29 @@ var strict = plugin.Limits{
 	ConfigBytes:      8 << 10,
 }
 
-// refusals is a world with a plugin that nothing bad may touch, and a registry.
+// refusals is a world with a registry, and a plugin that must not change.
 type refusals struct {
 	*world
 	registry *fake.Registry
 	host     string
 }
 
-// granted is what the configs of these tests ask for.
+// granted are the privileges that the configs of these tests ask for.
 var granted = types.PluginPrivileges{{Name: "network", Value: []string{"none"}}}
 
 func newRefusals(t *testing.T) *refusals {
 	t.Helper()
 	w := newWorld(t)
-	w.config.RegistryService = endpoints{}
-	w.config.Limits = strict
+	w.Config.RegistryService = testworld.PlainHTTP{}
+	w.Config.Limits = strict
 	r := &refusals{world: w, registry: fake.New()}
 	r.host = r.registry.Start(t)
 	w.start()
-	assert.NilError(t, w.createConfig("victim", settable("old")))
+	assert.NilError(t, w.CreateConfig("victim", settable("old")))
 	return r
 }
 
-// verbs are the ways in.
+// verbs returns the ways to install a plugin.
 func (r *refusals) verbs(t *testing.T, bad badInput) map[string]func() error {
 	verbs := map[string]func() error{
 		"create": func() error {
@@ -92,12 +97,12 @@ func (r *refusals) verbs(t *testing.T, bad badInput) map[string]func() error {
 		"pull":    func() error { _, err := r.pull(r.host+"/group/bad", "bad", granted); return err },
 		"upgrade": func() error { return r.upgrade(r.host+"/group/bad", "victim", granted) },
 		"ask for grants": func() error {
-			_, err := r.Privileges(context.Background(), named(t, r.host+"/group/bad"), nil, nil)
+			_, err := r.Privileges(context.Background(), testworld.Named(t, r.host+"/group/bad"), nil, nil)
 			return err
 		},
 	}
 	if bad.layers != nil || bad.packed != nil || bad.grantable {
-		delete(verbs, "ask for grants") // which does not look at layers
+		delete(verbs, "ask for grants") // it does not read layers
 	}
 	if bad.published != nil {
 		delete(verbs, "create")
@@ -169,28 +174,27 @@ func packed(t *testing.T, entries ...entry) []byte {
 	return archive.Bytes()
 }
 
-// TestBadInputs: each is refused by each verb with an error of its type, of
-// class InvalidParameter, that names the thing; what was there before is all
-// that is there afterwards.
+// TestBadInputs: each verb refuses each input with an error of the right type, of
+// class InvalidParameter, that names the thing. The input leaves nothing behind.
 func TestBadInputs(t *testing.T) {
 	r := newRefusals(t)
-	before, state := r.tree(), r.state()
+	before, state := r.Tree(), r.state()
 	for _, bad := range badInputs() {
 		bad.publish(t, r.registry)
 		for verb, do := range r.verbs(t, bad) {
 			t.Run(bad.name+"/"+verb, func(t *testing.T) {
 				err := do()
 				bad.checkError(t, err)
-				r.check("refused: %v", err)
-				assert.DeepEqual(t, r.tree(), before)
+				r.Check("refused: %v", err)
+				assert.DeepEqual(t, r.Tree(), before)
 				assert.Equal(t, r.state(), state)
 			})
 		}
 	}
 	r.restart()
-	assert.DeepEqual(t, r.tree(), before)
+	assert.DeepEqual(t, r.Tree(), before)
 	assert.Equal(t, r.state(), state)
-	r.enable("victim")
+	r.MustEnable("victim")
 }
 
 func (bad badInput) checkError(t *testing.T, err error) {
@@ -204,7 +208,7 @@ func (bad badInput) checkError(t *testing.T, err error) {
 	} else {
 		assert.Assert(t, errors.As(err, bad.want), "%v", err)
 	}
-	assert.Check(t, dockererrdefs.IsInvalidParameter(err) && cerrdefs.IsInvalidArgument(err), "class of %v", err)
+	assert.Check(t, dockererrdefs.IsInvalidParameter(err) && errdefs.IsInvalidArgument(err), "class of %v", err)
 	for _, text := range bad.says {
 		assert.Check(t, is.ErrorContains(err, text))
 	}

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"archive/tar"
@@ -10,68 +12,53 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/distribution/reference"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
-	"github.com/docker/docker/registry"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// endpoints resolves every host to plain http.
-type endpoints struct{}
-
-func (endpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
-	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "http", Host: host}}}, nil
-}
-
-// newConnectedWorld is a world with a registry at its side.
+// newConnectedWorld returns a world and a registry.
 func newConnectedWorld(t *testing.T) (w *world, r *fake.Registry, host string) {
 	t.Helper()
 	w = newWorld(t)
 	r = fake.New()
 	host = r.Start(t)
-	w.config.RegistryService = endpoints{}
+	w.Config.RegistryService = testworld.PlainHTTP{}
 	return w.start(), r, host
 }
 
-func named(t testing.TB, text string) reference.Named {
-	t.Helper()
-	ref, err := reference.ParseNormalizedNamed(text)
-	assert.NilError(t, err)
-	return ref
-}
-
 func (w *world) pull(ref, name string, grants types.PluginPrivileges, opts ...plugin.CreateOpt) (progress string, err error) {
-	w.t.Helper()
+	w.T.Helper()
 	var out bytes.Buffer
-	err = w.Pull(context.Background(), named(w.t, ref), name, nil, nil, grants, &out, opts...)
+	err = w.Pull(context.Background(), testworld.Named(w.T, ref), name, nil, nil, grants, &out, opts...)
 	return out.String(), err
 }
 
 func (w *world) push(name string) string {
-	w.t.Helper()
+	w.T.Helper()
 	var out bytes.Buffer
-	assert.NilError(w.t, w.Push(context.Background(), name, nil, nil, &out))
+	assert.NilError(w.T, w.Push(context.Background(), name, nil, nil, &out))
 	return out.String()
 }
 
 func (w *world) upgrade(ref, name string, grants types.PluginPrivileges) error {
-	w.t.Helper()
-	return w.Upgrade(context.Background(), named(w.t, ref), name, nil, nil, grants, nil)
+	w.T.Helper()
+	return w.Upgrade(context.Background(), testworld.Named(w.T, ref), name, nil, nil, grants, nil)
 }
 
 func count(requests []fake.Request, method, path string) (n int) {
@@ -86,7 +73,7 @@ func count(requests []fake.Request, method, path string) (n int) {
 func TestPushAndPull(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	name := host + "/group/plugin:v1"
-	w.create(name, "docker.volumedriver/1.0")
+	w.Create(name, "docker.volumedriver/1.0")
 	made, err := w.Get(name)
 	assert.NilError(t, err)
 	out := w.push(name)
@@ -96,16 +83,16 @@ func TestPushAndPull(t *testing.T) {
 	assert.Check(t, data != nil)
 	assert.NilError(t, w.Remove(name, nil))
 	w.GC()
-	assert.Equal(t, len(w.blobs()), 0)
+	assert.Equal(t, len(w.Blobs()), 0)
 
-	asked, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	asked, err := w.Privileges(context.Background(), testworld.Named(t, name), nil, nil)
 	assert.NilError(t, err)
 	assert.DeepEqual(t, asked, types.PluginPrivileges{{Name: "network", Description: "permissions to access a network", Value: []string{"none"}}})
 	r.Requests()
 	_, err = w.pull(name, "alias", nil)
-	assert.Check(t, cerrdefs.IsInvalidArgument(err), "%v", err)
+	assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
 	assert.Check(t, is.ErrorContains(err, "not granted: network: [none]"))
-	assert.Equal(t, count(r.Requests(), "GET", made.Blobsums[0].Encoded()), 0, "a layer was asked for before grants were checked")
+	assert.Equal(t, count(r.Requests(), "GET", made.Blobsums[0].Encoded()), 0, "a layer was requested before grants were checked")
 
 	out, err = w.pull(name, "alias", asked, plugin.WithEnv([]string{"ADDED=1"}))
 	assert.NilError(t, err)
@@ -122,20 +109,20 @@ func TestPushAndPull(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(p.Rootfs, "etc", "name"))
 	assert.NilError(t, err)
 	assert.Equal(t, string(content), name)
-	w.enable("alias")
+	w.MustEnable("alias")
 
 	r.Requests()
 	_, err = w.pull(name, "second", asked)
 	assert.NilError(t, err)
 	requests := r.Requests()
-	assert.Equal(t, count(requests, "GET", "/blobs/"), 0, "what is here was asked for: %v", requests)
-	assert.Equal(t, count(requests, "HEAD", "/blobs/"), 0, "what is here was asked for: %v", requests)
+	assert.Equal(t, count(requests, "GET", "/blobs/"), 0, "stored content was requested: %v", requests)
+	assert.Equal(t, count(requests, "HEAD", "/blobs/"), 0, "stored content was requested: %v", requests)
 	w.restart()
-	assert.Check(t, w.enabled("alias"))
+	assert.Check(t, w.Enabled("alias"))
 }
 
-// The rootfs of a plugin is as private as the directory that it was made of,
-// also where it is pulled.
+// TestRootfsKeepsItsOwnMetadata: the rootfs has the mode of the directory that it
+// was created from, also after a pull.
 func TestRootfsKeepsItsOwnMetadata(t *testing.T) {
 	w, _, host := newConnectedWorld(t)
 	name := host + "/group/private:v1"
@@ -159,13 +146,13 @@ func TestRootfsKeepsItsOwnMetadata(t *testing.T) {
 	}
 	check()
 	w.push(name)
-	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	grants, err := w.Privileges(context.Background(), testworld.Named(t, name), nil, nil)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Remove(name, nil))
 	_, err = w.pull(name, "", grants)
 	assert.NilError(t, err)
 	check()
-	w.enable(name)
+	w.MustEnable(name)
 }
 
 // rewrite changes the headers of an archive.
@@ -191,13 +178,13 @@ func rewrite(t *testing.T, from io.ReadCloser, change func(*tar.Header)) io.Read
 func TestPullByDigest(t *testing.T) {
 	w, _, host := newConnectedWorld(t)
 	repository := host + "/group/plugin"
-	w.create(repository + ":v1")
+	w.Create(repository + ":v1")
 	w.push(repository + ":v1")
 	made, err := w.Get(repository + ":v1")
 	assert.NilError(t, err)
 	id := made.GetID()
 	digest := "@" + made.Manifest.String()
-	grants, err := w.Privileges(context.Background(), named(t, repository+digest), nil, nil)
+	grants, err := w.Privileges(context.Background(), testworld.Named(t, repository+digest), nil, nil)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Remove(id, nil))
 
@@ -217,18 +204,18 @@ func TestPullByDigest(t *testing.T) {
 	} {
 		p, err := w.Inspect(ref)
 		if want == "" {
-			assert.Check(t, cerrdefs.IsNotFound(err), "%s: %v", ref, err)
+			assert.Check(t, errdefs.IsNotFound(err), "%s: %v", ref, err)
 			continue
 		}
 		assert.NilError(t, err, ref)
 		assert.Equal(t, p.Name, want)
 	}
 	_, err = w.Inspect(repository + digest)
-	assert.Check(t, is.ErrorType(err, &plugin.AmbiguousError{}), "two have it")
+	assert.Check(t, is.ErrorType(err, &plugin.AmbiguousError{}), "two plugins have it")
 	assert.NilError(t, w.Remove(repository+":v1", nil))
 	p, err := w.Inspect(repository + digest)
 	assert.NilError(t, err)
-	assert.Check(t, strings.HasSuffix(p.PluginReference, digest), "the digest is not visible")
+	assert.Check(t, strings.HasSuffix(p.PluginReference, digest), "the reference lacks the digest")
 }
 
 const fullID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -236,25 +223,25 @@ const fullID = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 func TestPullFailuresLeaveNothing(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	name := host + "/group/plugin:v1"
-	w.create(name)
+	w.Create(name)
 	w.push(name)
 	p, err := w.Get(name)
 	assert.NilError(t, err)
 	layer := p.Blobsums[0]
-	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	grants, err := w.Privileges(context.Background(), testworld.Named(t, name), nil, nil)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Remove(name, nil))
 	w.GC()
-	before := w.tree()
+	before := w.Tree()
 	for _, tc := range []struct {
 		name, method, path string
 		fault              fake.Fault
 		want               func(error) bool
 	}{
-		{"manifest missing", "", "/manifests/", fake.Refuse(http.StatusNotFound), cerrdefs.IsNotFound},
-		{"unauthorized", "", "/manifests/", fake.Refuse(http.StatusUnauthorized), cerrdefs.IsUnauthorized},
-		{"forbidden", "", "/manifests/", fake.Refuse(http.StatusForbidden), cerrdefs.IsPermissionDenied},
-		{"layer lies", "GET", layer.Encoded(), fake.Lie([]byte("something else")), cerrdefs.IsDataLoss},
+		{"manifest missing", "", "/manifests/", fake.Refuse(http.StatusNotFound), errdefs.IsNotFound},
+		{"unauthorized", "", "/manifests/", fake.Refuse(http.StatusUnauthorized), errdefs.IsUnauthorized},
+		{"forbidden", "", "/manifests/", fake.Refuse(http.StatusForbidden), errdefs.IsPermissionDenied},
+		{"layer lies", "GET", layer.Encoded(), fake.Lie([]byte("something else")), errdefs.IsDataLoss},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r.Inject(tc.method, tc.path, 0, tc.fault)
@@ -263,7 +250,7 @@ func TestPullFailuresLeaveNothing(t *testing.T) {
 			assert.Check(t, tc.want(err), "%v", err)
 			assert.Check(t, is.ErrorContains(err, host))
 			w.GC()
-			assert.DeepEqual(t, w.tree(), before)
+			assert.DeepEqual(t, w.Tree(), before)
 		})
 	}
 	_, err = w.pull(name, "", grants)
@@ -272,32 +259,41 @@ func TestPullFailuresLeaveNothing(t *testing.T) {
 	assert.Check(t, is.ErrorType(err, &plugin.ExistsError{}))
 }
 
+// holdFirst returns a fault that delays answers until release is closed or the
+// client disconnects. The first request closes reached.
+func holdFirst(release <-chan struct{}) (hold fake.Fault, reached <-chan struct{}) {
+	first := make(chan struct{})
+	note := sync.OnceFunc(func() { close(first) })
+	return func(next http.Handler) http.Handler {
+		held := fake.Hold(release)(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			note()
+			held.ServeHTTP(w, request)
+		})
+	}, first
+}
+
 func TestShutdownInterruptsPull(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	name := host + "/group/plugin:v1"
-	w.create(name)
+	w.Create(name)
 	w.push(name)
 	p, err := w.Get(name)
 	assert.NilError(t, err)
-	grants, err := w.Privileges(context.Background(), named(t, name), nil, nil)
+	grants, err := w.Privileges(context.Background(), testworld.Named(t, name), nil, nil)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Remove(name, nil))
 	w.GC()
-	held := make(chan struct{})
-	r.Inject("GET", p.Blobsums[0].Encoded(), 0, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
-			close(held)
-			<-request.Context().Done()
-		})
-	})
+	hold, held := holdFirst(nil)
+	r.Inject("GET", p.Blobsums[0].Encoded(), 0, hold)
 	result := make(chan error)
 	go func() {
 		_, err := w.pull(name, "", grants)
 		result <- err
 	}()
 	<-held
-	other := w.create("other") // a stalled pull delays nobody
-	w.enable(other)
+	other := w.Create("other") // a stalled pull delays no other verb
+	w.MustEnable(other)
 	w.GC()
 	w.Shutdown()
 	var fenced *plugin.FencedError
@@ -305,86 +301,132 @@ func TestShutdownInterruptsPull(t *testing.T) {
 	assert.Check(t, errors.As(err, &fenced), "%v", err)
 }
 
-// version makes a plugin of one repository, as its author does, and pushes it.
+// version creates a version of a plugin, as its author does, and pushes it.
 func (w *world) version(ref, level string, settable bool) types.PluginPrivileges {
-	w.t.Helper()
+	w.T.Helper()
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Env = []types.PluginEnv{{Name: "LEVEL", Value: &level}, {Name: "OTHER", Value: &level}}
 	if settable {
 		config.Env[0].Settable = []string{"value"}
 	}
-	assert.NilError(w.t, w.createConfig(ref, config))
+	assert.NilError(w.T, w.CreateConfig(ref, config))
 	w.push(ref)
-	assert.NilError(w.t, w.Remove(ref, nil))
-	grants, err := w.Privileges(context.Background(), named(w.t, ref), nil, nil)
-	assert.NilError(w.t, err)
+	assert.NilError(w.T, w.Remove(ref, nil))
+	grants, err := w.Privileges(context.Background(), testworld.Named(w.T, ref), nil, nil)
+	assert.NilError(w.T, err)
 	return grants
 }
 
-func TestUpgrade(t *testing.T) {
+// upgradable is a disabled plugin with a setting and data, and three versions of it
+// in a registry. The setting is not settable in v3.
+type upgradable struct {
+	*world
+	registry   *fake.Registry
+	v1, v2, v3 string
+	grants     types.PluginPrivileges
+	id, data   string
+}
+
+func newUpgradable(t *testing.T) upgradable {
+	t.Helper()
 	w, r, host := newConnectedWorld(t)
-	v1, v2ref, v3 := host+"/group/plugin:v1", host+"/group/plugin:v2", host+"/group/plugin:v3"
-	grants := w.version(v1, "1", true)
-	w.version(v2ref, "2", true)
-	w.version(v3, "3", false)
-	_, err := w.pull(v1, "mine", grants)
+	u := upgradable{world: w, registry: r, v1: host + "/group/plugin:v1", v2: host + "/group/plugin:v2", v3: host + "/group/plugin:v3"}
+	u.grants = w.version(u.v1, "1", true)
+	w.version(u.v2, "2", true)
+	w.version(u.v3, "3", false)
+	_, err := w.pull(u.v1, "mine", u.grants)
 	assert.NilError(t, err)
-	id := w.id("mine")
 	assert.NilError(t, w.Set("mine", []string{"LEVEL=9"}))
-	data := filepath.Join(w.config.Root, id, "propagated-mount", "precious")
-	assert.NilError(t, os.MkdirAll(data, 0o755))
+	u.id = w.ID("mine")
+	u.data = filepath.Join(w.Config.Root, u.id, "propagated-mount", "precious")
+	assert.NilError(t, os.MkdirAll(u.data, 0o755))
+	return u
+}
 
-	w.enable("mine")
-	var enabled *plugin.EnabledError
-	err = w.upgrade(v2ref, "mine", grants)
-	assert.Check(t, errors.As(err, &enabled))
-	assert.Check(t, is.Error(err, "plugin must be disabled before upgrading: plugin mine:latest is enabled"))
-	assert.NilError(t, w.Disable("mine", nil))
-
-	before, err := w.Inspect("mine")
-	assert.NilError(t, err)
-	unchanged := func() {
-		t.Helper()
-		for range 2 {
-			now, err := w.Inspect("mine")
-			assert.NilError(t, err)
-			assert.DeepEqual(t, now, before)
-			name, err := os.ReadFile(filepath.Join(w.config.Root, id, "rootfs", "etc", "name"))
-			assert.NilError(t, err)
-			assert.Equal(t, string(name), v1)
-			w.restart()
-		}
-	}
-	assert.Check(t, cerrdefs.IsInvalidArgument(w.upgrade(v2ref, "mine", nil)))
-	var lost v2.ErrLostSettings
-	assert.Check(t, errors.As(w.upgrade(v3, "mine", grants), &lost))
-	assert.DeepEqual(t, lost.Settings, []string{"LEVEL"})
-	r.Inject("GET", "/blobs/", 0, fake.Refuse(http.StatusForbidden))
-	assert.Check(t, w.upgrade(v2ref, "mine", grants) != nil)
-	r.Heal()
-	unchanged()
-
-	events, cancel := w.SubscribeEvents(10, plugin.EventUpgraded{})
+// TestUpgradeKeepsThePlugin upgrades a plugin. Its id, name, settings and data
+// stay, after a restart of the manager and a collection as well.
+func TestUpgradeKeepsThePlugin(t *testing.T) {
+	u := newUpgradable(t)
+	events, cancel := u.SubscribeEvents(10, plugin.EventUpgraded{})
 	defer cancel()
-	assert.NilError(t, w.upgrade(v2ref, "mine", grants))
-	assert.Equal(t, (<-events).(plugin.EventUpgraded).Plugin.ID, id)
+	assert.NilError(t, u.upgrade(u.v2, "mine", u.grants))
+	assert.Equal(t, (<-events).(plugin.EventUpgraded).Plugin.ID, u.id)
 	for range 2 {
-		p, err := w.Get("mine")
+		p, err := u.Get("mine")
 		assert.NilError(t, err)
-		assert.Equal(t, p.GetID(), id)
+		assert.Equal(t, p.GetID(), u.id)
 		assert.Equal(t, p.Name(), "mine:latest")
 		assert.DeepEqual(t, p.PluginObj.Settings.Env, []string{"LEVEL=9", "OTHER=2"})
-		assert.Equal(t, p.PluginObj.PluginReference, v2ref)
-		name, err := os.ReadFile(filepath.Join(p.Rootfs, "etc", "name"))
+		assert.Equal(t, p.PluginObj.PluginReference, u.v2)
+		u.isVersion(u.v2)
+		_, err = os.Stat(u.data)
 		assert.NilError(t, err)
-		assert.Equal(t, string(name), v2ref)
-		_, err = os.Stat(data)
-		assert.NilError(t, err)
-		w.GC()
-		assert.Equal(t, len(w.blobs()), 3, "old blobs stay, or new ones went")
-		w.restart()
+		u.GC()
+		assert.Equal(t, len(u.Blobs()), 3, "old blobs stay, or new ones went")
+		u.restart()
 	}
-	w.enable("mine")
+	u.MustEnable("mine")
+}
+
+// TestUpgradeRefused refuses upgrades, which change nothing.
+func TestUpgradeRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		prepare func(u upgradable)
+		version func(u upgradable) string
+		grants  bool
+		want    func(t *testing.T, err error)
+	}{
+		{"an enabled plugin", func(u upgradable) { u.MustEnable("mine") }, second, true, func(t *testing.T, err error) {
+			var enabled *plugin.EnabledError
+			assert.Check(t, errors.As(err, &enabled))
+			assert.Check(t, is.Error(err, "plugin must be disabled before upgrading: plugin mine:latest is enabled"))
+		}},
+		{"no grants", nil, second, false, func(t *testing.T, err error) {
+			assert.Check(t, errdefs.IsInvalidArgument(err), "%v", err)
+		}},
+		{"lost settings", nil, func(u upgradable) string { return u.v3 }, true, func(t *testing.T, err error) {
+			var lost *v2.LostSettingsError
+			assert.Assert(t, errors.As(err, &lost), "%v", err)
+			assert.DeepEqual(t, lost.Settings, []string{"LEVEL"})
+		}},
+		{"a layer that the registry withholds", func(u upgradable) {
+			u.registry.Inject("GET", "/blobs/", 0, fake.Refuse(http.StatusForbidden))
+		}, second, true, func(t *testing.T, err error) {
+			assert.Check(t, errdefs.IsPermissionDenied(err), "%v", err)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			u := newUpgradable(t)
+			if tc.prepare != nil {
+				tc.prepare(u)
+			}
+			before, err := u.Inspect("mine")
+			assert.NilError(t, err)
+			grants := u.grants
+			if !tc.grants {
+				grants = nil
+			}
+			tc.want(t, u.upgrade(tc.version(u), "mine", grants))
+			for range 2 {
+				now, err := u.Inspect("mine")
+				assert.NilError(t, err)
+				assert.DeepEqual(t, now, before)
+				u.isVersion(u.v1)
+				u.restart()
+			}
+		})
+	}
+}
+
+func second(u upgradable) string { return u.v2 }
+
+// isVersion checks which version's files the plugin has.
+func (u upgradable) isVersion(want string) {
+	u.T.Helper()
+	name, err := os.ReadFile(filepath.Join(u.Config.Root, u.id, "rootfs", "etc", "name"))
+	assert.NilError(u.T, err)
+	assert.Equal(u.T, string(name), want)
 }
 
 func TestVerbsAreRefusedDuringUpgrade(t *testing.T) {
@@ -395,40 +437,29 @@ func TestVerbsAreRefusedDuringUpgrade(t *testing.T) {
 	_, err := w.pull(v1, "mine", grants)
 	assert.NilError(t, err)
 	w.GC()
-	asked, release := make(chan struct{}), make(chan struct{})
-	r.Inject("GET", "/manifests/v2", 1, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
-			close(asked)
-			<-release
-			next.ServeHTTP(rw, request)
-		})
-	})
-	r.Inject("HEAD", "/manifests/v2", 1, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, request *http.Request) {
-			close(asked)
-			<-release
-			next.ServeHTTP(rw, request)
-		})
-	})
+	release := make(chan struct{})
+	hold, asked := holdFirst(release)
+	r.Inject("GET", "/manifests/v2", 1, hold)
+	r.Inject("HEAD", "/manifests/v2", 1, hold)
 	result := make(chan error)
 	go func() { result <- w.upgrade(v2ref, "mine", grants) }()
 	<-asked
 	var busy *plugin.BusyError
-	held, free := w.HoldOperation("mine")
+	held, free := testworld.HoldOperation(w.Manager, "mine")
 	assert.Assert(t, free, "the upgrade holds the lock while it waits for a registry")
 	held()
 	assert.Check(t, errors.As(w.Enable("mine", nil), &busy))
 	assert.Check(t, errors.As(w.Remove("mine", nil), &busy))
 	assert.Check(t, errors.As(w.Set("mine", nil), &busy))
 	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &busy))
-	assert.Equal(t, w.status("mine").State, "upgrading")
+	assert.Equal(t, w.MustStatus("mine").State, "upgrading")
 	close(release)
 	assert.NilError(t, <-result)
-	w.enable("mine")
+	w.MustEnable("mine")
 }
 
-// TestVerbsQueuedWithAnUpgrade lets verbs and an upgrade wait for the same verb:
-// those that come after the upgrade are refused, they do not wait for a registry.
+// TestVerbsQueuedWithAnUpgrade makes verbs and an upgrade wait for the same verb.
+// Verbs after the upgrade are refused, and do not wait for a registry.
 func TestVerbsQueuedWithAnUpgrade(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
@@ -439,7 +470,7 @@ func TestVerbsQueuedWithAnUpgrade(t *testing.T) {
 		assert.NilError(t, err)
 		release := make(chan struct{})
 		r.Inject("", "/manifests/v2", 0, fake.Hold(release))
-		finish, free := w.HoldOperation("mine")
+		finish, free := testworld.HoldOperation(w.Manager, "mine")
 		assert.Assert(t, free)
 		upgraded, set := make(chan error, 1), make(chan error, 4)
 		for range cap(set) {
@@ -461,15 +492,15 @@ func TestVerbsQueuedWithAnUpgrade(t *testing.T) {
 	}
 }
 
-// TestPushWithoutManifest has a plugin that docker kept: its own collection
+// TestPushWithoutManifest pushes a plugin from docker's root. Docker's collection
 // deletes manifests.
 func TestPushWithoutManifest(t *testing.T) {
 	w, r, host := newConnectedWorld(t)
 	name := host + "/group/plugin:v1"
-	w.create(name)
+	w.Create(name)
 	p, err := w.Get(name)
 	assert.NilError(t, err)
-	assert.NilError(t, os.Remove(filepath.Join(w.config.Root, "storage", "blobs", "sha256", p.Manifest.Encoded())))
+	assert.NilError(t, os.Remove(filepath.Join(w.Config.Root, "storage", "blobs", "sha256", p.Manifest.Encoded())))
 	w.push(name)
 	_, data := r.Manifest("group/plugin", p.Manifest.String())
 	assert.Check(t, data != nil, "the manifest that was made again has another digest")
@@ -477,16 +508,16 @@ func TestPushWithoutManifest(t *testing.T) {
 
 func TestTransferWithoutRegistryService(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("p")
+	w.Create("p")
 	var unsupported *plugin.UnsupportedError
 	_, err := w.pull("x", "", nil)
 	assert.Check(t, errors.As(err, &unsupported))
 	assert.Check(t, errors.As(w.Push(context.Background(), "p", nil, nil, nil), &unsupported))
-	_, err = w.Privileges(context.Background(), named(t, "x"), nil, nil)
+	_, err = w.Privileges(context.Background(), testworld.Named(t, "x"), nil, nil)
 	assert.Check(t, errors.As(err, &unsupported))
 }
 
-// TestWarningsAreShown installs what docker runs and does not mean what it says.
+// TestWarningsAreShown installs a plugin with options that docker ignores.
 func TestWarningsAreShown(t *testing.T) {
 	w, _, host := newConnectedWorld(t)
 	source, ref := "/srv", host+"/group/odd:v1"
@@ -497,25 +528,25 @@ func TestWarningsAreShown(t *testing.T) {
 			Name: "m", Type: "bind", Source: &source, Destination: fmt.Sprintf("/m%d", i), Options: []string{"rbind", "z"},
 		})
 	}
-	assert.NilError(t, w.createConfig(ref, config))
+	assert.NilError(t, w.CreateConfig(ref, config))
 	w.push(ref)
 	assert.NilError(t, w.Remove(ref, nil))
-	grants, err := w.Privileges(t.Context(), named(t, ref), nil, nil)
+	grants, err := w.Privileges(t.Context(), testworld.Named(t, ref), nil, nil)
 	assert.NilError(t, err)
 	progress, err := w.pull(ref, "mine", grants)
 	assert.NilError(t, err)
-	assert.Check(t, is.Contains(progress, `Warning: network.type \"cloud\" is no type that docker documents`))
-	assert.Check(t, is.Contains(progress, `Warning: mounts[0].options \"z\" means nothing to this mount: it is left out`))
+	assert.Check(t, is.Contains(progress, `Warning: network.type \"cloud\" is not a documented type`))
+	assert.Check(t, is.Contains(progress, `Warning: mounts[0].options \"z\" has no effect on this mount: it is left out`))
 	assert.Check(t, is.Contains(progress, "Warning: and 11 more warnings"))
 	assert.Check(t, is.Equal(strings.Count(progress, "Warning: "), 21))
 
 	var out bytes.Buffer
-	assert.NilError(t, w.Upgrade(t.Context(), named(t, ref), "mine", nil, nil, grants, &out))
+	assert.NilError(t, w.Upgrade(t.Context(), testworld.Named(t, ref), "mine", nil, nil, grants, &out))
 	assert.Check(t, is.Equal(strings.Count(out.String(), "Warning: "), 21))
 }
 
-// TestUpgradeDropsLostSettings upgrades to what refuses a setting: not before the
-// caller says that it may be dropped.
+// TestUpgradeDropsLostSettings upgrades to a version that refuses a setting. The
+// upgrade succeeds only if the caller permits dropping the setting.
 func TestUpgradeDropsLostSettings(t *testing.T) {
 	w, _, host := newConnectedWorld(t)
 	v1, v2ref := host+"/group/plugin:v1", host+"/group/plugin:v2"
@@ -524,32 +555,32 @@ func TestUpgradeDropsLostSettings(t *testing.T) {
 	_, err := w.pull(v1, "mine", grants)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Set("mine", []string{"LEVEL=9"}))
-	var lost v2.ErrLostSettings
+	var lost *v2.LostSettingsError
 	assert.Check(t, errors.As(w.upgrade(v2ref, "mine", grants), &lost))
 	assert.DeepEqual(t, lost.Reasons, []string{"can't be set in the new version"})
 	var out bytes.Buffer
-	assert.NilError(t, w.Upgrade(plugin.DropLostSettings(t.Context()), named(t, v2ref), "mine", nil, nil, grants, &out))
+	assert.NilError(t, w.Upgrade(plugin.DropLostSettings(t.Context()), testworld.Named(t, v2ref), "mine", nil, nil, grants, &out))
 	assert.Check(t, is.Contains(out.String(), "settings are dropped: the new version does not take what was set: LEVEL can't be set in the new version"))
 	p, err := w.Inspect("mine")
 	assert.NilError(t, err)
 	assert.DeepEqual(t, p.Settings.Env, []string{"LEVEL=2", "OTHER=2"})
 }
 
-// TestUpgradeToAVersionWithoutASetting takes back what was set, as the refusal
-// says.
+// TestUpgradeToAVersionWithoutASetting restores the default of a setting, as the
+// refusal recommends.
 func TestUpgradeToAVersionWithoutASetting(t *testing.T) {
 	w, _, host := newConnectedWorld(t)
 	old, ref := plugintest.Config("docker.volumedriver/1.0"), host+"/group/plugin:v2"
 	old.Env = []types.PluginEnv{{Name: "GONE", Settable: []string{"value"}}}
-	assert.NilError(t, w.createConfig(ref, plugintest.Config("docker.volumedriver/1.0")))
+	assert.NilError(t, w.CreateConfig(ref, plugintest.Config("docker.volumedriver/1.0")))
 	w.push(ref)
 	assert.NilError(t, w.Remove(ref, nil))
-	assert.NilError(t, w.createConfig("p", old))
-	w.enable("p")
-	w.restart() // a plugin that was made here upgrades from a registry
+	assert.NilError(t, w.CreateConfig("p", old))
+	w.MustEnable("p")
+	w.restart() // a created plugin can be upgraded from a registry
 	assert.NilError(t, w.Disable("p", nil))
 	assert.NilError(t, w.Set("p", []string{"GONE=1"}))
-	grants, err := w.Privileges(t.Context(), named(t, ref), nil, nil)
+	grants, err := w.Privileges(t.Context(), testworld.Named(t, ref), nil, nil)
 	assert.NilError(t, err)
 	assert.Check(t, is.ErrorContains(w.upgrade(ref, "p", grants), "GONE is not in the new version; set the default again first, with NAME= where there is none"))
 	assert.NilError(t, w.Set("p", []string{"GONE="}))

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"bytes"
@@ -21,55 +25,57 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// Everything secret has this in it, or is its encoding.
+// Every secret contains secretMark, or is an encoding of it.
 const secretMark = "s3cret"
 
-// ears collects all that a manager says to anybody.
-type ears struct {
-	mu    sync.Mutex
-	heard []string
+// recorder collects everything that a manager outputs: log entries, errors, events
+// and progress.
+type recorder struct {
+	mu      sync.Mutex
+	entries []string
 }
 
-func (e *ears) hear(format string, args ...any) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.heard = append(e.heard, fmt.Sprintf(format, args...))
+func (r *recorder) record(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.entries = append(r.entries, fmt.Sprintf(format, args...))
 }
 
-// Levels makes ears a hook of the log, at every level.
-func (e *ears) Levels() []logrus.Level { return logrus.AllLevels }
+// Levels makes the recorder a hook of the log, at every level.
+func (r *recorder) Levels() []logrus.Level { return logrus.AllLevels }
 
-// Fire hears an entry with all its fields.
-func (e *ears) Fire(entry *logrus.Entry) error {
-	e.hear("log %s: %s %+v", entry.Level, entry.Message, entry.Data)
+// Fire records an entry with all its fields.
+func (r *recorder) Fire(entry *logrus.Entry) error {
+	r.record("log %s: %s %+v", entry.Level, entry.Message, entry.Data)
 	return nil
 }
 
-// error hears an error and every error in it, in every form it can be shown.
-func (e *ears) error(err error) {
+// recordError records an error, and the errors that it wraps, in every format.
+func (r *recorder) recordError(err error) {
 	if err == nil {
 		return
 	}
-	e.hear("error: %v %+v %#v %q", err, err, err, err)
+	r.record("error: %v %+v %#v %q", err, err, err, err)
 	switch wrapper := err.(type) { //nolint:errorlint // each layer is looked at by itself
 	case interface{ Unwrap() error }:
-		e.error(wrapper.Unwrap())
+		r.recordError(wrapper.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, inner := range wrapper.Unwrap() {
-			e.error(inner)
+			r.recordError(inner)
 		}
 	}
 }
 
-// listenTo hears the standard log, to its most talkative level, until the test
+// recordLog records the standard log, down to its lowest level, until the test
 // ends.
-func (e *ears) listenTo(t *testing.T) {
+func (r *recorder) recordLog(t *testing.T) {
 	logger := logrus.StandardLogger()
 	level, hooks := log.GetLevel(), logger.ReplaceHooks(logrus.LevelHooks{})
-	logger.AddHook(e)
+	logger.AddHook(r)
 	logger.SetLevel(logrus.TraceLevel)
 	t.Cleanup(func() {
 		logger.SetLevel(level)
@@ -77,30 +83,30 @@ func (e *ears) listenTo(t *testing.T) {
 	})
 }
 
-func (e *ears) check(t *testing.T, secrets ...string) {
+func (r *recorder) check(t *testing.T, secrets ...string) {
 	t.Helper()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	assert.Assert(t, len(e.heard) > 0)
-	for _, said := range e.heard {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	assert.Assert(t, len(r.entries) > 0)
+	for _, said := range r.entries {
 		for _, secret := range secrets {
 			assert.Check(t, !strings.Contains(said, secret), "%s", said)
 		}
 	}
 }
 
-// echo is a server that answers with what it was told, as badly written ones do.
+// echo repeats the credentials of a request in its answer, as some servers do.
 func echo(status int, form string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		user, password, _ := r.BasicAuth()
-		told := fmt.Sprint(user, password, r.Header.Get("Authorization"), r.Form)
+		credentials := fmt.Sprint(user, password, r.Header.Get("Authorization"), r.Form)
 		w.WriteHeader(status)
-		fmt.Fprintf(w, form, told)
+		fmt.Fprintf(w, form, credentials)
 	})
 }
 
-// bareEndpoints has what a careless configuration has.
+// bareEndpoints returns a URL with an account in it, as in careless configurations.
 type bareEndpoints struct{}
 
 func (bareEndpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, error) {
@@ -108,12 +114,12 @@ func (bareEndpoints) LookupPullEndpoints(host string) ([]registry.APIEndpoint, e
 	return []registry.APIEndpoint{{URL: &url.URL{Scheme: "http", Host: host, User: user}}}, nil
 }
 
-// TestSecretsStaySecret has every verb that talks to a registry succeed and
-// fail with every kind of account, and listens to all that is said meanwhile.
+// TestSecretsStaySecret runs every verb that uses a registry, with every kind of
+// account, against servers that accept or refuse it. No output has a secret.
 func TestSecretsStaySecret(t *testing.T) {
 	const password, identity = secretMark + "-password", secretMark + "-identity"
 	encoded := base64.StdEncoding.EncodeToString([]byte("user:" + password))
-	// The fake registry's tokens are lists of scopes; what follows them is ours.
+	// The fake registry's tokens are lists of scopes. It ignores the rest.
 	token := "repository:group/plugin:pull,push " + secretMark + "-token"
 	accounts := map[string]*registrytypes.AuthConfig{
 		"password":       {Username: "user", Password: password},
@@ -157,22 +163,27 @@ func TestSecretsStaySecret(t *testing.T) {
 			})
 		},
 	}
+	// These accounts succeed, which proves that the client does send its secrets.
+	accepted := map[string]bool{"basic/password": true, "tokens/password": true, "tokens/identity token": true}
 	for serverName, server := range servers {
 		for accountName, account := range accounts {
 			t.Run(serverName+"/"+accountName, func(t *testing.T) {
-				listener := &ears{}
-				listener.listenTo(t)
+				recorded := &recorder{}
+				recorded.recordLog(t)
 				w, r := newWorld(t), fake.New()
-				w.config.RegistryService = bareEndpoints{}
-				w.config.LogPluginEvent = func(id, name string, action events.Action) { listener.hear("%s %s %s", id, name, action) }
+				w.Config.RegistryService = bareEndpoints{}
+				w.Config.LogPluginEvent = func(id, name string, action events.Action) { recorded.record("%s %s %s", id, name, action) }
 				w.start()
 				ref := r.Start(t) + "/group/plugin:v1"
-				w.create(ref)
-				w.create("installed")
+				w.Create(ref)
+				w.Create("installed")
 				w.push(ref)
 				server(t, r)
-				w.everyTransfer(listener, ref, account)
-				listener.check(t, secretMark, encoded)
+				outcomes := w.everyTransfer(recorded, ref, account)
+				if accepted[serverName+"/"+accountName] {
+					assert.DeepEqual(t, outcomes, []error{nil, nil, nil, nil})
+				}
+				recorded.check(t, secretMark, encoded)
 			})
 		}
 	}
@@ -185,26 +196,32 @@ func serve(t *testing.T, handler http.Handler) string {
 	return server.URL
 }
 
-// everyTransfer takes each verb that talks to a registry to its end, and lets
-// listener hear errors, progress and events.
-func (w *world) everyTransfer(listener *ears, ref string, account *registrytypes.AuthConfig) {
-	ctx, remote := context.Background(), named(w.t, ref)
-	told, cancel := w.SubscribeEvents(100)
+// everyTransfer runs each verb that uses a registry, and records errors, progress
+// and events. It returns the errors of privileges, pull, upgrade and push.
+func (w *world) everyTransfer(recorded *recorder, ref string, account *registrytypes.AuthConfig) []error {
+	ctx, remote := context.Background(), testworld.Named(w.T, ref)
+	events, cancel := w.SubscribeEvents(100)
 	defer cancel()
 	var progress bytes.Buffer
 	grants, err := w.Privileges(ctx, remote, nil, account)
-	listener.error(err)
 	if err != nil {
 		grants = types.PluginPrivileges{{Name: "network", Value: []string{"none"}}}
 	}
-	listener.error(w.Pull(ctx, remote, "pulled", nil, account, grants, &progress, plugin.WithEnv([]string{"A=1"})))
-	listener.error(w.Upgrade(ctx, remote, "installed", nil, account, grants, &progress))
-	listener.error(w.Push(ctx, ref, nil, account, &progress))
+	outcomes := []error{
+		err,
+		w.Pull(ctx, remote, "pulled", nil, account, grants, &progress, plugin.WithEnv([]string{"A=1"})),
+		w.Upgrade(ctx, remote, "installed", nil, account, grants, &progress),
+		w.Push(ctx, ref, nil, account, &progress),
+	}
+	for _, outcome := range outcomes {
+		recorded.recordError(outcome)
+	}
 	again := *account
 	again.ServerAddress = "https://user:" + secretMark + "@elsewhere.example/v1/" // the account is for another registry
-	listener.error(w.Push(ctx, ref, nil, &again, &progress))
-	listener.hear("progress: %s", progress.String())
-	for len(told) > 0 {
-		listener.hear("event: %+v", <-told)
+	recorded.recordError(w.Push(ctx, ref, nil, &again, &progress))
+	recorded.record("progress: %s", progress.String())
+	for len(events) > 0 {
+		recorded.record("event: %+v", <-events)
 	}
+	return outcomes
 }

@@ -1,9 +1,12 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package manager_test
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,35 +21,15 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/bounded/boundedtest"
+	"github.com/dovetailhq/plugin/internal/testenv"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// silence mounts a file system whose server lives and never answers. The
-// server's end frees all that hangs in it.
-func silence(t *testing.T, dir string) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	server, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	assert.NilError(t, err)
-	t.Cleanup(func() { assert.Check(t, unix.Close(server)) })
-	assert.NilError(t, unix.Mount("silent", dir, "fuse.silent", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server)))
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-}
-
-// tempOnHost is a directory that t.TempDir does not delete while it hangs.
-func tempOnHost(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "silent")
-	assert.NilError(t, err)
-	t.Cleanup(func() { assert.Check(t, os.RemoveAll(dir)) })
-	return dir
-}
-
-// returns calls a verb, which must return within its bound. What hangs for ever
-// is told from what waits on a machine that has other work.
+// returns calls a verb, which must return. The bound is long enough for a loaded
+// machine; only a verb that hangs exceeds it.
 func returns(t *testing.T, name string, verb func() error) error {
 	t.Helper()
 	returned := make(chan error, 1)
@@ -62,10 +45,10 @@ func returns(t *testing.T, name string, verb func() error) error {
 	}
 }
 
-// lookedAt is where a path of the host is looked at.
+// lookedAt is a place in a config with a path of the host.
 type lookedAt struct {
 	name string
-	// leads gives a config a path into the directory, which is below host.
+	// leads puts a path into directory, which is below host, into a config.
 	leads func(c *types.PluginConfig, host, directory string)
 }
 
@@ -102,64 +85,64 @@ var placesLookedAt = []lookedAt{
 	}},
 }
 
-// TestNoVerbHangsOnASilentFileSystem makes a file system of the host fall silent
-// while no manager runs, and calls all verbs on a plugin with a path into it, on
-// a plugin of docker's with one, and on one whose only tie to it is that others
-// can write there. All verbs return; the first two plugins can't be started, and
-// the error names the file system. The third one goes on.
+// TestNoVerbHangsOnASilentFileSystem silences a file system of the host while no
+// manager runs. Then it calls all verbs on three plugins: a plugin with a path in
+// that file system, the same plugin with a record of docker, and a plugin that is
+// affected only because others can write there. All verbs return. The first two
+// plugins can't be started, and the error names the file system. The third runs.
 func TestNoVerbHangsOnASilentFileSystem(t *testing.T) {
 	for _, place := range placesLookedAt {
 		t.Run(place.name, func(t *testing.T) {
-			host := tempOnHost(t)
+			host := boundedtest.TempDir(t)
 			directory := host + "/fs"
 			assert.NilError(t, os.MkdirAll(directory+"/data", 0o755))
 			assert.NilError(t, os.Symlink("fs", host+"/link"))
 			if err := unix.Mknod(directory+"/null", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))); err != nil {
-				t.Skipf("making device nodes: %v", err)
+				testenv.Skip(t, "device nodes can't be made")
 			}
 			w, r, registry := newConnectedWorld(t)
 			config := plugintest.Config("docker.volumedriver/1.0")
 			place.leads(&config, host, directory)
 			r.PutPlugin("group/plugin", "latest", encoded(t, config))
-			grants, err := w.Privileges(t.Context(), named(t, registry+"/group/plugin"), nil, nil)
+			grants, err := w.Privileges(t.Context(), testworld.Named(t, registry+"/group/plugin"), nil, nil)
 			assert.NilError(t, err)
 			for _, name := range []string{"known", "dockers"} {
 				_, err := w.pull(registry+"/group/plugin", name, grants)
 				assert.NilError(t, err)
-				w.enable(name)
+				w.MustEnable(name)
 			}
-			link := tempOnHost(t) + "/link"
-			assert.NilError(t, os.Symlink(tempOnHost(t), link))
+			link := boundedtest.TempDir(t) + "/link"
+			assert.NilError(t, os.Symlink(boundedtest.TempDir(t), link))
 			sound := plugintest.Config("docker.authz/1.0")
 			sound.Mounts = []types.PluginMount{bindOf(link, "/data")}
 			sound.Linux.Devices = []types.PluginDevice{deviceAt("/dev/null")}
-			assert.NilError(t, w.createConfig("sound", sound))
-			w.enable("sound")
-			w.forgetPins(w.id("dockers"))
+			assert.NilError(t, w.CreateConfig("sound", sound))
+			w.MustEnable("sound")
+			w.forgetPins(w.ID("dockers"))
 
-			silence(t, directory)
-			w.config.Store = plugin.NewStore()
-			assert.NilError(t, returns(t, "boot", func() (err error) { w.Manager, err = plugin.NewManager(w.config); return err }))
+			boundedtest.Silence(t, directory)
+			w.Config.Store = plugin.NewStore()
+			assert.NilError(t, returns(t, "boot", func() (err error) { w.Manager, err = plugin.NewManager(w.Config); return err }))
 			s := &silentVerbs{world: w, t: t, config: config, mountpoint: directory}
 			s.look()
 			s.upgrade(registry+"/group/plugin", grants)
 			s.change("known")
 			s.change("dockers")
 			s.create()
-			assert.NilError(t, returns(t, "disable of what is sound", func() error { return w.Disable("sound", nil) }))
-			assert.NilError(t, returns(t, "enable of what is sound", func() error { return w.Enable("sound", nil) }))
+			assert.NilError(t, returns(t, "disable of the sound plugin", func() error { return w.Disable("sound", nil) }))
+			assert.NilError(t, returns(t, "enable of the sound plugin", func() error { return w.Enable("sound", nil) }))
 			assert.NilError(t, returns(t, "shutdown", func() error { w.Shutdown(); return nil }))
 		})
 	}
 }
 
-// forgetPins makes a record one of docker's, which knows of no grants, between
-// two managers.
+// forgetPins removes the grants from a record, which docker's records lack,
+// between two managers.
 func (w *world) forgetPins(id string) {
-	w.t.Helper()
+	w.T.Helper()
 	w.Shutdown()
 	record := regexp.MustCompile(`,"DevicePins":\{[^}]*\}`).ReplaceAllString(w.record(id), "")
-	assert.NilError(w.t, os.WriteFile(filepath.Join(w.config.Root, id, "config.json"), []byte(record), 0o600))
+	assert.NilError(w.T, os.WriteFile(filepath.Join(w.Config.Root, id, "config.json"), []byte(record), 0o600))
 }
 
 type silentVerbs struct {
@@ -169,14 +152,15 @@ type silentVerbs struct {
 	mountpoint string
 }
 
-// named wants an error that names the file system, or none if none is due.
+// named checks that err names the file system if want is true, and is nil
+// otherwise.
 func (s *silentVerbs) named(verb string, err error, want bool) {
 	s.t.Helper()
 	if !want {
 		assert.Check(s.t, err, verb)
 		return
 	}
-	var silent v2.ErrNoAnswer
+	var silent *v2.NoAnswerError
 	if assert.Check(s.t, errors.As(err, &silent), "%s: %v", verb, err) {
 		assert.Check(s.t, is.Equal(silent.Mountpoint, s.mountpoint), "%s: %v", verb, err)
 		assert.Check(s.t, is.Equal(silent.FileSystem, "fuse.silent"), "%s: %v", verb, err)
@@ -189,7 +173,7 @@ func (s *silentVerbs) look() {
 		"list":            func() error { _, err := s.List(filters.NewArgs()); return err },
 		"inspect":         func() error { _, err := s.Inspect("known"); return err },
 		"status":          func() error { _, err := s.Status("dockers"); return err },
-		"look-up of kind": func() error { _, err := s.world.config.Store.GetAllByCap("volumedriver"); return err },
+		"look-up of kind": func() error { _, err := s.world.Config.Store.GetAllByCap("volumedriver"); return err },
 		"disk usage":      func() error { _, err := s.DiskUsage(s.t.Context()); return err },
 	} {
 		assert.Check(s.t, returns(s.t, name, verb), name)
@@ -200,16 +184,16 @@ func (s *silentVerbs) look() {
 func (s *silentVerbs) change(name string) {
 	s.t.Helper()
 	err := returns(s.t, "disable", func() error { return s.Disable(name, &backend.PluginDisableConfig{ForceDisable: true}) })
-	if err != nil && s.enabled(name) {
+	if err != nil && s.Enabled(name) {
 		s.t.Errorf("disable: %v", err)
 	}
 	s.named("enable", returns(s.t, "enable", func() error { return s.Enable(name, nil) }), true)
-	if s.enabled(name) {
+	if s.Enabled(name) {
 		assert.NilError(s.t, returns(s.t, "disable", func() error { return s.Disable(name, nil) }))
 	}
 	if len(s.config.Linux.Devices) > 0 {
 		s.named("set", returns(s.t, "set", func() error { return s.Set(name, []string{"dev.path=" + s.mountpoint + "/null"}) }), true)
-		assert.NilError(s.t, returns(s.t, "set of what is sound", func() error { return s.Set(name, []string{"dev.path=/dev/null"}) }))
+		assert.NilError(s.t, returns(s.t, "set of the sound plugin", func() error { return s.Set(name, []string{"dev.path=/dev/null"}) }))
 	}
 	assert.NilError(s.t, returns(s.t, "remove", func() error { return s.Remove(name, forced) }))
 }
@@ -221,10 +205,10 @@ func (s *silentVerbs) upgrade(ref string, grants types.PluginPrivileges) {
 	s.named("upgrade", err, len(s.config.Linux.Devices) > 0)
 }
 
-// create makes a plugin with the same config. A context that ends ends it.
+// create creates a plugin with the same config.
 func (s *silentVerbs) create() {
 	s.t.Helper()
-	err := returns(s.t, "create", func() error { return s.createConfig("late", s.config) })
+	err := returns(s.t, "create", func() error { return s.CreateConfig("late", s.config) })
 	s.named("create", err, len(s.config.Linux.Devices) > 0)
 	if err == nil {
 		s.named("enable", returns(s.t, "enable", func() error { return s.Enable("late", nil) }), true)
@@ -232,16 +216,16 @@ func (s *silentVerbs) create() {
 	}
 }
 
-// TestCreateOfDevicesEndsWithItsContext gives a device in a file system that is
-// silent, and that file system itself.
+// TestCreateOfDevicesEndsWithItsContext creates plugins with a device in a silent
+// file system, and with that file system as the device.
 func TestCreateOfDevicesEndsWithItsContext(t *testing.T) {
 	for name, below := range map[string]string{"file": "/x", "directory": ""} {
 		t.Run(name, func(t *testing.T) {
-			silent := tempOnHost(t)
+			silent := boundedtest.TempDir(t)
 			w := newWorld(t).start()
-			silence(t, silent)
+			boundedtest.Silence(t, silent)
 			path := silent + below
-			before := w.tree()
+			before := w.Tree()
 			config := plugintest.Config()
 			config.Linux.Devices = []types.PluginDevice{deviceAt(path)}
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -250,24 +234,24 @@ func TestCreateOfDevicesEndsWithItsContext(t *testing.T) {
 				archive := plugintest.BuildContext(config, map[string]string{"plugin": "a program"})
 				return w.CreateFromContext(ctx, archive, &types.PluginCreateOptions{RepoName: "p"})
 			})
-			var noAnswer v2.ErrNoAnswer
+			var noAnswer *v2.NoAnswerError
 			assert.Check(t, errors.Is(err, context.DeadlineExceeded) || errors.As(err, &noAnswer), "%v", err)
 			_, err = w.Inspect("p")
 			assert.Check(t, is.ErrorContains(err, "not found"))
 			w.GC()
-			assert.DeepEqual(t, w.tree(), before)
+			assert.DeepEqual(t, w.Tree(), before)
 		})
 	}
 }
 
-// TestCreateLooksAtNoWholeHost gives the host's root as a device. As with docker
-// that is found out at the start, which refuses it.
+// TestCreateLooksAtNoWholeHost creates a plugin with the host's root as a device.
+// As in docker, only the start refuses it.
 func TestCreateLooksAtNoWholeHost(t *testing.T) {
 	w := newWorld(t).start()
 	config := plugintest.Config()
 	config.Linux.Devices = []types.PluginDevice{deviceAt("/")}
-	assert.NilError(t, returns(t, "create", func() error { return w.createConfig("p", config) }))
+	assert.NilError(t, returns(t, "create", func() error { return w.CreateConfig("p", config) }))
 	err := returns(t, "enable", func() error { return w.Enable("p", nil) })
-	assert.Check(t, is.ErrorContains(err, "give the directory that holds the devices"))
+	assert.Check(t, is.ErrorContains(err, "name the directory that holds the devices"))
 	assert.NilError(t, w.Remove("p", nil))
 }

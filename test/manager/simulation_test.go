@@ -1,55 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 )
 
-// simulation is a host of processes in virtual time. It outlives managers and
-// notes what no executor should ever be asked to do.
+// simulation is a host of processes in virtual time. It outlives managers, and
+// records calls that a manager must never make.
 type simulation struct {
 	mu        sync.Mutex
 	processes map[string]*simulated
 	starts    map[string]int
 	wrongs    []string
 	fault     func(call, id string) fault
-	released  chan struct{} // ends hangs; of the bubble
+	released  chan struct{} // ends hangs; belongs to the bubble
+	resumes   time.Time     // ends pauses
 }
 
 // simulated is a process.
 type simulated struct {
-	attendant   *attendant // nil while no manager has it
+	attendant   *attendant // nil while no manager has the process
 	ignoresTerm bool
 	unkillable  bool
 	streams     [2]io.Closer
 }
 
-// fault is what happens to a call.
+// fault is a way in which a call fails.
 type fault int
 
 const (
 	noFault  fault = iota
 	fails          // the call returns an error and does nothing
 	hangs          // the call does its work when hangs are released
-	lateDone       // the call does its work and hangs then
+	lateDone       // the call does its work, and then hangs
 	slow           // the call takes longer than any limit, and returns
 	panics
+	paused // the call does its work when the daemon resumes
 )
 
 // slowCall is longer than a start, or a stop, may take.
@@ -71,8 +77,8 @@ func (s *simulation) lives(id string) bool {
 	return s.processes[id] != nil
 }
 
-// setFault changes what happens to calls from now on, and whether those that
-// hang return.
+// setFault sets the faults of later calls. With release it also ends the calls that
+// hang.
 func (s *simulation) setFault(chosen func(call, id string) fault, release bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,13 +99,13 @@ func (s *simulation) wrong(format string, args ...any) {
 // attendant is the executor of one manager.
 type attendant struct {
 	*simulation
-	entered map[string]string // the call in progress, by id
+	entered map[string]string // the call in progress, by ID
 	exits   func(id string) error
-	report  func(a *attendant, id string) // how an end is reported, with mu held
+	report  func(a *attendant, id string) // reports an end, with mu held
 }
 
-// executorOf makes the executor of the next manager; the processes of earlier
-// ones have no attendant any more, as after a crash.
+// executorOf makes the executor of the next manager. Processes of earlier managers
+// no longer have an attendant, as after a crash.
 func (s *simulation) executorOf(report func(a *attendant, id string)) plugin.ExecutorCreator {
 	return func(pm *plugin.Manager) (plugin.Executor, error) {
 		s.mu.Lock()
@@ -111,8 +117,8 @@ func (s *simulation) executorOf(report func(a *attendant, id string)) plugin.Exe
 	}
 }
 
-// call makes one call, with its fault, and notes it if it comes beside another
-// one for the same id.
+// call makes one call, with its fault. It records a call that overlaps with another
+// call for the same ID.
 func (a *attendant) call(name, id string, do func() error) error {
 	a.mu.Lock()
 	if other := a.entered[id]; other != "" {
@@ -135,6 +141,8 @@ func (a *attendant) call(name, id string, do func() error) error {
 		<-released
 	case slow:
 		time.Sleep(slowCall)
+	case paused:
+		time.Sleep(time.Until(a.resumes))
 	case lateDone:
 		defer func() { <-released }()
 	}
@@ -184,7 +192,7 @@ func (a *attendant) Signal(id string, signal syscall.Signal) error {
 	return a.call("signal", id, func() error {
 		process := a.processes[id]
 		if process == nil {
-			return cerrdefs.ErrNotFound
+			return errdefs.ErrNotFound
 		}
 		if !process.unkillable && (signal == syscall.SIGKILL || !process.ignoresTerm) {
 			a.dieLocked(id)
@@ -193,17 +201,19 @@ func (a *attendant) Signal(id string, signal syscall.Signal) error {
 	})
 }
 
-// Runs returns the ids of all processes.
+// Runs returns the IDs of all processes.
 func (a *attendant) Runs() (ids []string, err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for id := range a.processes {
-		ids = append(ids, id)
-	}
-	return ids, nil
+	err = a.call("runs", allRuns, func() error {
+		ids = slices.Collect(maps.Keys(a.processes))
+		return nil
+	})
+	return ids, err
 }
 
-// Close ends what hangs.
+// allRuns takes the place of an ID in calls for all runs.
+const allRuns = "all runs"
+
+// Close ends the calls that hang.
 func (a *attendant) Close() error {
 	a.setFault(a.fault, true)
 	return nil
@@ -230,7 +240,7 @@ func (s *simulation) dieLocked(id string) {
 	}
 }
 
-// await stands for a look at the socket.
+// await takes the place of watching the socket.
 func (s *simulation) await(ctx context.Context, dir, _ string) error {
 	if s.lives(filepath.Base(dir)) {
 		return nil
@@ -242,16 +252,9 @@ func (s *simulation) await(ctx context.Context, dir, _ string) error {
 // Ways to report an end.
 func reportInside(a *attendant, id string) { _ = a.exits(id) }
 func reportOnce(a *attendant, id string)   { go a.exits(id) }
-func reportLate(random *rand.Rand) func(a *attendant, id string) {
-	return func(a *attendant, id string) {
-		for range 1 + random.IntN(2) {
-			time.AfterFunc(time.Duration(random.IntN(3000))*time.Millisecond, func() { _ = a.exits(id) })
-		}
-	}
-}
 
-// simulatedWorld installs plugins in real time and returns the config of
-// managers on them, and their ids by name.
+// simulatedWorld installs plugins in real time. It returns the config for their
+// managers, and the IDs by name.
 func simulatedWorld(t *testing.T, s *simulation, names ...string) (plugin.ManagerConfig, map[string]string) {
 	t.Helper()
 	w := newWorld(t).start()
@@ -259,21 +262,21 @@ func simulatedWorld(t *testing.T, s *simulation, names ...string) (plugin.Manage
 	// They boot one after the other.
 	groups := []string{"docker.volumedriver/1.0", "docker.networkdriver/1.0", "docker.authz/1.0"}
 	for i, name := range names {
-		ids[name] = w.create(name, groups[i%len(groups)])
+		ids[name] = w.Create(name, groups[i%len(groups)])
 	}
 	w.Shutdown()
-	config := w.config
+	config := w.Config
 	config.Store, config.Backoff = plugin.NewStore(), 0
 	config.CreateExecutor = s.executorOf(reportOnce)
 	return config, ids
 }
 
-// manage makes a manager of the plugins, with a store of its own.
+// manage makes a manager of the plugins, with a new Store.
 func (s *simulation) manage(t *testing.T, config plugin.ManagerConfig) *plugin.Manager {
 	t.Helper()
 	s.enterBubble()
 	config.Store = plugin.NewStore()
-	pm, err := plugin.NewManagerAwaiting(config, s.await)
+	pm, err := testworld.NewManagerAwaiting(config, s.await)
 	assert.NilError(t, err)
 	return pm
 }

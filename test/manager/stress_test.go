@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"fmt"
@@ -10,23 +12,24 @@ import (
 	"sync"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/filters"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/internal/testseed"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// modelled is what one plugin must be, as far as its owner has been told.
+// modelled is the state of a plugin after the successful verbs of its owner.
 type modelled struct {
 	enabled bool
 	debug   string
 }
 
-// owner is the only one who changes its plugins, so that it knows what each
-// answer must be, while all owners share one manager.
+// owner changes its plugins; nothing else changes them, so it knows the right
+// result of each verb. All owners share one manager.
 type owner struct {
 	w      *world
 	random *rand.Rand
@@ -57,7 +60,7 @@ func (o *owner) act() error {
 	default:
 		if known != nil && known.enabled {
 			// A crash; it may find the plugin between two runs.
-			_ = o.w.executor.Exit(o.w.id(name), 1)
+			_ = o.w.Executor.Exit(o.w.ID(name), 1)
 		}
 		return o.compare(name, known)
 	}
@@ -68,9 +71,9 @@ func (o *owner) create(name string, known *modelled) error {
 	value := "0"
 	config.Env = []types.PluginEnv{{Name: "DEBUG", Value: &value, Settable: []string{"value"}}}
 	config.Description = fmt.Sprint(o.random.IntN(3)) // some share their blobs
-	err := o.w.createConfig(name, config)
+	err := o.w.CreateConfig(name, config)
 	if known != nil {
-		if !cerrdefs.IsConflict(err) {
+		if !errdefs.IsConflict(err) {
 			return fmt.Errorf("create of existing %s: %w", name, err)
 		}
 		return nil
@@ -82,7 +85,7 @@ func (o *owner) create(name string, known *modelled) error {
 // judge compares a verb's answer with the model's, and applies its effect.
 func (o *owner) judge(verb string, err error, known *modelled, conflict bool, apply func()) error {
 	switch {
-	case known == nil && cerrdefs.IsNotFound(err), conflict && cerrdefs.IsConflict(err):
+	case known == nil && errdefs.IsNotFound(err), conflict && errdefs.IsConflict(err):
 		return nil
 	case known == nil || conflict || err != nil:
 		return fmt.Errorf("%s: known %v, conflict %v: %w", verb, known, conflict, err)
@@ -94,7 +97,7 @@ func (o *owner) judge(verb string, err error, known *modelled, conflict bool, ap
 func (o *owner) compare(name string, known *modelled) error {
 	p, err := o.w.Inspect(name)
 	if known == nil {
-		if !cerrdefs.IsNotFound(err) {
+		if !errdefs.IsNotFound(err) {
 			return fmt.Errorf("%s is still there: %w", name, err)
 		}
 		return nil
@@ -109,8 +112,7 @@ func (o *owner) compare(name string, known *modelled) error {
 }
 
 func TestStress(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	w := newWorld(t).start()
 	const workers, plugins = 6, 3
 	steps := 150
@@ -148,7 +150,7 @@ func TestStress(t *testing.T) {
 	checkWorld(t, w, owners)
 }
 
-// onlook reads, collects and subscribes while others change things.
+// onlook reads, collects and subscribes while the owners change their plugins.
 func onlook(w *world, stop chan struct{}) {
 	for {
 		select {
@@ -158,9 +160,9 @@ func onlook(w *world, stop chan struct{}) {
 		}
 		events, cancel := w.SubscribeEvents(1)
 		_, err := w.List(filters.NewArgs(filters.Arg("capability", "volumedriver")))
-		assert.Check(w.t, err)
-		for id, p := range w.config.Store.GetAll() {
-			assert.Check(w.t, p.GetID() == id)
+		assert.Check(w.T, err)
+		for id, p := range w.Config.Store.GetAll() {
+			assert.Check(w.T, p.GetID() == id)
 		}
 		w.GC()
 		cancel()
@@ -170,8 +172,8 @@ func onlook(w *world, stop chan struct{}) {
 	}
 }
 
-// checkWorld holds memory, disk and executor against each other and against
-// what the owners were told.
+// checkWorld compares memory, disk and executor with each other and with the models
+// of the owners.
 func checkWorld(t *testing.T, w *world, owners []*owner) {
 	t.Helper()
 	total := 0
@@ -184,12 +186,12 @@ func checkWorld(t *testing.T, w *world, owners []*owner) {
 		for name, known := range o.model {
 			p, err := w.Get(name)
 			assert.NilError(t, err)
-			state := w.status(name).State
+			state := w.MustStatus(name).State
 			if known.enabled {
 				assert.Check(t, state == "running" || state == "backoff" || state == "starting", "%s is %s", name, state)
 			} else {
 				assert.Equal(t, state, "disabled", name)
-				assert.Check(t, !w.alive(name), name)
+				assert.Check(t, !w.Alive(name), name)
 			}
 			assert.Equal(t, p.GetRefCount(), 0, name)
 			needed[p.Config.Encoded()] = true
@@ -202,15 +204,15 @@ func checkWorld(t *testing.T, w *world, owners []*owner) {
 	list, err := w.List(filters.NewArgs())
 	assert.NilError(t, err)
 	assert.Equal(t, len(list), total)
-	w.check("after the stress")
-	assert.Equal(t, len(w.blobs()), len(needed))
-	for _, path := range w.blobs() {
+	w.Check("after the stress")
+	assert.Equal(t, len(w.Blobs()), len(needed))
+	for _, path := range w.Blobs() {
 		assert.Check(t, needed[filepath.Base(path)], path)
 	}
-	entries, err := os.ReadDir(w.config.Root)
+	entries, err := os.ReadDir(w.Config.Root)
 	assert.NilError(t, err)
 	assert.Equal(t, len(entries), total+2, "something is left in %v", entries)
-	stages, err := os.ReadDir(filepath.Join(w.config.Root, "tmp"))
+	stages, err := os.ReadDir(filepath.Join(w.Config.Root, "tmp"))
 	assert.NilError(t, err)
 	assert.Equal(t, len(stages), 0)
 }

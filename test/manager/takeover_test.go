@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -19,31 +21,33 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/testenv"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// TestOlderManagerHarmsNothing ends a manager whose root a newer one of the
-// same process took over.
+// TestOlderManagerHarmsNothing ends a manager after a newer manager of the same
+// process took its root over.
 func TestOlderManagerHarmsNothing(t *testing.T) {
 	f := newFaultyWorld(t)
 	f.install("p")
 	f.install("off")
-	f.enable("p")
+	f.MustEnable("p")
 	older := f.Manager
 	f.start()
-	assert.Check(t, f.alive("p"))
+	assert.Check(t, f.Alive("p"))
 	before := f.state()
-	grants := f.granted()
+	grants := f.privileges()
 	for name, mutation := range map[string]func() error{
 		"create": func() error {
 			buildContext := plugintest.BuildContext(settable("q"), nil)
 			return older.CreateFromContext(t.Context(), buildContext, &types.PluginCreateOptions{RepoName: "q"})
 		},
 		"pull": func() error {
-			return older.Pull(t.Context(), named(t, f.repository+"v1"), "q", nil, nil, grants, nil)
+			return older.Pull(t.Context(), testworld.Named(t, f.repository+"v1"), "q", nil, nil, grants, nil)
 		},
 		"upgrade": func() error {
-			return older.Upgrade(t.Context(), named(t, f.repository+"v1"), "off", nil, nil, grants, nil)
+			return older.Upgrade(t.Context(), testworld.Named(t, f.repository+"v1"), "off", nil, nil, grants, nil)
 		},
 		"set":     func() error { return older.Set("off", []string{"DEBUG=1"}) },
 		"enable":  func() error { return older.Enable("off", nil) },
@@ -55,35 +59,30 @@ func TestOlderManagerHarmsNothing(t *testing.T) {
 		err := mutation()
 		assert.Check(t, errors.As(err, &fenced), "%s: %v", name, err)
 	}
-	// Its supervisor hears of the end of the older run, and must not start one.
-	assert.Check(t, older.HandleExitEvent(f.id("p")))
+	// The older manager's supervisor gets the exit report, and must start no process.
+	assert.Check(t, older.HandleExitEvent(f.ID("p")))
 	older.GC()
 	older.Shutdown()
-	assert.Check(t, f.alive("p"), "the older manager stopped the newer one's run")
+	assert.Check(t, f.Alive("p"), "the older manager stopped the newer one's run")
 	assert.Equal(t, f.state(), before)
-	mounted, err := mountinfo.Mounted(f.config.Root + "/" + f.id("p") + "/propagated-mount")
+	mounted, err := mountinfo.Mounted(f.Config.Root + "/" + f.ID("p") + "/propagated-mount")
 	assert.NilError(t, err)
 	assert.Check(t, mounted, "the older manager unmounted the newer one's data")
-	f.check("the older manager ended")
+	f.Check("the older manager ended")
 }
 
-// TestTakeoverDuringPull has a newer manager come while an older one of the
-// same process waits for a layer.
+// TestTakeoverDuringPull starts a newer manager while an older manager of the same
+// process waits for a layer.
 func TestTakeoverDuringPull(t *testing.T) {
 	f := newFaultyWorld(t)
-	f.granted()
-	reached, goOn := make(chan struct{}), make(chan struct{})
-	f.registry.Inject(http.MethodGet, "/blobs/", 1, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-			close(reached)
-			<-goOn
-			next.ServeHTTP(w, request)
-		})
-	})
+	f.privileges()
+	goOn := make(chan struct{})
+	hold, reached := holdFirst(goOn)
+	f.registry.Inject(http.MethodGet, "/blobs/", 1, hold)
 	older := f.Manager
 	pulled := make(chan error)
 	go func() {
-		pulled <- older.Pull(context.Background(), named(t, f.repository+"v1"), "p", nil, nil, f.grants, nil)
+		pulled <- older.Pull(context.Background(), testworld.Named(t, f.repository+"v1"), "p", nil, nil, f.grants, nil)
 	}()
 	<-reached
 	assert.NilError(t, f.boot())
@@ -93,39 +92,37 @@ func TestTakeoverDuringPull(t *testing.T) {
 	assert.Check(t, errors.As(err, &fenced), "%v", err)
 	older.Shutdown()
 	assert.Equal(t, f.state(), "")
-	f.check("an older manager was pulling")
+	f.Check("an older manager was pulling")
 	assert.NilError(t, f.pullVersion("v1"))
-	f.check("pulled by the newer manager")
+	f.Check("pulled by the newer manager")
 }
 
-// TestRootOnItsOwnDisk ends a manager whose root, and whose storage, somebody
-// mounted.
+// TestRootOnItsOwnDisk ends a manager with a root and a storage directory that are
+// mount points.
 func TestRootOnItsOwnDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	w := newWorld(t)
-	for _, dir := range []string{w.config.Root, w.config.Root + "/storage"} {
+	for _, dir := range []string{w.Config.Root, w.Config.Root + "/storage"} {
 		assert.NilError(t, os.MkdirAll(dir, 0o700))
 		assert.NilError(t, unix.Mount("none", dir, "tmpfs", 0, ""))
 		defer func() { assert.Check(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
 	}
 	w.start()
-	assert.NilError(t, w.createConfig("p", settable("p")))
-	w.enable("p")
+	assert.NilError(t, w.CreateConfig("p", settable("p")))
+	w.MustEnable("p")
 	w.Shutdown()
-	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(w.config.Root))
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(w.Config.Root))
 	assert.NilError(t, err)
 	assert.Equal(t, len(mounts), 2, "%v", mounts)
 	w.start()
-	assert.Check(t, w.alive("p"))
+	assert.Check(t, w.Alive("p"))
 	assert.NilError(t, w.Remove("p", forced))
-	w.check("removed")
+	w.Check("removed")
 	w.Shutdown()
 }
 
-// TestMain doubles as a second daemon that comes to a root in use, and as one
-// whose environment names a proxy.
+// TestMain also runs as a second daemon on a root in use, and as a daemon with a
+// proxy in its environment.
 func TestMain(m *testing.M) {
 	if ref := os.Getenv("PLUGIN_TEST_PULL"); ref != "" {
 		os.Stdout.WriteString(pullAsConfigured(ref))
@@ -155,25 +152,25 @@ func TestMain(m *testing.M) {
 
 func TestSecondDaemonIsRefused(t *testing.T) {
 	w := newWorld(t).start()
-	w.create("p")
-	w.enable("p")
-	w.leave("a stage of the first", "tmp", "stage", "file")
-	assert.Equal(t, secondDaemon(t, w.config.Root), "refused")
-	_, err := os.Stat(w.config.Root + "/tmp/stage/file")
-	assert.NilError(t, err, "the second daemon swept what the first was working on")
-	_, err = os.Stat(w.config.Root + "-exec")
+	w.Create("p")
+	w.MustEnable("p")
+	w.putFile("a stage of the first", "tmp", "stage", "file")
+	assert.Equal(t, secondDaemon(t, w.Config.Root), "refused")
+	_, err := os.Stat(w.Config.Root + "/tmp/stage/file")
+	assert.NilError(t, err, "the second daemon swept a stage of the first")
+	_, err = os.Stat(w.Config.Root + "-exec")
 	assert.Check(t, is.ErrorIs(err, os.ErrNotExist))
-	assert.NilError(t, os.RemoveAll(w.config.Root+"/tmp/stage"))
-	w.check("a second daemon was refused")
+	assert.NilError(t, os.RemoveAll(w.Config.Root+"/tmp/stage"))
+	w.Check("a second daemon was refused")
 	w.restart()
-	w.checkBut(plugintest.RootCheck{}, "restarted")
+	w.CheckBut(plugintest.RootCheck{}, "restarted")
 
 	w.Shutdown()
-	assert.Equal(t, secondDaemon(t, w.config.Root), "made an executor and opened")
-	assert.NilError(t, os.RemoveAll(w.config.Root+"-exec"))
+	assert.Equal(t, secondDaemon(t, w.Config.Root), "made an executor and opened")
+	assert.NilError(t, os.RemoveAll(w.Config.Root+"-exec"))
 }
 
-// secondDaemon starts another process on root, and returns what it says.
+// secondDaemon starts another process on root, and returns its output.
 func secondDaemon(t *testing.T, root string) string {
 	t.Helper()
 	second := exec.Command(os.Args[0])
@@ -183,14 +180,14 @@ func secondDaemon(t *testing.T, root string) string {
 	return string(output)
 }
 
-// TestManagerThatCanNotBeMadeLeavesTheStoreAlone makes a second manager on the
-// Store of a first one, with a hardening of its own. It fails at each step that
-// it takes on its files, or with its executor.
-func TestManagerThatCanNotBeMadeLeavesTheStoreAlone(t *testing.T) {
+// TestFailedNewManagerLeavesTheStoreAlone makes a second manager on the Store of the
+// first, with another hardening. It fails at each step on its files, and at its
+// executor.
+func TestFailedNewManagerLeavesTheStoreAlone(t *testing.T) {
 	w := newWorld(t).start()
-	id := w.create("p")
-	other := w.config
-	other.ExecRoot = filepath.Join(w.config.ExecRoot, "other")
+	id := w.Create("p")
+	other := w.Config
+	other.ExecRoot = filepath.Join(w.Config.ExecRoot, "other")
 	other.Hardening = plugin.Hardening{Pids: 7}
 	for step, failed := 0, true; failed; step++ {
 		other.Root = t.TempDir()
@@ -206,19 +203,19 @@ func TestManagerThatCanNotBeMadeLeavesTheStoreAlone(t *testing.T) {
 			if failed = calls > step; failed {
 				return nil, nil
 			}
-			return nil, errFault // no step is left to fail at
+			return nil, errFault // after the last step on files
 		}
-		pm, err := plugin.NewManagerOn(other, &files)
+		pm, err := testworld.NewManagerOn(other, &files)
 		if err == nil {
-			// What failed was no reason to give up. The store is that manager's.
+			// The manager tolerated the failed step. It owns the Store.
 			pm.Shutdown()
 			w.restart()
 			continue
 		}
-		w.enable(id)
-		specs := w.executor.Specs(id)
+		w.MustEnable(id)
+		specs := w.Executor.Specs(id)
 		limits := specs[len(specs)-1].Linux.Resources.Pids
-		assert.Check(t, limits == nil, "step %d: the hardening of a manager that was not made holds", step)
+		assert.Check(t, limits == nil, "step %d: the hardening of the failed manager applies", step)
 		assert.NilError(t, w.Disable(id, nil))
 	}
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"errors"
@@ -16,9 +18,8 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// TestCrashLoopsOfThirtySeconds has ten plugins that crash whenever they run,
-// while others are enabled and disabled without any delay. The loops slow down,
-// and none is given up.
+// TestCrashLoopsOfThirtySeconds runs ten plugins that crash at every start. Others
+// are enabled and disabled without delay. The loops slow down, and none ends.
 func TestCrashLoopsOfThirtySeconds(t *testing.T) {
 	loops, healthy := numbered("loop", 10), numbered("healthy", 3)
 	scripts := func(name string) script {
@@ -51,13 +52,13 @@ func TestCrashLoopsOfThirtySeconds(t *testing.T) {
 			assert.Check(t, time.Until(*status.NextRetry) <= 30*time.Second)
 			p, err := v.Inspect(name)
 			assert.NilError(t, err)
-			assert.Check(t, p.Enabled, "the wish was flipped")
+			assert.Check(t, p.Enabled, "the desired state changed")
 			assert.Equal(t, took(func() { assert.NilError(t, v.Disable(name, nil)) }), time.Duration(0))
 		}
 	})
 }
 
-// TestShutdownTakesOneStopTimeout ends plugins that ignore SIGTERM, and one
+// TestShutdownTakesOneStopTimeout ends plugins that ignore SIGTERM, and a plugin
 // that waits for its restart.
 func TestShutdownTakesOneStopTimeout(t *testing.T) {
 	deaf := numbered("deaf", 20)
@@ -77,8 +78,8 @@ func TestShutdownTakesOneStopTimeout(t *testing.T) {
 	})
 }
 
-// TestBootIsAsLongAsTheSlowestStart boots 200 plugins, of which each takes a
-// while and one a little longer.
+// TestBootIsAsLongAsTheSlowestStart boots 200 plugins that start slowly. One of them
+// takes a little longer than the others.
 func TestBootIsAsLongAsTheSlowestStart(t *testing.T) {
 	names := numbered("p", 200)
 	scripts := func(name string) script {
@@ -101,8 +102,8 @@ func TestBootIsAsLongAsTheSlowestStart(t *testing.T) {
 	})
 }
 
-// TestStartTimeoutIsNotThatOfCalls enables a plugin that is slow to start with
-// a short timeout for its calls, and one that is too slow.
+// TestStartTimeoutIsNotThatOfCalls enables a plugin that starts slowly, with a
+// short timeout for its calls, and a plugin that is too slow.
 func TestStartTimeoutIsNotThatOfCalls(t *testing.T) {
 	scripts := map[string]script{"slow": {ready: 14 * time.Second}, "too-slow": {ready: 16 * time.Second}}
 	inVirtualTime(t, []string{"slow", "too-slow"}, func(name string) script { return scripts[name] }, func(t *testing.T, v *virtual) {
@@ -120,8 +121,8 @@ func TestStartTimeoutIsNotThatOfCalls(t *testing.T) {
 	})
 }
 
-// TestVerbsInterruptWaits has verbs that end a plugin come while it is being
-// started, by a user or at boot, and while it waits for its restart.
+// TestVerbsInterruptWaits ends a plugin while a user or the boot is starting it,
+// and while it waits for its restart.
 func TestVerbsInterruptWaits(t *testing.T) {
 	verbs := map[string]func(v *virtual, name string) error{
 		"disable": func(v *virtual, name string) error { return v.Disable(name, nil) },
@@ -172,9 +173,9 @@ func TestVerbsInterruptWaits(t *testing.T) {
 	}
 }
 
-// TestExitReportsWaitForNobody reports exits while a plugin is made, which
-// takes the executor a while, twice, late, and of nobody's plugin.
-func TestExitReportsWaitForNobody(t *testing.T) {
+// TestExitReportsDoNotWait reports exits during a slow Create: early, twice, late,
+// and of an unknown plugin.
+func TestExitReportsDoNotWait(t *testing.T) {
 	inVirtualTime(t, []string{"p"}, func(string) script { return script{create: 5 * time.Second} }, func(t *testing.T, v *virtual) {
 		id := v.ids["p"]
 		report := func() {
@@ -191,10 +192,10 @@ func TestExitReportsWaitForNobody(t *testing.T) {
 		assert.NilError(t, <-enabled)
 		report()
 		time.Sleep(time.Minute)
-		assert.Equal(t, v.started(id), 1, "a report was believed")
+		assert.Equal(t, v.started(id), 1, "a false report had an effect")
 
 		v.end(id, v.run(id))
-		time.Sleep(time.Second) // the restart is being made now
+		time.Sleep(time.Second) // the restart is in progress now
 		report()
 		time.Sleep(time.Minute)
 		assert.Equal(t, v.started(id), 2)
@@ -206,8 +207,8 @@ func TestExitReportsWaitForNobody(t *testing.T) {
 	})
 }
 
-// TestBootHasAnOrder boots plugins of which each takes a second: those that
-// may forbid things first, then those that connect, then the rest.
+// TestBootHasAnOrder boots plugins that take a second each: authorization plugins
+// first, then network plugins, then the rest.
 func TestBootHasAnOrder(t *testing.T) {
 	interfaces := map[string]string{
 		"authz": "docker.authz/1.0", "network": "docker.networkdriver/1.0", "ipam": "docker.ipamdriver/1.0", "volume": "docker.volumedriver/1.0",
@@ -227,7 +228,7 @@ func TestBootHasAnOrder(t *testing.T) {
 	})
 }
 
-// TestHandlersRunOncePerStart counts what a daemon hears of a plugin that
+// TestHandlersRunOncePerStart counts the calls of a handler for a plugin that
 // crashes every second minute.
 func TestHandlersRunOncePerStart(t *testing.T) {
 	scripts := func(string) script {

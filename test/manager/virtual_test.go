@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package manager_test
 
 import (
 	"context"
@@ -14,27 +16,28 @@ import (
 	"testing/synctest"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 )
 
-// script is how the runs of a plugin go, in virtual time. The zero value is
-// ready at once and lives until it is asked to end.
+// script describes the runs of a plugin in virtual time. With the zero value a run
+// is ready at once, and lives until it gets a signal.
 type script struct {
-	create      time.Duration // until the process is made
+	create      time.Duration // until the process is created
 	ready       time.Duration
 	lives       time.Duration // zero: until stopped
 	ignoresTerm bool
 	interfaces  []string
 }
 
-// never is longer than any test takes.
+// never is longer than any test.
 const never = 1000 * time.Hour
 
-// scripted is an executor whose runs follow scripts and need no kernel.
+// scripted is an executor with runs that follow scripts and need no kernel.
 type scripted struct {
 	scripts map[string]script
 	exits   func(id string) error
@@ -100,7 +103,7 @@ func (e *scripted) Restore(_ string, stdout, stderr io.WriteCloser) (bool, error
 func (e *scripted) Signal(id string, signal syscall.Signal) error {
 	r := e.run(id)
 	if r == nil {
-		return cerrdefs.ErrNotFound
+		return errdefs.ErrNotFound
 	}
 	if signal == syscall.SIGKILL || !r.ignoresTerm {
 		e.end(id, r)
@@ -108,7 +111,7 @@ func (e *scripted) Signal(id string, signal syscall.Signal) error {
 	return nil
 }
 
-// await stands for a look at the socket.
+// await takes the place of watching the socket.
 func (e *scripted) await(ctx context.Context, dir, _ string) error {
 	r := e.run(filepath.Base(dir))
 	if r == nil {
@@ -125,8 +128,8 @@ func (e *scripted) await(ctx context.Context, dir, _ string) error {
 	}
 }
 
-// inVirtualTime runs test on a manager, not started yet, of plugins with the
-// names and scripts. They are installed in real time.
+// inVirtualTime runs test in virtual time, with a manager that the test starts. The
+// plugins have the given names and scripts, and are installed in real time.
 func inVirtualTime(t *testing.T, names []string, scripts func(name string) script, test func(t *testing.T, v *virtual)) {
 	t.Helper()
 	w := newWorld(t).start()
@@ -134,11 +137,11 @@ func inVirtualTime(t *testing.T, names []string, scripts func(name string) scrip
 	ids := map[string]string{}
 	for _, name := range names {
 		plan := scripts(name)
-		ids[name] = w.create(name, plan.interfaces...)
+		ids[name] = w.Create(name, plan.interfaces...)
 		e.scripts[ids[name]] = plan
 	}
 	w.Shutdown()
-	config := w.config
+	config := w.Config
 	config.Store, config.Backoff = plugin.NewStore(), 0
 	config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
 		e.exits = pm.HandleExitEvent
@@ -162,7 +165,7 @@ type virtual struct {
 
 func (v *virtual) start(t *testing.T) {
 	t.Helper()
-	pm, err := plugin.NewManagerAwaiting(v.config, v.await)
+	pm, err := testworld.NewManagerAwaiting(v.config, v.await)
 	assert.NilError(t, err)
 	v.Manager = pm
 }
@@ -177,7 +180,7 @@ func (v *virtual) enableAll(t *testing.T, names []string) {
 	enabling.Wait()
 }
 
-// took returns how much time a call takes.
+// took returns how long a call takes.
 func took(call func()) time.Duration {
 	began := time.Now()
 	call()

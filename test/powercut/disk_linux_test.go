@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package powercut
 
 import (
@@ -13,10 +15,10 @@ import (
 
 const (
 	shelfBytes = 4 << 30   // sparse
-	diskBytes  = 400 << 20 // the least that mkfs.xfs takes, and a little
+	diskBytes  = 400 << 20 // the least that mkfs.xfs takes, and some room
 )
 
-// shelf is a directory on a file system that can copy a file in an instant.
+// shelf is a directory on a file system that can copy a file at once.
 type shelf struct {
 	t    testing.TB
 	dir  string
@@ -33,8 +35,8 @@ func newShelf(t testing.TB) *shelf {
 	return s
 }
 
-// memory returns a directory in memory if there is one with room, for what
-// the disks lose is decided above it.
+// memory returns a directory in memory, if there is one with room. Losses are
+// simulated above it.
 func memory(t testing.TB) string {
 	t.Helper()
 	const shm = "/dev/shm"
@@ -48,12 +50,12 @@ func memory(t testing.TB) string {
 	return dir
 }
 
-// disk is a file system on a loop device whose backing file lies on a shelf.
+// disk is a file system on a loop device with a backing file on a shelf.
 type disk struct {
 	shelf   *shelf
 	kind    fileSystem
 	backing string
-	dir     string // where it is mounted
+	dir     string // the mount point
 }
 
 // fileSystem is how a kind of disk is made and mounted.
@@ -64,10 +66,10 @@ type fileSystem struct {
 }
 
 var fileSystems = []fileSystem{
-	// Without the heuristics that save programs which don't sync, and without
+	// Without the heuristics that help programs which don't sync, and without
 	// the regular commit that would hide them.
 	{"ext4", []string{"mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"}, "loop,noauto_da_alloc,commit=600"},
-	// A copy has the id of its original, which the kernel may not have let go.
+	// A copy has the ID of its original, which the kernel can still hold.
 	{"xfs", []string{"mkfs.xfs", "-q"}, "loop,nouuid"},
 }
 
@@ -85,7 +87,7 @@ func (s *shelf) file() string {
 	return filepath.Join(s.dir, strconv.Itoa(s.made)+".img")
 }
 
-// cut returns a copy of what the disk would hold if its power failed now.
+// cut returns a copy of the disk's content if its power failed now.
 func (d *disk) cut() (copied string) {
 	d.shelf.t.Helper()
 	copied = d.shelf.file()
@@ -99,7 +101,7 @@ func (d *disk) cut() (copied string) {
 	return copied
 }
 
-// restart makes the copy the disk, as it is after the power came back.
+// restart replaces the disk by the copy, as after a power cut.
 func (d *disk) restart(copied string) {
 	d.shelf.t.Helper()
 	unmount(d.shelf.t, d.dir)
@@ -121,8 +123,8 @@ func mount(t testing.TB, image, dir, options string) {
 	call(t, "mount", "-o", options, image, dir)
 }
 
-// unmount lets go of a file system and of all that is mounted below; its loop
-// device goes with it.
+// unmount unmounts a file system and all mounts below, and so frees its loop
+// device.
 func unmount(t testing.TB, dir string) {
 	t.Helper()
 	assert.NilError(t, unix.Unmount(dir, unix.MNT_DETACH))
@@ -134,8 +136,8 @@ func call(t testing.TB, command ...string) {
 	assert.NilError(t, err, "%q: %s", command, output)
 }
 
-// TestCutKeepsWhatWasSyncedAndNothingElse shows that the copy is what the
-// harness takes it for.
+// TestCutKeepsWhatWasSyncedAndNothingElse checks the harness's own assumption
+// about the copy.
 func TestCutKeepsWhatWasSyncedAndNothingElse(t *testing.T) {
 	needRoot(t)
 	s := newShelf(t)

@@ -1,9 +1,11 @@
-// Package powercut holds the power-cut harness: the driver of test/crash works
-// on a file system whose disk is copied at random instants, as it is, without
-// what the kernel still keeps in memory. The copy is what a machine finds when
-// its power comes back: it is mounted, a manager is opened on it, and what is
-// there is compared with what the driver had been told. Then the copy is the
-// disk of the next driver. See docs/durability.md for what came of it.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package powercut is the power-cut harness. The driver of test/crash works on
+// a file system, and at random instants the harness copies the disk below it,
+// without the data that the kernel still keeps in memory. The copy is what a
+// machine finds when its power returns. The harness mounts it, opens a manager
+// on it, and compares the state with the results that the driver got. The copy
+// is the disk of the next driver. The results are in docs/durability.md.
 //
 // It needs Linux, root, and the commands mkfs.xfs, mkfs.ext4 and mount.
 package powercut

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package powercut
 
 import (
@@ -18,17 +20,19 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// TestInstallOnExhaustedDisk installs a plugin on a disk that promises more than
-// there is, as thin pools do. Another program syncs the disk as the last file is
-// unpacked, is told that writes were lost, and makes room. The install fails: what
-// was lost is nowhere but in memory. The next one succeeds, and is whole when the
-// disk was mounted again. The manager sees the disk itself, or through a file system
-// that does not report what was lost by the one below.
+// TestInstallOnExhaustedDisk installs a plugin on a disk that promises more
+// space than there is, as thin pools do. Another program syncs the disk when
+// the last file is unpacked, gets the error of the lost writes, and makes room.
+// The install fails, because the lost data is only in memory. The next install
+// succeeds, and is complete after the disk is mounted again. The manager uses
+// the disk directly, or through a file system that does not report the losses
+// of the file system below.
 func TestInstallOnExhaustedDisk(t *testing.T) {
 	needRoot(t)
 	for _, over := range []struct {
 		name string
-		// mount shows the disk at dir on top, and returns where it is below.
+		// mount shows the disk at dir on top, and returns the disk's own
+		// directory.
 		mount func(t *testing.T, dir, top string) (below string)
 	}{
 		{"itself", mountBound},
@@ -45,20 +49,20 @@ func installOnExhausted(t *testing.T, show func(t *testing.T, dir, top string) s
 	t.Cleanup(func() { unmount(t, below) })
 	image, dir := filepath.Join(below, "disk.img"), filepath.Join(t.TempDir(), "disk")
 	makeFileSystem(t, image, diskBytes, "mkfs.ext4", "-q", "-O", "^has_journal", "-E", "lazy_itable_init=0,nodiscard")
-	reserve(t, image, 30<<20) // the disk keeps what describes the files
+	reserve(t, image, 30<<20) // room for the file system's own data
 	mount(t, image, dir, "loop,errors=continue")
 	t.Cleanup(func() { unmount(t, dir) })
 	top := filepath.Join(t.TempDir(), "top")
 	assert.NilError(t, os.Mkdir(top, 0o700))
 	shown := show(t, dir, top)
 	t.Cleanup(func() { unmount(t, top) })
-	ballast := filepath.Join(below, "ballast")
-	assert.NilError(t, os.WriteFile(ballast, make([]byte, 100<<20), 0o600))
 	other, err := os.Open(dir)
 	assert.NilError(t, err)
 	defer other.Close()
 
 	pm := newManager(t, top)
+	assert.NilError(t, unix.Syncfs(int(other.Fd()))) // the root itself is not what is lost
+	ballast := fill(t, below, 4<<20)
 	lossy := func() {
 		assert.Check(t, unix.Syncfs(int(other.Fd())) != nil, "the disk lost nothing")
 		assert.Check(t, os.Remove(ballast))
@@ -69,7 +73,7 @@ func installOnExhausted(t *testing.T, show func(t *testing.T, dir, top string) s
 	p, err := pm.Get("whole")
 	assert.NilError(t, err)
 
-	// What is not on the disk is not in a copy of it.
+	// The copy has only what reached the disk.
 	copied, again := filepath.Join(t.TempDir(), "disk.img"), filepath.Join(t.TempDir(), "again")
 	call(t, "cp", "--sparse=always", image, copied)
 	pm.Shutdown()
@@ -113,7 +117,21 @@ func overlayOn(t *testing.T, dir string) (options, upper string) {
 	return fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir), filepath.Join(dir, "upper")
 }
 
-// reserve makes a thin disk hold its first bytes.
+// fill writes a file that leaves so many bytes of the tmpfs at dir. The
+// reserved start of the disk and these bytes together can't hold content,
+// wherever ext4 puts it.
+func fill(t *testing.T, dir string, free int) string {
+	t.Helper()
+	var usage unix.Statfs_t
+	assert.NilError(t, unix.Statfs(dir, &usage))
+	size := int(usage.Bavail)*int(usage.Bsize) - free
+	assert.Assert(t, size > 0)
+	ballast := filepath.Join(dir, "ballast")
+	assert.NilError(t, os.WriteFile(ballast, make([]byte, size), 0o600))
+	return ballast
+}
+
+// reserve allocates the first bytes of a thin disk.
 func reserve(t *testing.T, image string, bytes int) {
 	t.Helper()
 	file, err := os.OpenFile(image, os.O_RDWR, 0)
@@ -128,7 +146,7 @@ func reserve(t *testing.T, image string, bytes int) {
 
 func newManager(t *testing.T, dir string) *plugin.Manager {
 	t.Helper()
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
 	pm, err := plugin.NewManager(plugin.ManagerConfig{
@@ -142,12 +160,12 @@ func newManager(t *testing.T, dir string) *plugin.Manager {
 	return pm
 }
 
-// create makes a plugin, and calls unpacked when its files are written and
-// nothing is acknowledged.
+// create makes a plugin. It calls unpacked when the files are written, before
+// anything is acknowledged.
 func create(t *testing.T, pm *plugin.Manager, name string, unpacked func()) error {
 	t.Helper()
 	files := plugintest.BuildContext(plugintest.Config("docker.volumedriver/1.0"), map[string]string{"content": content()})
-	// More padding than a reader is ahead of what is unpacked.
+	// More padding than a reader reads ahead of unpacking.
 	padding := bytes.NewReader(make([]byte, 8<<20))
 	source := struct {
 		io.Reader
@@ -156,7 +174,7 @@ func create(t *testing.T, pm *plugin.Manager, name string, unpacked func()) erro
 	return pm.CreateFromContext(t.Context(), source, &types.PluginCreateOptions{RepoName: name})
 }
 
-// atEnd is read when all before it was.
+// atEnd is a reader at the end of others: it calls call.
 type atEnd struct{ call func() }
 
 func (a *atEnd) Read([]byte) (int, error) {
@@ -165,7 +183,7 @@ func (a *atEnd) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// content is a large file whose layer is small.
+// content returns a large file that compresses well.
 func content() string {
 	block := make([]byte, 4<<10)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package powercut
 
 import (
@@ -9,6 +11,7 @@ import (
 
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/test/crash/drive"
 	"github.com/dovetailhq/plugin/test/crash/harness"
 	"github.com/dovetailhq/plugin/test/crash/history"
@@ -17,7 +20,7 @@ import (
 var (
 	cuts    = flag.Int("cuts", 30, "how many power cuts each file system goes through")
 	publish = flag.String("publish", "", "directory of durability.json and durability.md to put the figures into")
-	seeds   = flag.Uint64("seed", rand.Uint64(), "what chance depends on, but for the instants")
+	seeds   = flag.Uint64("seed", rand.Uint64(), "seed of random choices; the instants of cuts vary")
 )
 
 func TestMain(m *testing.M) {
@@ -30,9 +33,7 @@ func TestMain(m *testing.M) {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("making and mounting file systems needs root")
-	}
+	testenv.NeedsRoot(t, "making and mounting file systems")
 }
 
 // machine is a computer with one disk, on which a driver works.
@@ -45,7 +46,7 @@ type machine struct {
 
 func newMachine(t *testing.T, s *shelf, kind fileSystem, binary string) *machine {
 	t.Helper()
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
 	d := s.disk(kind)
@@ -55,8 +56,8 @@ func newMachine(t *testing.T, s *shelf, kind fileSystem, binary string) *machine
 	}}
 }
 
-// run starts a driver, cuts the power at the instant that await waits for, and
-// starts the machine again.
+// run starts a driver, cuts the power at the instant of await, and restarts the
+// machine.
 func (m *machine) run(seed uint64, await func(*harness.Process)) harness.Crash {
 	m.t.Helper()
 	process, err := m.driver.Start(seed, m.found)
@@ -76,7 +77,8 @@ func (m *machine) run(seed uint64, await func(*harness.Process)) harness.Crash {
 	return c
 }
 
-// emptyExecRoot does what a restart does to a directory in memory.
+// emptyExecRoot empties the directory, as a restart does to a directory in
+// memory.
 func (m *machine) emptyExecRoot() {
 	m.t.Helper()
 	left, err := filepath.Glob(filepath.Join(m.driver.Paths.ExecRoot, "*"))
@@ -110,7 +112,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// sabotages leave out one kind of sync each.
+// sabotages are the kinds of syncs to leave out.
 var sabotages = []struct{ name, skip string }{
 	{"the content of a new record", `^[0-9a-f]{64}/config\.json\.tmp$`},
 	{"the name of a new record", `^[0-9a-f]{64}$`},
@@ -119,7 +121,7 @@ var sabotages = []struct{ name, skip string }{
 }
 
 // TestSabotageIsNoticed leaves one sync out and cuts the power as soon as a
-// verb is acknowledged, until that is noticed.
+// verb is acknowledged, until the harness notices.
 func TestSabotageIsNoticed(t *testing.T) {
 	needRoot(t)
 	binary, err := harness.Build(t.TempDir(), harness.Dovetail)

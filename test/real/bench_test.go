@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package real_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,31 +14,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker/docker/api/types"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"gotest.tools/v3/assert"
-
-	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/executor/runc"
-	"github.com/dovetailhq/plugin/plugintest"
-	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
 // BenchmarkStartRunc measures, in one run, how long a bare runtime takes from
 // its start until the plugin's socket accepts, and how long Enable takes.
 func BenchmarkStartRunc(b *testing.B) {
-	if os.Getuid() != 0 {
-		b.Skip("runc needs root")
-	}
 	w := newWorld(b)
-	state := filepath.Join(w.config.ExecRoot, "runc")
-	w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) { return runc.New(state, pm) }
-	w.start()
-	id := w.createProbe("probe", "listen=/run/docker/plugins/plugin.sock", "wait=")
-	w.enable(id)
+	w.Start()
+	id := createProbe(w, "probe", "listen=/run/docker/plugins/plugin.sock", "wait=")
+	w.MustEnable(id)
 	p, err := w.Get(id)
 	assert.NilError(b, err)
-	spec, err := p.InitSpec(w.config.ExecRoot)
+	spec, err := p.InitSpec(w.Config.ExecRoot)
 	assert.NilError(b, err)
 	assert.NilError(b, w.Disable(id, nil))
 
@@ -64,28 +54,7 @@ func BenchmarkStartRunc(b *testing.B) {
 	})
 }
 
-// createProbe makes a plugin of the conformance kit's program.
-func (w *world) createProbe(name string, steps ...string) string {
-	w.t.Helper()
-	return w.createProbeAs(name, func(*types.PluginConfig) {}, steps...)
-}
-
-// createProbeAs is createProbe with a config of the test's.
-func (w *world) createProbeAs(name string, change func(*types.PluginConfig), steps ...string) string {
-	w.t.Helper()
-	rootfs := executortest.BuildProbe(w.t)
-	entrypoint := executortest.Spec(rootfs, steps...).Process.Args
-	binary, err := os.ReadFile(filepath.Join(rootfs, entrypoint[0]))
-	assert.NilError(w.t, err)
-	config := plugintest.Config("docker.volumedriver/1.0")
-	config.Entrypoint = entrypoint
-	change(&config)
-	source := plugintest.BuildContext(config, map[string]string{entrypoint[0]: string(binary)})
-	assert.NilError(w.t, w.CreateFromContext(context.Background(), source, &types.PluginCreateOptions{RepoName: name}))
-	return w.id(name)
-}
-
-// bareRuntime is runc with nothing around it.
+// bareRuntime runs runc without a manager.
 type bareRuntime struct {
 	b      *testing.B
 	bundle string
@@ -108,8 +77,8 @@ func newBareRuntime(b *testing.B, spec specs.Spec) *bareRuntime {
 	return bare
 }
 
-// start returns when the socket accepts; asking every millisecond is the
-// cheapest way that needs no manager.
+// start returns when the socket accepts. It polls every millisecond, the cheapest
+// way without a manager.
 func (r *bareRuntime) start() {
 	r.runs++
 	_ = os.Remove(r.socket)

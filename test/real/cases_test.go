@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package real_test
 
 import (
 	"os"
@@ -16,15 +20,14 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/executor/runc"
 	"github.com/dovetailhq/plugin/plugintest"
-	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// Configs of the forms that public plugins have, run by the real runtime.
+// The tests of this file run configs as public plugins have them, in the real
+// runtime.
 
-// mountedDir makes a directory that is a shared mount, as every mount of a
-// systemd host is, with another one mounted at its subdirectory sub.
+// mountedDir makes a directory that is a shared mount, like every mount of a host
+// with systemd. Another file system is mounted at its subdirectory sub.
 func mountedDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +40,7 @@ func mountedDir(t *testing.T) string {
 	return dir
 }
 
-// mountsBelow lists what is mounted at or below dir.
+// mountsBelow lists the mounts at and below dir.
 func mountsBelow(t *testing.T, dir string) []string {
 	t.Helper()
 	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
@@ -50,16 +53,16 @@ func mountsBelow(t *testing.T, dir string) []string {
 	return points
 }
 
-// TestMountsAtThePropagatedMount gives plugins a directory of the host at their
-// propagated mount, and below it: they and the host see it there, and it
-// outlives them with all that is mounted in it.
+// TestMountsAtThePropagatedMount binds a directory of the host at a plugin's
+// propagated mount, and below it. The plugin and the host see it there. It
+// outlives the plugin with all that is mounted in it.
 func TestMountsAtThePropagatedMount(t *testing.T) {
 	for _, destination := range []string{"/volumes", "/volumes/deep/", "/volumes/propagated-mount"} {
 		t.Run(destination, func(t *testing.T) {
-			w := newRuncWorld(t).start()
+			w := newWorld(t).Start()
 			data := mountedDir(t)
 			before := mountsBelow(t, data)
-			id := w.createProbeAs("p", func(c *types.PluginConfig) {
+			id := createProbeAs(w, "p", func(c *types.PluginConfig) {
 				c.PropagatedMount = "/volumes"
 				mount := bind("/nowhere", destination)
 				mount.Name, mount.Settable = "data", []string{"source"}
@@ -69,8 +72,8 @@ func TestMountsAtThePropagatedMount(t *testing.T) {
 			relative, err := filepath.Rel("/volumes", filepath.Join("/", destination))
 			assert.NilError(t, err)
 			for range 2 {
-				w.enable(id)
-				for _, place := range []string{data, filepath.Join(w.config.Root, id, "propagated-mount", relative)} {
+				w.MustEnable(id)
+				for _, place := range []string{data, filepath.Join(w.Config.Root, id, "propagated-mount", relative)} {
 					_, err := os.Stat(filepath.Join(place, "made"))
 					assert.Check(t, err, "in %s", place)
 				}
@@ -79,19 +82,19 @@ func TestMountsAtThePropagatedMount(t *testing.T) {
 				assert.Check(t, usage.Plugins[0].Data < 1<<20, "the host's files count as the plugin's")
 				assert.NilError(t, w.Disable(id, nil))
 			}
-			w.enable(id)
+			w.MustEnable(id)
 			assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
 			_, err = os.Stat(filepath.Join(data, "made"))
 			assert.Check(t, err, "removal deleted the host's files")
-			assert.Check(t, is.DeepEqual(mountsBelow(t, data), before), "removal unmounted the host's")
-			assert.Check(t, is.Len(mountsBelow(t, w.config.Root), 0))
-			w.check("after a removal")
+			assert.Check(t, is.DeepEqual(mountsBelow(t, data), before), "removal unmounted mounts of the host")
+			assert.Check(t, is.Len(mountsBelow(t, w.Config.Root), 0))
+			w.Check("after a removal")
 		})
 	}
 }
 
-// TestRootsBehindLinks reaches both directories of a manager through links, and
-// the sockets by paths that are too long.
+// TestRootsBehindLinks reaches both directories of a manager through links. The
+// paths of the sockets are too long for the kernel.
 func TestRootsBehindLinks(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -115,35 +118,35 @@ func TestRootsBehindLinks(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newRuncWorld(t)
+			w := newWorld(t)
 			real := t.TempDir()
-			w.config.Root = tc.at(t, filepath.Join(real))
-			w.config.ExecRoot = tc.at(t, w.config.ExecRoot)
-			w.start()
-			id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, "tell=/volumes/made", listenStep, "wait=")
+			w.Config.Root = tc.at(t, real)
+			w.Config.ExecRoot = tc.at(t, w.Config.ExecRoot)
+			w.Start()
+			id := createProbeAs(w, "p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, "tell=/volumes/made", listenStep, "wait=")
 			for range 2 {
-				w.enable(id)
+				w.MustEnable(id)
 				assert.NilError(t, w.Disable(id, nil))
 			}
 			usage, err := w.DiskUsage(t.Context())
 			assert.NilError(t, err)
 			assert.Check(t, usage.Plugins[0].Data > 0)
-			w.enable(id)
-			w.restart()
-			assert.Check(t, is.Equal(w.status(id).State, "running"))
+			w.MustEnable(id)
+			w.Restart()
+			assert.Check(t, is.Equal(w.MustStatus(id).State, "running"))
 			assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
 			garbage, err := w.Prune(t.Context())
 			assert.NilError(t, err)
 			assert.Check(t, is.Equal(garbage.Leftovers.Count, 0))
 			w.Shutdown()
 			assert.Check(t, is.Len(mountsBelow(t, real), 0))
-			w.check("behind links")
+			w.Check("behind links")
 		})
 	}
 }
 
-// publicConfigs are configs of public plugins, reduced to what is odd in them,
-// and siblings of these.
+// publicConfigs returns the odd parts of configs of public plugins, and variants
+// of them.
 func publicConfigs(t *testing.T) map[string]publicConfig {
 	data := t.TempDir()
 	mount := func(m types.PluginMount) func(*types.PluginConfig) {
@@ -185,7 +188,7 @@ func publicConfigs(t *testing.T) map[string]publicConfig {
 			c.Mounts = []types.PluginMount{bind("/dev", "/dev"), bind("/", "/host")}
 		}, "try=/mnt/volumes/file", "/file: ok"},
 		// Without ratime, rnorelatime and rnostrictatime, which runc 1.1.5 can't set.
-		"every word of binds": {func(c *types.PluginConfig) {
+		"every option of binds": {func(c *types.PluginConfig) {
 			for _, word := range strings.Fields(`async atime bind dev diratime dirsync exec iversion lazytime loud mand noatime nodev nodiratime
 				noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private rbind rdev rdiratime relatime rexec rnoatime
 				rnodev rnodiratime rnoexec rnosuid rnosymfollow ro rprivate rrelatime rro rrw rshared rslave rstrictatime rsuid
@@ -202,22 +205,16 @@ type publicConfig struct {
 	look, want string // a step of the probe, and what it prints in part
 }
 
-// TestPublicConfigsRun takes them through all verbs with the machine's runtime
-// and with a newer one, which refuses what older ones ignored.
+// TestPublicConfigsRun runs all verbs on plugins with public configs, with the
+// host's runtime and with a newer runtime, which refuses options that older
+// versions ignored.
 func TestPublicConfigsRun(t *testing.T) {
-	probe := executortest.BuildProbe(t)
-	program, err := os.ReadFile(filepath.Join(probe, "probe"))
-	assert.NilError(t, err)
+	program := probeProgram(t)
 	for name, runtime := range map[string]string{"the machine's": "runc", "1.3": buildRunc13(t)} {
-		w := newRuncWorld(t)
-		state := filepath.Join(w.config.ExecRoot, "runc")
-		w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
-			return runc.New(state, pm, runc.WithRuntime(runtime))
-		}
-		w.start()
+		w := newWorldOn(t, runtime).Start()
 		for odd, public := range publicConfigs(t) {
 			t.Run(name+"/"+odd, func(t *testing.T) {
-				w.t = t
+				w.T = t
 				config := plugintest.Config("docker.volumedriver/1.0")
 				public.change(&config)
 				config.Entrypoint = []string{"/probe", "listen=/run/docker/plugins/" + config.Interface.Socket, "wait="}
@@ -227,15 +224,15 @@ func TestPublicConfigsRun(t *testing.T) {
 				source := plugintest.BuildContext(config, map[string]string{"probe": string(program)})
 				assert.NilError(t, w.CreateFromContext(t.Context(), source, &types.PluginCreateOptions{RepoName: "p"}))
 				for range 2 {
-					w.enable("p")
+					w.MustEnable("p")
 					assert.NilError(t, w.Disable("p", nil))
 				}
 				if public.want != "" {
-					assert.Check(t, is.Contains(strings.Join(w.logs("p", plugin.LogOptions{}), "\n"), public.want))
+					assert.Check(t, is.Contains(strings.Join(w.MustLogs("p", plugin.LogOptions{}), "\n"), public.want))
 				}
-				w.enable("p")
+				w.MustEnable("p")
 				assert.NilError(t, w.Remove("p", &backend.PluginRmConfig{ForceRemove: true}))
-				assert.Check(t, is.Len(mountsBelow(t, w.config.Root), 0))
+				assert.Check(t, is.Len(mountsBelow(t, w.Config.Root), 0))
 			})
 		}
 	}
@@ -245,17 +242,17 @@ func buildRunc13(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin+"/", "tool")
-	build.Dir = "tools/runc13"
+	build.Dir = filepath.Join("..", "..", "tools", "runc13")
 	build.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=")
 	output, err := build.CombinedOutput()
 	assert.NilError(t, err, "%s", output)
 	return filepath.Join(bin, "runc")
 }
 
-// TestSourcesThatComeAndGo starts plugins whose source is not set, then is, and
-// whose source is missing, then is made.
+// TestSourcesThatComeAndGo starts plugins before and after the source of a mount
+// is set, and before and after it exists.
 func TestSourcesThatComeAndGo(t *testing.T) {
-	w := newRuncWorld(t).start()
+	w := newWorld(t).Start()
 	data := t.TempDir()
 	settable := func(source, destination string) func(*types.PluginConfig) {
 		return func(c *types.PluginConfig) {
@@ -269,7 +266,7 @@ func TestSourcesThatComeAndGo(t *testing.T) {
 		_, err := os.Stat(filepath.Join(data, "made"))
 		return err == nil
 	}
-	id := w.createProbeAs("empty", settable("", "/data/fsx"), "try=/data/fsx/made", listenStep, "wait=")
+	id := createProbeAs(w, "empty", settable("", "/data/fsx"), "try=/data/fsx/made", listenStep, "wait=")
 	for _, step := range []struct {
 		set  string
 		want bool
@@ -277,40 +274,40 @@ func TestSourcesThatComeAndGo(t *testing.T) {
 		if step.set != "" {
 			assert.NilError(t, w.Set(id, []string{step.set}))
 		}
-		w.enable(id)
+		w.MustEnable(id)
 		assert.Check(t, is.Equal(inSource(), step.want), "after %q", step.set)
 		assert.NilError(t, w.Disable(id, nil))
 		assert.NilError(t, os.RemoveAll(filepath.Join(data, "made")))
 	}
 
 	missing := filepath.Join(data, "missing")
-	id = w.createProbeAs("missing", settable(missing, "/config"), "tell=/config/made", listenStep, "wait=")
+	id = createProbeAs(w, "missing", settable(missing, "/config"), "tell=/config/made", listenStep, "wait=")
 	err := w.Enable(id, nil)
 	assert.Check(t, is.ErrorContains(err, missing))
 	assert.Check(t, is.ErrorContains(err, "the mount at /config"))
-	assert.Check(t, !w.enabled(id))
+	assert.Check(t, !w.Enabled(id))
 	assert.NilError(t, os.Mkdir(missing, 0o755))
-	w.enable(id)
+	w.MustEnable(id)
 	_, err = os.Stat(filepath.Join(missing, "made"))
 	assert.NilError(t, err)
 }
 
-// TestRootIsMountPoint has the root on a file system of its own, in which nothing
-// is mounted when the manager has ended.
+// TestRootIsMountPoint puts the root on a separate file system. Nothing is mounted
+// in it after the shutdown.
 func TestRootIsMountPoint(t *testing.T) {
-	w := newRuncWorld(t)
-	root := w.config.Root
+	w := newWorld(t)
+	root := w.Config.Root
 	assert.NilError(t, unix.Mount("test", root, "tmpfs", 0, ""))
 	t.Cleanup(func() { _ = unix.Unmount(root, unix.MNT_DETACH) })
 	assert.NilError(t, unix.Mount("", root, "", unix.MS_SHARED, ""))
-	w.start()
-	id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
+	w.Start()
+	id := createProbeAs(w, "p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
 	volume := filepath.Join(root, id, "propagated-mount", "volume")
-	w.enable(id)
+	w.MustEnable(id)
 	for range 2 {
 		assert.NilError(t, os.MkdirAll(volume, 0o755))
 		assert.NilError(t, unix.Mount("volume", volume, "tmpfs", 0, ""))
-		w.restart()
+		w.Restart()
 	}
 	assert.NilError(t, w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}))
 	w.Shutdown()

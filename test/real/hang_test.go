@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package real_test
 
 import (
 	"fmt"
@@ -10,13 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/backend"
 	"gotest.tools/v3/assert"
-
-	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/executor/runc"
 )
 
-// hangingRuntime is runc, until the k-th call; that one and later ones hang.
+// hangingRuntime returns the path of a runc that hangs from its k-th call on.
 func hangingRuntime(t *testing.T, k int) string {
 	t.Helper()
 	real, err := exec.LookPath("runc")
@@ -28,20 +28,16 @@ func hangingRuntime(t *testing.T, k int) string {
 	return path
 }
 
-// TestHungRuntime leads a real plugin through its life while the OCI runtime
-// hangs from some call on. Every verb returns within its bound, and after the
-// end nothing of the plugin runs.
+// TestHungRuntime runs the verbs on a real plugin while the OCI runtime hangs from
+// the k-th call on. Every verb returns within its bound, and in the end no process
+// of the plugin runs.
 func TestHungRuntime(t *testing.T) {
 	for k := range 3 {
 		t.Run(fmt.Sprint(k), func(t *testing.T) {
-			w := newRuncWorld(t)
-			state, runtime := filepath.Join(w.config.ExecRoot, "runc"), hangingRuntime(t, k)
-			w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) {
-				return runc.New(state, pm, runc.WithRuntime(runtime))
-			}
-			w.config.StartTimeout, w.config.StopTimeout = 2*time.Second, time.Second
-			w.start()
-			id := w.createProbe("p", listenStep, "wait=")
+			w := newWorldOn(t, hangingRuntime(t, k))
+			w.Config.StartTimeout, w.Config.StopTimeout = 2*time.Second, time.Second
+			w.Start()
+			id := createProbe(w, "p", listenStep, "wait=")
 			for _, verb := range []struct {
 				name string
 				do   func()
@@ -49,14 +45,16 @@ func TestHungRuntime(t *testing.T) {
 				{"enable", func() { _ = w.Enable(id, nil) }},
 				{"disable", func() { _ = w.Disable(id, nil) }},
 				{"enable again", func() { _ = w.Enable(id, nil) }},
-				{"remove", func() { _ = w.Remove(id, forced) }},
+				{"remove", func() { _ = w.Remove(id, &backend.PluginRmConfig{ForceRemove: true}) }},
 				{"shutdown", w.Shutdown},
 			} {
-				elapsed := took(verb.do)
+				began := time.Now()
+				verb.do()
+				elapsed := time.Since(began)
 				assert.Check(t, elapsed < 30*time.Second, "%s took %s", verb.name, elapsed)
 				t.Logf("%s took %s", verb.name, elapsed)
 			}
-			left, err := exec.Command("pgrep", "-f", state).CombinedOutput()
+			left, err := exec.Command("pgrep", "-f", runtimeState(w)).CombinedOutput()
 			assert.Check(t, err != nil, "left: %s", left)
 		})
 	}

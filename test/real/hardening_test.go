@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package real_test
 
 import (
 	"errors"
@@ -16,29 +18,30 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// newHardened is a world with real runc whose plugins are hardened by h.
-func newHardened(t *testing.T, h plugin.Hardening) *world {
+// newHardened returns a world with runc that hardens plugins by h.
+func newHardened(t *testing.T, h plugin.Hardening) *testworld.World {
 	t.Helper()
-	w := newRuncWorld(t)
-	w.config.Hardening = h
-	return w.start()
+	w := newWorld(t)
+	w.Config.Hardening = h
+	return w.Start()
 }
 
-// ask starts a probe of a capability that takes steps, and returns what it
-// printed.
-func (w *world) ask(capability string, change func(*types.PluginConfig), steps ...string) []string {
-	w.t.Helper()
-	id := w.createProbeAs("asked", func(c *types.PluginConfig) {
+// ask runs a plugin of a capability that executes steps of the probe, and returns
+// its output.
+func ask(w *testworld.World, capability string, change func(*types.PluginConfig), steps ...string) []string {
+	w.T.Helper()
+	id := createProbeAs(w, "asked", func(c *types.PluginConfig) {
 		c.Interface.Types = plugintest.Config(capability).Interface.Types
 		change(c)
 	}, append(steps, listenStep, "wait=")...)
-	w.enable(id)
-	assert.NilError(w.t, w.Disable(id, nil)) // its output is whole then
-	said := w.logs(id, plugin.LogOptions{})
-	assert.NilError(w.t, w.Remove(id, nil))
+	w.MustEnable(id)
+	assert.NilError(w.T, w.Disable(id, nil)) // then the output is complete
+	said := w.MustLogs(id, plugin.LogOptions{})
+	assert.NilError(w.T, w.Remove(id, nil))
 	for i := range said {
 		said[i] = strings.TrimPrefix(said[i], "stdout ")
 	}
@@ -51,14 +54,14 @@ func administrator(c *types.PluginConfig) { c.Linux.Capabilities = []string{"CAP
 
 const volumes = "docker.volumedriver/1.0"
 
-// Of capabilities: docker's fourteen, and with CAP_SYS_ADMIN.
+// Sets of capabilities: docker's fourteen, and these with CAP_SYS_ADMIN.
 const (
 	defaultCapabilities = "CapEff: 00000000a80425fb"
 	andSysAdmin         = "CapEff: 00000000a82425fb"
 )
 
-// TestWhatPluginsMay asks real plugins what they may do.
-func TestWhatPluginsMay(t *testing.T) {
+// TestHardeningReachesPlugins lets real plugins print their rights.
+func TestHardeningReachesPlugins(t *testing.T) {
 	look := []string{"status=CapEff", "status=NoNewPrivs", "status=Seccomp", "unshare=", "try=/file"}
 	for _, tc := range []struct {
 		name   string
@@ -79,7 +82,7 @@ func TestWhatPluginsMay(t *testing.T) {
 			[]string{andSysAdmin, "NoNewPrivs: 0", "Seccomp: 0", "unshare: ok", "/file: ok"},
 		},
 		{
-			"but for what it needs, with everybody", plugin.Hardening{Seccomp: plugin.SeccompAll}, administrator,
+			"for all, with capabilities", plugin.Hardening{Seccomp: plugin.SeccompAll}, administrator,
 			[]string{andSysAdmin, "NoNewPrivs: 0", "Seccomp: 2", "unshare: ok", "/file: ok"},
 		},
 		{
@@ -87,7 +90,7 @@ func TestWhatPluginsMay(t *testing.T) {
 			[]string{defaultCapabilities, "NoNewPrivs: 1", "Seccomp: 2", "unshare: operation not permitted", "/file: read-only file system"},
 		},
 		{
-			"a user of its own", plugin.Hardening{},
+			"another user", plugin.Hardening{},
 			func(c *types.PluginConfig) { c.User = types.PluginConfigUser{UID: 1000, GID: 1000} },
 			[]string{"CapEff: 0000000000000000", "NoNewPrivs: 0", "Seccomp: 0", "unshare: ok", "/file: permission denied"},
 		},
@@ -97,7 +100,7 @@ func TestWhatPluginsMay(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			assert.DeepEqual(t, newHardened(t, tc.h).ask(volumes, tc.change, look...), tc.want)
+			assert.DeepEqual(t, ask(newHardened(t, tc.h), volumes, tc.change, look...), tc.want)
 		})
 	}
 }
@@ -115,7 +118,7 @@ func TestLimitsReachTheKernel(t *testing.T) {
 	w := newHardened(t, plugin.Hardening{
 		MemoryBytes: 64 << 20, CPUs: 0.5, Pids: 50, OOMScoreAdj: &score, CgroupParent: "/dovetail-test",
 	})
-	said := w.ask(volumes, unchanged,
+	said := ask(w, volumes, unchanged,
 		"cat=/sys/fs/cgroup/"+memory, "cat=/sys/fs/cgroup/"+pids, "cat=/sys/fs/cgroup/"+quota,
 		"cat=/proc/self/oom_score_adj", "cat=/proc/self/cgroup")
 	assert.DeepEqual(t, said[:4], []string{"67108864", "50", wantQuota, "250"})
@@ -126,8 +129,7 @@ func TestLimitsReachTheKernel(t *testing.T) {
 	}
 }
 
-// removeCgroup removes what is left of a cgroup parent, which the runtime
-// makes, and never removes.
+// removeCgroup removes a cgroup parent, which the runtime makes and never removes.
 func removeCgroup(t *testing.T, name string) {
 	t.Helper()
 	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
@@ -141,23 +143,24 @@ func removeCgroup(t *testing.T, name string) {
 
 func TestMemoryLimitEndsPlugin(t *testing.T) {
 	w := newHardened(t, plugin.Hardening{MemoryBytes: 32 << 20})
-	id := w.createProbe("greedy", "eat=64", listenStep, "wait=")
+	id := createProbe(w, "greedy", "eat=64", listenStep, "wait=")
 	err := w.Enable(id, nil)
 	var start *plugin.StartError
 	assert.Assert(t, errors.As(err, &start), "%v", err)
 	assert.Check(t, start.OOMKilled, "%v", err)
 }
 
-// TestWantOfMemoryIsTold has a plugin end so when it has long been ready.
-func TestWantOfMemoryIsTold(t *testing.T) {
+// TestOOMKillIsReported exceeds the memory limit of a plugin that is ready. The
+// reports of its exit name the OOM killer.
+func TestOOMKillIsReported(t *testing.T) {
 	w := newHardened(t, plugin.Hardening{MemoryBytes: 32 << 20})
-	id := w.createProbe("greedy", listenStep, "step=/go", "eat=64", "wait=")
-	path := filepath.Join(w.config.Root, id, "rootfs", "go")
+	id := createProbe(w, "greedy", listenStep, "step=/go", "eat=64", "wait=")
+	path := filepath.Join(w.Config.Root, id, "rootfs", "go")
 	assert.NilError(t, unix.Mkfifo(path, 0o600))
 	gate, err := os.OpenFile(path, os.O_RDWR, 0)
 	assert.NilError(t, err)
 	t.Cleanup(func() { gate.Close() })
-	w.enable(id)
+	w.MustEnable(id)
 	events, cancel := w.SubscribeEvents(1, plugin.EventExited{})
 	defer cancel()
 	_, err = gate.Write([]byte{1})
@@ -165,18 +168,18 @@ func TestWantOfMemoryIsTold(t *testing.T) {
 	exit := (<-events).(plugin.EventExited).Exit
 	assert.Equal(t, exit.Code, 128+9)
 	assert.Check(t, exit.OOMKilled)
-	assert.Check(t, w.status(id).LastExit.OOMKilled)
+	assert.Check(t, w.MustStatus(id).LastExit.OOMKilled)
 	assert.NilError(t, w.Disable(id, nil))
 }
 
-// TestRuntimeOptionsHaveTheLastWord holds one capability tighter than the
-// rest, and spares another.
+// TestRuntimeOptionsHaveTheLastWord hardens one capability more than the rest, and
+// exempts another.
 func TestRuntimeOptionsHaveTheLastWord(t *testing.T) {
 	w := newHardened(t, plugin.Hardening{Seccomp: plugin.SeccompAll})
-	w.config.Store.RegisterRuntimeOpt("volumedriver", plugin.WithHardening(plugin.Hardening{NoNewPrivileges: true, ReadonlyRootfs: true}))
-	w.config.Store.RegisterRuntimeOpt("logdriver", func(s *specs.Spec) { s.Linux.Seccomp = nil })
+	w.Config.Store.RegisterRuntimeOpt("volumedriver", plugin.WithHardening(plugin.Hardening{NoNewPrivileges: true, ReadonlyRootfs: true}))
+	w.Config.Store.RegisterRuntimeOpt("logdriver", func(s *specs.Spec) { s.Linux.Seccomp = nil })
 	look := []string{"status=NoNewPrivs", "status=Seccomp", "try=/file"}
-	assert.DeepEqual(t, w.ask(volumes, unchanged, look...), []string{"NoNewPrivs: 1", "Seccomp: 2", "/file: read-only file system"})
-	assert.DeepEqual(t, w.ask("docker.logdriver/1.0", unchanged, look...), []string{"NoNewPrivs: 0", "Seccomp: 0", "/file: ok"})
-	assert.DeepEqual(t, w.ask("docker.networkdriver/1.0", unchanged, look...), []string{"NoNewPrivs: 0", "Seccomp: 2", "/file: ok"})
+	assert.DeepEqual(t, ask(w, volumes, unchanged, look...), []string{"NoNewPrivs: 1", "Seccomp: 2", "/file: read-only file system"})
+	assert.DeepEqual(t, ask(w, "docker.logdriver/1.0", unchanged, look...), []string{"NoNewPrivs: 0", "Seccomp: 0", "/file: ok"})
+	assert.DeepEqual(t, ask(w, "docker.networkdriver/1.0", unchanged, look...), []string{"NoNewPrivs: 0", "Seccomp: 2", "/file: ok"})
 }

@@ -1,4 +1,8 @@
-package plugin_test
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package real_test
 
 import (
 	"archive/tar"
@@ -25,17 +29,17 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testenv"
+	"github.com/dovetailhq/plugin/internal/testworld"
 	"github.com/dovetailhq/plugin/plugintest"
-	"github.com/dovetailhq/plugin/plugintest/executortest"
 	fake "github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// sentinel is a directory of the host that is nobody's business but the
-// host's.
+// sentinel is a directory of the host that no plugin may change.
 type sentinel string
 
-// newSentinel makes the directory, as a shared mount, so that what is mounted
-// in it elsewhere and comes back is seen.
+// newSentinel makes the directory a shared mount, so that mounts propagate to it
+// from other namespaces and are noticed.
 func newSentinel(t *testing.T) sentinel {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +56,7 @@ func newSentinel(t *testing.T) sentinel {
 	return sentinel(dir)
 }
 
-// snapshot tells everything about the tree that a change would leave a trace in.
+// snapshot describes everything in the tree that a change would affect.
 func (s sentinel) snapshot(t *testing.T) []string {
 	t.Helper()
 	var seen []string
@@ -76,11 +80,15 @@ func (s sentinel) snapshot(t *testing.T) []string {
 	return seen
 }
 
-// hostile is a plugin that would have the manager or the runtime reach out.
+// hostile is a plugin that tries to make the manager or the runtime change files
+// of the host.
 type hostile struct {
-	name   string
-	links  map[string]string // in the rootfs, to what is below the sentinel if it begins with //
-	change func(c *types.PluginConfig, s sentinel)
+	name string
+	// refused is in the error of Enable; empty if there is none. A text that begins
+	// with "runc:" is runc's, and the fake executor starts the plugin.
+	refused string
+	links   map[string]string // in the rootfs; targets that begin with // are below the sentinel
+	change  func(c *types.PluginConfig, s sentinel)
 }
 
 func bind(source, destination string, options ...string) types.PluginMount {
@@ -95,90 +103,104 @@ func tmpfs(destination string) types.PluginMount {
 func hostiles() []hostile {
 	nothing := func(*types.PluginConfig, sentinel) {}
 	return []hostile{
-		{"links at every default mount", map[string]string{
+		{"links at every default mount", "/dev in its rootfs is a link", map[string]string{
 			"etc": "//etc", "dev": "//dev", "run": "//run", "proc": "//proc", "sys": "//sys",
 		}, func(c *types.PluginConfig, _ sentinel) { c.Network.Type = "host" }},
-		{"relative links at them", map[string]string{
+		{"relative links at them", "/dev in its rootfs is a link", map[string]string{
 			"etc": "../../../../../../..//etc", "dev": "../../../../../../..//dev", "run": "../../../../../../..//run",
 		}, nothing},
-		{"links below them", map[string]string{
+		{"links below them", "", map[string]string{
 			"etc/hosts": "//etc/hosts", "etc/resolv.conf": "//etc/new", "run/docker": "//run", "dev/ptmx": "//dev/ptmx",
 		}, func(c *types.PluginConfig, _ sentinel) { c.Network.Type = "host" }},
-		{"a propagated mount at a link", map[string]string{"data": "//data"},
+		{"a propagated mount at a link", "", map[string]string{"data": "//data"},
 			func(c *types.PluginConfig, _ sentinel) { c.PropagatedMount = "/data" }},
-		{"a propagated mount below a link", map[string]string{"data": "//data"},
+		{"a propagated mount below a link", "", map[string]string{"data": "//data"},
 			func(c *types.PluginConfig, _ sentinel) { c.PropagatedMount = "/data/new" }},
-		{"a propagated mount in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a propagated mount in the host's files", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host")}
 			c.PropagatedMount = "/host/new"
 		}},
-		{"a propagated mount over the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a propagated mount over the host's files", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host", "rshared")}
 			c.PropagatedMount = "/host/data"
 		}},
-		{"a mount in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a mount in the host's files", "which the host does not have", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/host/new")}
 		}},
-		{"a mount over the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a mount over the host's files", "mount it elsewhere, or remove the propagated mount", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/host/data")}
 			c.PropagatedMount = "/mnt"
 		}},
-		{"a mount over the host's files that are shared", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a mount over the host's files that are shared", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host", "rshared"), tmpfs("/host/data")}
 		}},
-		{"a mount in the host's files by a link", map[string]string{"alias": "/host/data"}, func(c *types.PluginConfig, s sentinel) {
+		{"a mount in the host's files by a link", "which the host does not have", map[string]string{"alias": "/host/data"}, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/alias/new")}
 		}},
-		{"a mount that masks the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a mount that masks the host's files", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "sys"), "/sys")}
 			c.PropagatedMount = "/mnt"
 		}},
-		{"a mount in the host's files by a magic link", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a mount in the host's files by a magic link", "resolves through magic links of the kernel", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host"), tmpfs("/proc/self/root/host/new")}
 		}},
-		{"the host's /run", nil, func(c *types.PluginConfig, s sentinel) {
+		{"the host's /run", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "run"), "/run")}
 		}},
-		{"the host's /etc", nil, func(c *types.PluginConfig, s sentinel) {
+		{"the host's /etc", "", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "etc"), "/etc")}
 			c.Network.Type = "host"
 		}},
-		{"the host's /dev", nil, func(c *types.PluginConfig, s sentinel) {
+		{"the host's /dev", "runc: unable to start container process", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev"), "/dev")}
 			c.Linux.AllowAllDevices = true
 		}},
-		{"the host's /dev by a link", map[string]string{"d": "/dev"}, func(c *types.PluginConfig, s sentinel) {
+		{"the host's /dev by a link", "covers /dev through a link", map[string]string{"d": "/dev"}, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev"), "/d")}
 		}},
-		{"a device in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a device in the host's files", "which the host does not have", nil, func(c *types.PluginConfig, s sentinel) {
 			device := "/dev/net/tun"
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "dev/net"), "/dev/net")}
 			c.Linux.Devices = []types.PluginDevice{{Name: "tun", Path: &device}}
 		}},
-		{"a working directory in the host's files", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a working directory in the host's files", "which the host does not have", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(string(s), "/host")}
 			c.WorkDir = "/host/new"
 		}},
-		{"a working directory in the host's files by the host's link", nil, func(c *types.PluginConfig, s sentinel) {
+		{"a working directory in the host's files by the host's link", "which the host does not have", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "link"), "/host")}
 			c.WorkDir = "/host/new"
 		}},
-		{"sockets in the host's files by the host's link", nil, func(c *types.PluginConfig, s sentinel) {
+		{"sockets in the host's files by the host's link", "mount it elsewhere, or remove the propagated mount", nil, func(c *types.PluginConfig, s sentinel) {
 			c.Mounts = []types.PluginMount{bind(filepath.Join(string(s), "link"), "/run")}
 			c.PropagatedMount = "/mnt"
 		}},
-		{"a working directory at a link", map[string]string{"work": "//data/new"},
+		{"a working directory at a link", "runc: unable to start container process", map[string]string{"work": "//data/new"},
 			func(c *types.PluginConfig, _ sentinel) { c.WorkDir = "/work" }},
-		{"a working directory of the runtime", nil,
+		{"a working directory of the runtime", "resolves through magic links of the kernel", nil,
 			func(c *types.PluginConfig, _ sentinel) { c.WorkDir = "/proc/self/fd/7" }},
-		{"a socket elsewhere", nil,
+		{"a socket elsewhere", "leads out of the directory for sockets", nil,
 			func(c *types.PluginConfig, _ sentinel) { c.Interface.Socket = "../plugin.sock" }},
-		{"another user", map[string]string{"run/docker": "//run"},
+		{"another user", "", map[string]string{"run/docker": "//run"},
 			func(c *types.PluginConfig, _ sentinel) { c.User = types.PluginConfigUser{UID: 1000, GID: 1000} }},
 	}
 }
 
-// archive is a build context of the hostile plugin.
+// checkOutcome checks that a verb fails if the plugin is refused, and only then.
+func (h hostile) checkOutcome(t *testing.T, onRunc bool, after string, err error) {
+	t.Helper()
+	refused := h.refused != "" && (onRunc || !strings.HasPrefix(h.refused, "runc:"))
+	switch {
+	case refused && after == "enable":
+		assert.Check(t, is.ErrorContains(err, h.refused))
+	case refused && after == "disable":
+		assert.Check(t, is.ErrorContains(err, "already disabled"))
+	default:
+		assert.Check(t, err, "%s", after)
+	}
+}
+
+// archive returns a build context of the hostile plugin.
 func (h hostile) archive(t *testing.T, program []byte, level string, s sentinel) io.ReadCloser {
 	t.Helper()
 	config := plugintest.Config("docker.volumedriver/1.0")
@@ -211,17 +233,12 @@ func (h hostile) archive(t *testing.T, program []byte, level string, s sentinel)
 	return io.NopCloser(&archive)
 }
 
-// everyVerb takes a plugin through all that a manager does. That a step is
-// refused is as good as any other outcome: it is what happens to the host that
-// counts.
-func (w *world) everyVerb(h hostile, program []byte, host string, s sentinel, look func(after string)) {
-	t, ctx := w.t.(*testing.T), context.Background()
+// everyVerb runs all verbs on a plugin, and calls look with the result of each.
+func everyVerb(w *testworld.World, h hostile, program []byte, host string, s sentinel, look func(after string, err error)) {
+	t, ctx := w.T.(*testing.T), context.Background()
 	try := func(what string, err error) {
 		t.Helper()
-		if err != nil {
-			t.Logf("%s: %v", what, err)
-		}
-		look(what)
+		look(what, err)
 	}
 	one, two := host+"/group/plugin:v1", host+"/group/plugin:v2"
 	for _, ref := range []string{one, two} {
@@ -229,10 +246,9 @@ func (w *world) everyVerb(h hostile, program []byte, host string, s sentinel, lo
 		try("push", w.Push(ctx, ref, nil, nil, nil))
 		try("remove", w.Remove(ref, nil))
 	}
-	grants, err := w.Privileges(ctx, named(t, one), nil, nil)
+	grants, err := w.Privileges(ctx, testworld.Named(t, one), nil, nil)
 	try("privileges", err)
-	_, err = w.pull(one, "mine", grants)
-	try("pull", err)
+	try("pull", w.Pull(ctx, testworld.Named(t, one), "mine", nil, nil, grants, nil))
 	enable := func() { try("enable", w.Enable("mine", &backend.PluginEnableConfig{Timeout: 1})) }
 	disable := func() { try("disable", w.Disable("mine", &backend.PluginDisableConfig{ForceDisable: true})) }
 	enable()
@@ -241,64 +257,77 @@ func (w *world) everyVerb(h hostile, program []byte, host string, s sentinel, lo
 	_, err = w.Logs(ctx, "mine", plugin.LogOptions{})
 	try("logs", err)
 	if p, err := w.Get("mine"); err == nil {
-		_, err = os.Stat(p.ScopedPath("/host/data"))
-		try("scoped path", err)
+		_, _ = os.Stat(p.ScopedPath("/host/data")) // most plugins have none
+		try("scoped path", nil)
 	}
-	w.config.LiveRestoreEnabled = !w.config.LiveRestoreEnabled
-	w.restart()
-	look("restart")
+	w.Config.LiveRestoreEnabled = !w.Config.LiveRestoreEnabled
+	w.Restart()
+	look("restart", nil)
 	disable()
 	try("set", w.Set("mine", []string{"LEVEL=3"}))
 	enable()
 	disable()
-	try("upgrade", w.Upgrade(ctx, named(t, two), "mine", nil, nil, grants, nil))
+	try("upgrade", w.Upgrade(ctx, testworld.Named(t, two), "mine", nil, nil, grants, nil))
 	enable()
 	_, err = w.List(filters.NewArgs())
 	try("list", err)
 	_, err = w.DiskUsage(ctx)
 	try("disk usage", err)
 	disable()
-	w.checkBut(plugintest.RootCheck{}, "the runtime replaced what the image has")
+	w.CheckBut(plugintest.RootCheck{}, "the runtime replaced what the image has")
 	enable()
 	try("remove", w.Remove("mine", &backend.PluginRmConfig{ForceRemove: true}))
 	_, err = w.Prune(ctx)
 	try("prune", err)
 	w.GC()
 	w.Shutdown()
-	look("shutdown")
+	look("shutdown", nil)
 }
 
-// TestHostFilesAreLeftAlone takes hostile plugins through every verb, with the
-// fake executor and with runc, beside a tree that must not change.
+// TestOrdinaryPluginPassesEveryVerb is the control of TestHostFilesAreLeftAlone: no
+// verb refuses an ordinary plugin. Refusals there are caused by what the plugin
+// does.
+func TestOrdinaryPluginPassesEveryVerb(t *testing.T) {
+	testenv.NeedsRoot(t, "mounting")
+	eachExecutor(t, probeProgram(t), func(t *testing.T, w *testworld.World, program []byte) {
+		registry := fake.New()
+		host := registry.Start(t)
+		w.Config.RegistryService = testworld.PlainHTTP{}
+		w.Start()
+		ordinary := hostile{name: "ordinary", change: func(*types.PluginConfig, sentinel) {}}
+		everyVerb(w, ordinary, program, host, newSentinel(t), func(after string, err error) {
+			t.Helper()
+			assert.Check(t, err, "%s", after)
+		})
+	})
+}
+
+// TestHostFilesAreLeftAlone runs every verb on hostile plugins, with the fake
+// executor and with runc. The sentinel must not change.
 func TestHostFilesAreLeftAlone(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("mounting needs root")
-	}
-	probe := executortest.BuildProbe(t)
-	program, err := os.ReadFile(filepath.Join(probe, "probe"))
-	assert.NilError(t, err)
-	for _, executor := range []struct {
-		name    string
-		new     func(*testing.T) *world
-		program []byte
-	}{
-		{"fake", func(t *testing.T) *world { return newWorld(t) }, nil},
-		{"runc", newRuncWorld, program},
-	} {
-		for _, h := range hostiles() {
-			t.Run(executor.name+"/"+h.name, func(t *testing.T) {
+	testenv.NeedsRoot(t, "mounting")
+	program := probeProgram(t)
+	for _, h := range hostiles() {
+		t.Run(h.name, func(t *testing.T) {
+			eachExecutor(t, program, func(t *testing.T, w *testworld.World, program []byte) {
 				s := newSentinel(t)
-				w := executor.new(t)
 				registry := fake.New()
 				host := registry.Start(t)
-				w.config.RegistryService = endpoints{}
-				w.start()
+				w.Config.RegistryService = testworld.PlainHTTP{}
+				w.Start()
 				before := s.snapshot(t)
-				w.everyVerb(h, executor.program, host, s, func(after string) {
+				everyVerb(w, h, program, host, s, func(after string, err error) {
 					t.Helper()
+					h.checkOutcome(t, program != nil, after, err)
 					assert.Check(t, is.DeepEqual(s.snapshot(t), before), "after %s", after)
 				})
 			})
-		}
+		})
 	}
+}
+
+// eachExecutor runs a test with the fake executor, and with runc and a program.
+func eachExecutor(t *testing.T, program []byte, test func(t *testing.T, w *testworld.World, program []byte)) {
+	t.Run("fake", func(t *testing.T) { test(t, testworld.New(t), nil) })
+	t.Run("runc", func(t *testing.T) { test(t, newWorld(t), program) })
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package real_test
 
 import (
 	"os"
@@ -11,11 +13,14 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
-// TestRealPluginsRunRootless runs real plugins as `unshare -Urm` does: with root
-// alone mapped into a user namespace, and with mounts whose flags that locks.
+// TestRealPluginsRunRootless runs real plugins as under `unshare -Urm`: the user
+// namespace maps root only, and locks the flags of mounts.
 func TestRealPluginsRunRootless(t *testing.T) {
+	testenv.NeedsRoot(t, "runc")
 	tests := []string{"TestRealPluginStartsAndStops", "TestRealPluginThatExits", "TestRealLiveRestore", "TestMountsAtThePropagatedMount"}
 	inside := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^("+strings.Join(tests, "|")+")$")
 	root := []syscall.SysProcIDMap{{Size: 1}}

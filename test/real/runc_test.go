@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
-package plugin_test
+package real_test
 
 import (
 	"context"
@@ -17,41 +19,26 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 
 	"github.com/dovetailhq/plugin"
-	"github.com/dovetailhq/plugin/executor/runc"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// newRuncWorld is a world whose executor is the real one.
-func newRuncWorld(t *testing.T) *world {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("runc needs root")
-	}
-	w := newWorld(t)
-	state := filepath.Join(w.config.ExecRoot, "runc")
-	w.config.CreateExecutor = func(pm *plugin.Manager) (plugin.Executor, error) { return runc.New(state, pm) }
-	return w
-}
-
-const listenStep = "listen=/run/docker/plugins/plugin.sock"
-
 func TestRealPluginStartsAndStops(t *testing.T) {
-	w := newRuncWorld(t).start()
-	id := w.createProbe("real", "out=hello", listenStep, "wait=")
-	w.enable(id)
-	status := w.status(id)
+	w := newWorld(t).Start()
+	id := createProbe(w, "real", "out=hello", listenStep, "wait=")
+	w.MustEnable(id)
+	status := w.MustStatus(id)
 	assert.Equal(t, status.State, "running")
 	_, err := os.Stat(filepath.Join("/proc", strconv.Itoa(status.Pid), "root", "run/docker/plugins/plugin.sock"))
 	assert.NilError(t, err, "the pid is not the plugin's")
-	assert.DeepEqual(t, w.logs(id, plugin.LogOptions{}), []string{"stdout hello"})
+	assert.DeepEqual(t, w.MustLogs(id, plugin.LogOptions{}), []string{"stdout hello"})
 	assert.NilError(t, w.Disable(id, nil))
-	assert.Equal(t, w.status(id).Pid, 0)
+	assert.Equal(t, w.MustStatus(id).Pid, 0)
 	assert.NilError(t, w.Remove(id, nil))
 }
 
 func TestRealPluginThatExits(t *testing.T) {
-	w := newRuncWorld(t).start()
-	id := w.createProbe("exits", "err=cannot open database", "exit=3")
+	w := newWorld(t).Start()
+	id := createProbe(w, "exits", "err=cannot open database", "exit=3")
 	err := w.Enable(id, nil)
 	var start *plugin.StartError
 	assert.Assert(t, errors.As(err, &start), "%v", err)
@@ -59,10 +46,10 @@ func TestRealPluginThatExits(t *testing.T) {
 	assert.DeepEqual(t, start.Output, []string{"cannot open database"})
 }
 
-// TestStartErrorsNameTheCause has the failures that users of managed plugins
-// meet as "no such file or directory".
+// TestStartErrorsNameTheCause starts plugins that fail with "no such file or
+// directory" in docker.
 func TestStartErrorsNameTheCause(t *testing.T) {
-	w := newRuncWorld(t).start()
+	w := newWorld(t).Start()
 	absent := filepath.Join(t.TempDir(), "absent")
 	for _, tc := range []struct {
 		name    string
@@ -89,55 +76,54 @@ func TestStartErrorsNameTheCause(t *testing.T) {
 			assert.Assert(t, errors.As(err, &start), "%v", err)
 			assert.Check(t, is.Contains(start.Hint, tc.want))
 			assert.Check(t, is.ErrorContains(err, tc.want))
-			assert.Check(t, !w.enabled(tc.name))
+			assert.Check(t, !w.Enabled(tc.name))
 		})
 	}
 }
 
-// TestDisableOfADyingPlugin disables plugins that die at that moment, of which
-// the executor is still collecting what they left.
+// TestDisableOfADyingPlugin disables plugins right after they were killed, while
+// the executor is still cleaning up.
 func TestDisableOfADyingPlugin(t *testing.T) {
-	w := newRuncWorld(t).start()
-	id := w.createProbe("p", listenStep, "wait=")
+	w := newWorld(t).Start()
+	id := createProbe(w, "p", listenStep, "wait=")
 	for range 20 {
-		w.enable(id)
-		assert.NilError(t, unix.Kill(w.status(id).Pid, unix.SIGKILL))
+		w.MustEnable(id)
+		assert.NilError(t, unix.Kill(w.MustStatus(id).Pid, unix.SIGKILL))
 		assert.NilError(t, w.Disable(id, nil))
-		assert.Equal(t, w.status(id).Pid, 0)
+		assert.Equal(t, w.MustStatus(id).Pid, 0)
 	}
 }
 
-// TestNoexecIsNamed has the plugins on a file system that nothing may be
-// executed from.
+// TestNoexecIsNamed starts a plugin on a file system that is mounted noexec.
 func TestNoexecIsNamed(t *testing.T) {
-	w := newRuncWorld(t)
-	assert.NilError(t, unix.Mount("none", w.config.Root, "tmpfs", unix.MS_NOEXEC, ""))
+	w := newWorld(t)
+	assert.NilError(t, unix.Mount("none", w.Config.Root, "tmpfs", unix.MS_NOEXEC, ""))
 	t.Cleanup(func() {
 		w.Shutdown()
-		assert.Check(t, unix.Unmount(w.config.Root, unix.MNT_DETACH))
+		assert.Check(t, unix.Unmount(w.Config.Root, unix.MNT_DETACH))
 	})
-	w.start()
-	id := w.createProbe("p", listenStep, "wait=")
-	assert.ErrorContains(t, w.Enable(id, nil), "the plugin's rootfs is on a file system that is mounted noexec: "+w.config.Root)
+	w.Start()
+	id := createProbe(w, "p", listenStep, "wait=")
+	assert.ErrorContains(t, w.Enable(id, nil), "the plugin's rootfs is on a file system that is mounted noexec: "+w.Config.Root)
 }
 
-// TestPropagatedMountIsSharedAgain restarts a daemon into surroundings where
-// nothing is shared.
+// TestPropagatedMountIsSharedAgain restarts a daemon after a propagated mount has
+// become private.
 func TestPropagatedMountIsSharedAgain(t *testing.T) {
-	w := newRuncWorld(t)
-	w.config.LiveRestoreEnabled = true
-	w.start()
-	id := w.createProbeAs("p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
-	w.enable(id)
-	pid := w.status(id).Pid
+	w := newWorld(t)
+	w.Config.LiveRestoreEnabled = true
+	w.Start()
+	id := createProbeAs(w, "p", func(c *types.PluginConfig) { c.PropagatedMount = "/volumes" }, listenStep, "wait=")
+	w.MustEnable(id)
+	pid := w.MustStatus(id).Pid
 	w.Shutdown()
-	propagated := filepath.Join(w.config.Root, id, "propagated-mount")
+	propagated := filepath.Join(w.Config.Root, id, "propagated-mount")
 	volume := filepath.Join(propagated, "volume")
 	assert.NilError(t, os.Mkdir(volume, 0o755))
 	assert.NilError(t, unix.Mount("none", volume, "tmpfs", 0, ""))
 	assert.NilError(t, unix.Mount("", propagated, "", unix.MS_PRIVATE, ""))
-	w.start()
-	assert.Equal(t, w.status(id).Pid, pid)
+	w.Start()
+	assert.Equal(t, w.MustStatus(id).Pid, pid)
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(propagated))
 	assert.NilError(t, err)
 	assert.Equal(t, len(mounts), 2, "a mount below a running plugin was touched: %v", mounts)
@@ -146,18 +132,18 @@ func TestPropagatedMountIsSharedAgain(t *testing.T) {
 }
 
 func TestRealLiveRestore(t *testing.T) {
-	w := newRuncWorld(t)
-	w.config.LiveRestoreEnabled = true
-	w.start()
-	id := w.createProbe("lives", listenStep, "wait=")
-	w.enable(id)
-	pid := w.status(id).Pid
-	w.restart()
-	assert.Equal(t, w.status(id).Pid, pid)
-	assert.Equal(t, w.status(id).State, "running")
+	w := newWorld(t)
+	w.Config.LiveRestoreEnabled = true
+	w.Start()
+	id := createProbe(w, "lives", listenStep, "wait=")
+	w.MustEnable(id)
+	pid := w.MustStatus(id).Pid
+	w.Restart()
+	assert.Equal(t, w.MustStatus(id).Pid, pid)
+	assert.Equal(t, w.MustStatus(id).State, "running")
 
-	w.config.LiveRestoreEnabled = false
-	w.restart()
-	assert.Check(t, w.status(id).Pid != pid)
+	w.Config.LiveRestoreEnabled = false
+	w.Restart()
+	assert.Check(t, w.MustStatus(id).Pid != pid)
 	assert.NilError(t, w.Disable(id, nil))
 }

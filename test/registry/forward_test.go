@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -6,8 +8,8 @@ import (
 	"net/http"
 )
 
-// forward passes a request on, and no more than limit bytes of the answer if
-// it is not negative.
+// forward passes a request on, and limit bytes of the answer, or all if limit
+// is negative.
 func forward(w http.ResponseWriter, r *http.Request, host string, limit int64) {
 	out := r.Clone(r.Context())
 	out.RequestURI, out.URL.Scheme, out.URL.Host = "", "http", host

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -27,13 +29,13 @@ import (
 
 const (
 	largeBytes = 256 << 20
-	// maxGrowth is what a transfer may take above an idle process, whatever
+	// maxGrowth bounds the memory of a transfer above an idle process, whatever
 	// its size.
 	maxGrowth = 64 << 20
 )
 
 // TestMemoryDoesNotGrowWithLayers pulls a large layer and unpacks it as it
-// comes.
+// arrives.
 func TestMemoryDoesNotGrowWithLayers(t *testing.T) {
 	server := newLargePlugin(t)
 	host := httptest.NewServer(server)
@@ -68,15 +70,14 @@ func TestMemoryDoesNotGrowWithLayers(t *testing.T) {
 	assert.Check(t, peak-idle <= maxGrowth, "%d MiB above idle", (peak-idle)>>20)
 }
 
-// footprint is the memory that the process has from the system for its heap
-// and stacks.
+// footprint returns the memory that the process holds for its heap and stacks.
 func footprint() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.Sys - stats.HeapReleased
 }
 
-// gauge looks at the footprint now and then. One goroutine reads it.
+// gauge samples the footprint. One goroutine reads it.
 type gauge struct {
 	io.ReadCloser
 	peak *uint64
@@ -92,7 +93,8 @@ func (g *gauge) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// largePlugin is a registry with one plugin, whose layer is made as it is sent.
+// largePlugin is a registry with one plugin, whose layer is generated while it
+// is sent.
 type largePlugin struct {
 	manifest []byte
 	layer    ocispec.Descriptor

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -29,7 +31,7 @@ import (
 
 var account = &registrytypes.AuthConfig{Username: user, Password: password}
 
-// TestRegistries tells the whole story of a plugin in each registry.
+// TestRegistries takes a plugin through its life in each registry.
 func TestRegistries(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -86,8 +88,8 @@ func TestStrangersStayOutside(t *testing.T) {
 	}
 }
 
-// A mirror that fetches from the registry behind it gives the same plugin, and
-// when it is gone the registry does.
+// A mirror returns the same plugin as the registry behind it. When the mirror
+// is gone, the registry is used.
 func TestMirror(t *testing.T) {
 	host := distribution(t)
 	maker := newMachine(t, host, nil)
@@ -101,7 +103,7 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// Broken connections are taken up where they broke.
+// A broken download is resumed where it broke.
 func TestResume(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) string{"distribution": func(t *testing.T) string { return distribution(t) }, "debian": debian} {
 		t.Run(name, func(t *testing.T) {
@@ -117,14 +119,14 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// machine is a store with a client.
+// machine is a store with a registry client.
 type machine struct {
 	host    string
 	account *registrytypes.AuthConfig
 	store   *blobs.Store
 	client  *remote.Client
 	told    *recorder
-	layers  []digest.Digest // that were made or pulled
+	layers  []digest.Digest // of all plugins made or pulled
 }
 
 func newMachine(t *testing.T, host string, account *registrytypes.AuthConfig, mirrors ...string) *machine {
@@ -156,7 +158,7 @@ func named(t *testing.T, name string) reference.Named {
 	return parsed
 }
 
-// make puts a plugin of three layers into the store.
+// make puts a plugin with three layers into the store.
 func (m *machine) make(t *testing.T) ocispec.Descriptor {
 	t.Helper()
 	pin := m.store.NewPin()
@@ -210,7 +212,7 @@ func (m *machine) pull(t *testing.T, name string) digest.Digest {
 	return p.Manifest.Digest
 }
 
-// recorder counts what was told since it was asked.
+// recorder counts progress since the last query.
 type recorder struct {
 	mu  sync.Mutex
 	all []progress.Progress

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package registry
 
 import (
@@ -19,6 +21,8 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"golang.org/x/crypto/bcrypt"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 const (
@@ -51,7 +55,7 @@ func distribution(t *testing.T, change ...func(*configuration.Configuration)) st
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// withAccount lets in only the user.
+// withAccount admits only the user.
 func withAccount(t *testing.T) func(*configuration.Configuration) {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
@@ -63,19 +67,19 @@ func withAccount(t *testing.T) func(*configuration.Configuration) {
 	}
 }
 
-// mirrorOf pulls through from another registry.
+// mirrorOf makes a pull-through cache of another registry.
 func mirrorOf(host string) func(*configuration.Configuration) {
 	return func(config *configuration.Configuration) {
 		config.Proxy.RemoteURL = "http://" + host
 	}
 }
 
-// debian starts the registry that Debian packages and returns its host.
+// debian starts Debian's registry and returns its host.
 func debian(t *testing.T) string {
 	t.Helper()
 	binary, err := exec.LookPath("docker-registry")
 	if err != nil {
-		t.Skip("docker-registry is not installed; make test installs it")
+		testenv.Skip(t, "docker-registry is not installed")
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yml")
@@ -90,7 +94,7 @@ func debian(t *testing.T) string {
 	t.Cleanup(func() {
 		assert.Check(t, process.Process.Kill())
 		<-drained
-		_ = process.Wait() // killed
+		_ = process.Wait() // it was killed
 	})
 	host := make(chan string, 1)
 	go func() {

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package drive calls random verbs on a plugin manager, as several users at
-// once, and tells of each one before and after, until it is killed. It knows
-// no manager in particular: a command that opens one makes it a driver, see
-// [Main].
+// once, until it is killed. It writes an event before and after each verb. It
+// works with any manager: a command that opens one becomes a driver by [Main].
 package drive
 
 import (
@@ -14,7 +15,7 @@ import (
 	"slices"
 	"sync"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/filters"
@@ -22,7 +23,8 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Manager is what is driven. It has docker's methods, over docker's types.
+// Manager is the manager that is driven. It has docker's methods, with docker's
+// types.
 type Manager interface {
 	CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) error
 	Enable(refOrID string, config *backend.PluginEnableConfig) error
@@ -34,26 +36,32 @@ type Manager interface {
 	Shutdown()
 }
 
-// Transferrer is what a Manager also is that has a [Registry] at its side.
+// Transferrer is a Manager with a [Registry].
 type Transferrer interface {
 	PullVersion(version, name string) error
 	UpgradeVersion(version, name string) error
 }
 
-// Reclaimer is what a Manager also is that deletes all garbage when asked.
+// Importer is a Manager that imports plugins of docker 1.12.
+type Importer interface {
+	ImportVersion(version, name string) error
+}
+
+// Reclaimer is a Manager that deletes all garbage on request.
 type Reclaimer interface {
 	Reclaim() error
 }
 
-// verbs are what a worker chooses from, some more often than others, and
-// transfers what it also does with a [Transferrer]. A verb more is added here,
-// to worker.call and to [history.State.Apply].
+// verbs are the verbs that a worker chooses from, weighted by repetition, and
+// transfers and imports are further ones with a [Transferrer] and an [Importer]. To add a verb, extend this
+// list, worker.call and [history.State.Apply].
 var (
 	verbs     = []string{"create", "create", "enable", "enable", "disable", "set", "set", "remove", "remove"}
 	transfers = []string{"pull", "pull", "upgrade", "upgrade"}
+	imports   = []string{"import", "import"}
 )
 
-// The verbs about no plugin: all garbage is reclaimed by a [Reclaimer] only.
+// The verbs without a plugin. Only a [Reclaimer] reclaims all garbage.
 const (
 	collect = "collect"
 	reclaim = "reclaim"
@@ -62,8 +70,8 @@ const (
 const (
 	namesPerWorker = 3
 	versions       = 4 // few, so that plugins share their content
-	// fewCollections is how many verbs there are to one collection, and
-	// fewMistakes how many wrong verbs are not called to one that is.
+	// fewCollections is the number of verbs for each collection. One of
+	// fewMistakes wrong verbs that are drawn is called.
 	fewCollections = 20
 	fewMistakes    = 4
 )
@@ -79,7 +87,7 @@ type driver struct {
 	out         *json.Encoder
 }
 
-// drive returns when there are no more turns, or its output is gone.
+// drive returns when there are no more turns, or when its output is closed.
 func (d *driver) drive(seed uint64, workers int) error {
 	known, err := Observe(d.manager)
 	if err != nil {
@@ -90,7 +98,10 @@ func (d *driver) drive(seed uint64, workers int) error {
 		d.collections = append(d.collections, reclaim)
 	}
 	if _, ok := d.manager.(Transferrer); ok {
-		d.verbs = slices.Concat(verbs, transfers)
+		d.verbs = slices.Concat(d.verbs, transfers)
+	}
+	if _, ok := d.manager.(Importer); ok {
+		d.verbs = slices.Concat(d.verbs, imports)
 	}
 	var working sync.WaitGroup
 	failures := make([]error, workers)
@@ -107,14 +118,14 @@ func (d *driver) drive(seed uint64, workers int) error {
 	return errors.Join(failures...)
 }
 
-// tell writes one event, at once.
-func (d *driver) tell(event history.Event) error {
+// report writes one event at once.
+func (d *driver) report(event history.Event) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.out.Encode(event)
 }
 
-// worker is the only one who changes its plugins.
+// worker calls verbs on its plugins. No other worker changes them.
 type worker struct {
 	*driver
 	random *rand.Rand
@@ -125,7 +136,7 @@ type worker struct {
 func (w *worker) work() error {
 	for range w.turns {
 		op := w.choose()
-		if err := w.tell(history.Event{Operation: op, At: history.Now()}); err != nil {
+		if err := w.report(history.Event{Operation: op, At: history.Now()}); err != nil {
 			return err
 		}
 		err := w.call(op)
@@ -133,7 +144,7 @@ func (w *worker) work() error {
 		if err != nil {
 			end.Error = err.Error()
 		}
-		if err := w.tell(end); err != nil {
+		if err := w.report(end); err != nil {
 			return err
 		}
 		if op.Name != "" && err == nil {
@@ -143,7 +154,7 @@ func (w *worker) work() error {
 	return nil
 }
 
-// choose returns a verb, mostly one that is possible.
+// choose returns a verb, mostly a possible one.
 func (w *worker) choose() history.Operation {
 	if w.random.IntN(fewCollections) == 0 {
 		return history.Operation{Verb: w.collections[w.random.IntN(len(w.collections))]}
@@ -154,7 +165,7 @@ func (w *worker) choose() history.Operation {
 			Name: w.names[w.random.IntN(len(w.names))],
 		}
 		switch op.Verb {
-		case "create", "pull", "upgrade":
+		case "create", "pull", "import", "upgrade":
 			op.Value = versionName(w.random.IntN(versions))
 		case "set":
 			op.Value = fmt.Sprint(w.random.IntN(1000))
@@ -175,6 +186,8 @@ func (w *worker) call(op history.Operation) error {
 		return w.manager.CreateFromContext(context.Background(), w.versions.BuildContext(op.Value), options)
 	case "pull":
 		return w.manager.(Transferrer).PullVersion(op.Value, op.Name)
+	case "import":
+		return w.manager.(Importer).ImportVersion(op.Value, op.Name)
 	case "upgrade":
 		return w.manager.(Transferrer).UpgradeVersion(op.Value, op.Name)
 	case "enable":
@@ -197,15 +210,15 @@ func classOf(err error) history.Class {
 	switch {
 	case err == nil:
 		return history.Done
-	case cerrdefs.IsNotFound(err):
+	case errdefs.IsNotFound(err):
 		return history.NotFound
-	case cerrdefs.IsConflict(err):
+	case errdefs.IsConflict(err):
 		return history.Conflict
 	}
 	return history.Unexpected
 }
 
-// Observe returns what a user sees of each plugin.
+// Observe returns the state of each plugin that a user sees.
 func Observe(manager Manager) (map[string]history.State, error) {
 	list, err := manager.List(filters.NewArgs())
 	if err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package drive
@@ -22,7 +24,7 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// open returns a subject whose managers are Dovetail's.
+// open returns Dovetail's manager as a subject.
 func open(t *testing.T) (Subject, Paths) {
 	t.Helper()
 	executortest.VerifyNoLeaks(t)
@@ -84,7 +86,7 @@ func TestDriverTellsWhatItDoes(t *testing.T) {
 	assert.Check(t, len(found) > 0)
 	assert.Equal(t, len(ledger.Compare(found, history.Always, history.Always)), 0)
 
-	// The next driver goes on with what it finds.
+	// The next driver continues with the same directories.
 	d = &driver{manager: manager, turns: turnsOf(verbsCalled), out: json.NewEncoder(&out)}
 	assert.NilError(t, d.drive(2, 3))
 	ledger = history.NewLedger(found)
@@ -127,7 +129,7 @@ func TestLook(t *testing.T) {
 	assert.ErrorContains(t, (&driver{manager: blind{}}).drive(1, 1), "blind")
 }
 
-// blind can't list.
+// blind is a manager that fails to list.
 type blind struct{ Manager }
 
 func (blind) List(filters.Args) ([]types.Plugin, error) { return nil, errors.New("blind") }

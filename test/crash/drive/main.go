@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package drive
 
 import (
@@ -10,33 +12,33 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Paths are where a driver's manager works.
+// Paths are the directories of a driver's manager.
 type Paths struct {
 	Root     string
 	ExecRoot string
 }
 
-// Observation is what a driver that only looks finds.
+// Observation is the result of a driver with -observe.
 type Observation struct {
 	Plugins map[string]history.State
-	// Problems are invariants that do not hold.
+	// Problems are violated invariants.
 	Problems []string
-	// Error is why no manager could be opened.
+	// Error is the reason why no manager can be opened.
 	Error string `json:",omitempty"`
 }
 
 // Subject is a kind of manager.
 type Subject struct {
-	// Open makes a manager, as a daemon does when it starts.
+	// Open makes a manager, as a daemon does at its start.
 	Open func(Paths) (Manager, error)
-	// Check returns which invariants do not hold, while nothing is under way.
+	// Check returns violated invariants. No verb is in progress then.
 	Check func(Paths, Manager) []string
-	// Versions are what its plugins are.
+	// Versions are the versions of its plugins.
 	Versions Versions
 }
 
 // Main is the main function of a driver. With the flag -observe it prints an
-// [Observation] and ends; otherwise it prints events until it is killed. With
+// [Observation] and ends. Otherwise it prints events until it is killed. With
 // -step each verb waits for a byte on standard input.
 func Main(subject Subject) {
 	var paths Paths
@@ -71,7 +73,8 @@ func run(subject Subject, paths Paths, seed uint64, workers int, step, observe b
 	return d.drive(seed, workers)
 }
 
-// turns gives one turn for each byte of in, or as many as anybody takes.
+// turns returns a channel with one turn for each byte of in, or with endless
+// turns.
 func turns(step bool, in io.Reader) <-chan struct{} {
 	turns := make(chan struct{})
 	go func() {
@@ -89,7 +92,7 @@ func turns(step bool, in io.Reader) <-chan struct{} {
 	return turns
 }
 
-// look opens a manager, collects, and compares what it says with the disk.
+// look opens a manager, collects garbage, and compares memory with the disk.
 func look(subject Subject, paths Paths) Observation {
 	manager, err := subject.Open(paths)
 	if err != nil {

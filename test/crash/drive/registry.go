@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package drive
 
 import (
@@ -9,18 +11,19 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// repository is where a registry has the versions, each under its own tag.
+// repository is the repository of the versions, each with its own tag.
 const repository = "crash/plugin"
 
-// Registry is a registry in the process of the manager that pulls from it,
-// with which it dies in the middle of a transfer.
+// Registry is a registry in the process of the manager that pulls from it. A
+// kill ends both in the middle of a transfer.
 type Registry struct {
 	host   string
 	server *http.Server
-	served chan struct{} // closed when nothing is served any more
+	served chan struct{} // closed when the server has ended
 }
 
-// Serve starts a registry of all versions, on plain http. The caller closes it.
+// Serve starts a registry of all versions, over plain http. The caller closes
+// it.
 func (v Versions) Serve() (*Registry, error) {
 	versions := registry.New()
 	if err := v.put(versions); err != nil {
@@ -37,17 +40,17 @@ func (v Versions) Serve() (*Registry, error) {
 	}
 	go func() {
 		defer close(r.served)
-		_ = r.server.Serve(listener) // it always ends with an error: that of Close
+		_ = r.server.Serve(listener) // always an error: that of Close
 	}()
 	return r, nil
 }
 
-// Reference names a version for a manager to pull.
+// Reference returns the reference of a version.
 func (r *Registry) Reference(version string) (reference.Named, error) {
 	return reference.ParseNormalizedNamed(r.host + "/" + repository + ":" + version)
 }
 
-// Close ends the registry and every transfer.
+// Close ends the registry and all transfers.
 func (r *Registry) Close() error {
 	err := r.server.Close()
 	<-r.served

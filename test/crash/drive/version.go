@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package drive
 
 import (
@@ -21,17 +23,18 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Versions are what plugins are installed from. The zero value is of plugins
-// that share no mounts.
+// Versions makes the content of plugins. The zero value makes plugins that
+// share no mounts.
 type Versions struct {
-	// PropagatedMount is where they share mounts with the host, in their own
-	// file systems.
+	// PropagatedMount is the path of the propagated mount in the plugins' file
+	// systems.
 	PropagatedMount string
-	// OneLayer puts them into a registry with one layer, instead of two.
+	// OneLayer makes one layer in the registry instead of two.
 	OneLayer bool
 }
 
-// content is what one version is: the same version is the same bytes.
+// content returns the config and files of a version. Equal versions have equal
+// bytes.
 func (v Versions) content(version string) (types.PluginConfig, map[string]string) {
 	config := plugintest.Config("docker.volumedriver/1.0")
 	config.Description = version
@@ -50,13 +53,13 @@ func (v Versions) content(version string) (types.PluginConfig, map[string]string
 	return config, files
 }
 
-// BuildContext returns a version for a manager to create.
+// BuildContext returns a version as a build context.
 func (v Versions) BuildContext(version string) io.ReadCloser {
 	return plugintest.BuildContext(v.content(version))
 }
 
-// Differences returns how a plugin's file system differs from what a version
-// brings.
+// Differences returns the differences between a plugin's file system and its
+// version.
 func (v Versions) Differences(rootfs, version string) []string {
 	_, files := v.content(version)
 	var differences []string
@@ -69,18 +72,18 @@ func (v Versions) Differences(rootfs, version string) []string {
 			differences = append(differences, fmt.Sprintf("%s is not of version %s", filepath.Join(rootfs, name), version))
 		}
 	}
-	if draft := filepath.Join(rootfs, "data", "draft"); exists(draft) {
+	if draft := filepath.Join(rootfs, "data", "draft"); lexists(draft) {
 		differences = append(differences, draft+" should be deleted")
 	}
 	return differences
 }
 
-func exists(path string) bool {
+func lexists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
 
-// put puts all versions into a registry, for a manager to pull.
+// put puts all versions into a registry.
 func (v Versions) put(r *registry.Registry) error {
 	for i := range versions {
 		config, files := v.content(versionName(i))
@@ -103,8 +106,8 @@ func (v Versions) put(r *registry.Registry) error {
 	return nil
 }
 
-// layers divides a version: the lower layer is common to all versions, and its
-// files but one are replaced or deleted by the upper.
+// layers divides the files of a version into two layers. All versions share the
+// lower layer; the upper layer replaces or deletes all of its files except one.
 func (v Versions) layers(files map[string]string) []map[string]string {
 	if v.OneLayer {
 		return []map[string]string{files}
@@ -117,7 +120,7 @@ func (v Versions) layers(files map[string]string) []map[string]string {
 
 func versionName(index int) string { return fmt.Sprintf("v%d", index) }
 
-// pack makes a layer, and returns the digest of its archive too.
+// pack returns a layer and the digest of its archive.
 func pack(files map[string]string) (layer []byte, diffID string, err error) {
 	var archive, packed bytes.Buffer
 	w := tar.NewWriter(&archive)

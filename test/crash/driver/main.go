@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command driver drives Dovetail's manager, with a fake executor, for the
-// harnesses that kill it and that cut its power.
+// harnesses that kill it or cut its power.
 package main
 
 import (
@@ -16,8 +18,8 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/drive"
 )
 
-// skipSync names the environment variable that breaks the manager on purpose:
-// syncs whose path below Root it matches do not happen.
+// skipSync is an environment variable that breaks the manager on purpose. It
+// skips the syncs of paths below Root that match it.
 const skipSync = "DRIVER_SKIP_SYNC"
 
 func main() {
@@ -34,7 +36,7 @@ func main() {
 	})
 }
 
-// versions are of plugins that share mounts, where mounting is allowed.
+// versions returns versions that share mounts, if mounting is allowed.
 func versions() drive.Versions {
 	if os.Geteuid() != 0 {
 		return drive.Versions{}
@@ -61,7 +63,7 @@ func open(paths drive.Paths, executor *plugintest.Executor) (*managed, error) {
 		pm.Shutdown()
 		return nil, err
 	}
-	return &managed{Manager: pm, registry: registry}, nil
+	return &managed{Manager: pm, registry: registry, root: paths.Root}, nil
 }
 
 func skipper(root string, skipped *regexp.Regexp) func(path string) bool {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -26,7 +28,7 @@ func TestSkipper(t *testing.T) {
 
 func newPaths(t *testing.T) drive.Paths {
 	t.Helper()
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
 	return drive.Paths{Root: filepath.Join(t.TempDir(), "root"), ExecRoot: execRoot}
@@ -43,7 +45,7 @@ func TestOpenAndCheck(t *testing.T) {
 
 	manager, err := open(paths, executor)
 	assert.NilError(t, err)
-	assert.Check(t, durable.Default.SkipSync == nil, "syncs are skipped and nobody asked for it")
+	assert.Check(t, durable.Default.SkipSync == nil, "syncs are skipped without the environment variable")
 	assert.Equal(t, len(check(paths, manager.Manager, executor)), 0)
 	assert.NilError(t, os.Mkdir(filepath.Join(paths.Root, "tmp", "left"), 0o700))
 	assert.DeepEqual(t, check(paths, manager.Manager, executor), []string{"stage tmp/left is left"})

@@ -1,8 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
@@ -12,10 +19,13 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/drive"
 )
 
-// managed is a manager with a registry at its side.
+// managed is a manager with a registry.
 type managed struct {
 	*plugin.Manager
 	registry *drive.Registry
+
+	root      string
+	importing sync.Mutex // held while the root has an inventory
 }
 
 // PullVersion installs a version from the registry.
@@ -36,7 +46,25 @@ func (m *managed) UpgradeVersion(version, name string) error {
 	return m.Upgrade(context.Background(), ref, name, nil, nil, grants, nil)
 }
 
-// find returns where a version is, and grants what it asks for.
+// ImportVersion puts a version below the root as docker 1.12 had it, and imports it. A
+// crash leaves the inventory to the next manager.
+func (m *managed) ImportVersion(version, name string) error {
+	m.importing.Lock()
+	defer m.importing.Unlock()
+	id := "legacy-" + rand.Text()
+	if err := versions().PutLegacy(m.root, id, name, version); err != nil {
+		return err
+	}
+	report, err := m.ImportLegacy(context.Background(), m.root)
+	if err != nil {
+		return err
+	}
+	// The files of a refused import have no further use.
+	err = errors.Join(os.RemoveAll(filepath.Join(m.root, id)), os.Remove(report.Inventory))
+	return errors.Join(report.Entries[0].Err, err)
+}
+
+// find returns the reference of a version, and grants for it.
 func (m *managed) find(version string) (reference.Named, types.PluginPrivileges, error) {
 	ref, err := m.registry.Reference(version)
 	if err != nil {
@@ -46,7 +74,7 @@ func (m *managed) find(version string) (reference.Named, types.PluginPrivileges,
 	return ref, grants, err
 }
 
-// Reclaim deletes what nobody needs, and what transfers left to be resumed.
+// Reclaim deletes unused content and unfinished downloads.
 func (m *managed) Reclaim() error {
 	_, err := m.Prune(context.Background())
 	return err
@@ -55,7 +83,7 @@ func (m *managed) Reclaim() error {
 // Shutdown ends the manager, and then the registry.
 func (m *managed) Shutdown() {
 	m.Manager.Shutdown()
-	_ = m.registry.Close() // nobody is served any more
+	_ = m.registry.Close() // no transfer is left to serve
 }
 
 // plainEndpoints resolves every host to plain http.

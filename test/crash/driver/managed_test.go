@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package main
@@ -7,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	"gotest.tools/v3/assert"
 
@@ -16,8 +18,8 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// TestVersionsAreTheSameFromEverywhere installs a version from a build context
-// and from the registry, and turns another one into it.
+// TestVersionsAreTheSameFromEverywhere installs a version from a build context, from
+// the registry and from docker 1.12, and upgrades another one to it.
 func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	paths := newPaths(t)
 	executor := &plugintest.Executor{}
@@ -27,11 +29,13 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 
 	assert.NilError(t, manager.CreateFromContext(t.Context(), versions().BuildContext("v1"), created("created:latest")))
 	assert.NilError(t, manager.PullVersion("v1", "pulled:latest"))
+	assert.NilError(t, manager.ImportVersion("v1", "imported:latest"))
+	assert.Check(t, errdefs.IsConflict(manager.ImportVersion("v1", "imported:latest")))
 	assert.NilError(t, manager.PullVersion("v0", "upgraded:latest"))
 	assert.NilError(t, manager.Set("upgraded:latest", []string{"DEBUG=7"}))
 	assert.NilError(t, manager.UpgradeVersion("v1", "upgraded:latest"))
-	assert.Check(t, cerrdefs.IsConflict(manager.PullVersion("v1", "pulled:latest")))
-	assert.Check(t, cerrdefs.IsNotFound(manager.UpgradeVersion("v1", "absent:latest")))
+	assert.Check(t, errdefs.IsConflict(manager.PullVersion("v1", "pulled:latest")))
+	assert.Check(t, errdefs.IsNotFound(manager.UpgradeVersion("v1", "absent:latest")))
 
 	found, err := drive.Observe(manager)
 	assert.NilError(t, err)
@@ -39,7 +43,7 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	changed := installed
 	changed.Debug = "7"
 	assert.DeepEqual(t, found, map[string]history.State{
-		"created:latest": installed, "pulled:latest": installed, "upgraded:latest": changed,
+		"created:latest": installed, "imported:latest": installed, "pulled:latest": installed, "upgraded:latest": changed,
 	})
 	garbage := filepath.Join(paths.Root, "storage", "blobs", "sha256", digest.FromString("x").Encoded())
 	assert.NilError(t, os.WriteFile(garbage, []byte("x"), 0o600))
@@ -49,5 +53,5 @@ func TestVersionsAreTheSameFromEverywhere(t *testing.T) {
 	_, _, err = manager.find("not a tag")
 	assert.ErrorContains(t, err, "invalid reference format")
 	_, _, err = manager.find("v99")
-	assert.Check(t, cerrdefs.IsNotFound(err), "%v", err)
+	assert.Check(t, errdefs.IsNotFound(err), "%v", err)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -8,27 +10,26 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Crash is a driver that was ended, and what the next one found. When there is
-// none, because no manager can be opened, Observed is zero.
+// Crash is the end of a driver, with the observation after it. Observed is zero
+// if no manager can be opened.
 type Crash struct {
 	Ledger   *history.Ledger
 	Observed drive.Observation
-	// From and To are before and after it.
+	// From and To are instants before and after the end.
 	From, To int64
 }
 
-// Lost returns what the crash took although it had been acknowledged, and what
-// appeared although nobody had asked for it.
+// Lost returns acknowledged effects that are missing, and effects that no verb
+// asked for.
 func (c Crash) Lost() []string { return c.Ledger.Compare(c.Observed.Plugins, c.From, c.To) }
 
-// Violations returns the invariants that do not hold, and the verbs that were
-// not answered rightly.
+// Violations returns violated invariants and wrong results of verbs.
 func (c Crash) Violations() []string {
 	return append(append([]string(nil), c.Ledger.Problems...), c.Observed.Problems...)
 }
 
-// Crash starts a driver on what was found before and kills it at a random
-// instant. The error is an [OpenError] when no manager can be opened after it.
+// Crash starts a driver on an earlier observation and kills it at a random
+// instant. The error is an [OpenError] if no manager can be opened after it.
 func (d Driver) Crash(seed uint64, random *rand.Rand, found map[string]history.State) (Crash, error) {
 	process, err := d.Start(seed, found)
 	if err != nil {
@@ -39,8 +40,8 @@ func (d Driver) Crash(seed uint64, random *rand.Rand, found map[string]history.S
 	return d.survey(ledger, err)
 }
 
-// Finish starts a driver on what was found before, lets it call so many verbs
-// and shut its manager down: a day without a crash.
+// Finish starts a driver on an earlier observation. The driver calls the given
+// number of verbs and shuts its manager down.
 func (d Driver) Finish(seed uint64, verbs int, found map[string]history.State) (Crash, error) {
 	d.Step = true
 	process, err := d.Start(seed, found)
@@ -49,14 +50,14 @@ func (d Driver) Finish(seed uint64, verbs int, found map[string]history.State) (
 	}
 	for range verbs {
 		if err := process.Turn(); err != nil {
-			break // it is gone: Finish tells why
+			break // the driver is gone; Finish returns the error
 		}
 	}
 	ledger, err := process.Finish()
 	return d.survey(ledger, err)
 }
 
-// survey looks at what a driver left.
+// survey observes the directories after the end of a driver.
 func (d Driver) survey(ledger *history.Ledger, err error) (Crash, error) {
 	if err != nil {
 		return Crash{}, err
@@ -66,8 +67,8 @@ func (d Driver) survey(ledger *history.Ledger, err error) (Crash, error) {
 	return c, err
 }
 
-// AwaitInstant waits for a random instant of a driver's life. Every fifth is
-// early, when its manager starts.
+// AwaitInstant waits for a random instant in a driver's life. Every fifth
+// instant is early, when the manager starts.
 func (p *Process) AwaitInstant(random *rand.Rand) {
 	const early, late, events = 30 * time.Millisecond, 5 * time.Millisecond, 80
 	within := early

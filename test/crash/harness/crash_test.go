@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build linux
 
 package harness
@@ -15,8 +17,8 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// creating is a driver that creates p and fails to set it, and then collects
-// if it need not wait; q is what an observer finds.
+// creating is a driver that creates p, fails to set it, and then collects
+// unless -step is set. An observer finds q.
 const creating = `
 case "$*" in *-observe*)
 	echo '{"Plugins":{"q":{"Installed":true,"Debug":"0","Version":"v1"}},"Problems":["litter"]}'

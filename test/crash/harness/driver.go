@@ -1,5 +1,7 @@
-// Package harness starts drivers, ends them, and looks at what they left. It
-// is what the SIGKILL harness and the power-cut harness have in common.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package harness starts drivers, ends them, and observes what they leave. The
+// SIGKILL harness and the power-cut harness share it.
 package harness
 
 import (
@@ -18,11 +20,11 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/history"
 )
 
-// Dovetail is the command that drives Dovetail's manager.
+// Dovetail is the command of the driver of Dovetail's manager.
 const Dovetail = "github.com/dovetailhq/plugin/test/crash/driver"
 
-// Build builds a driver's command into dir, and returns the binary. It is run
-// from a directory of the module that has the command.
+// Build builds a driver's command into dir and returns the binary. It must run
+// in a directory of the module that has the command.
 func Build(dir, command string) (binary string, err error) {
 	binary = filepath.Join(dir, "driver")
 	if output, err := exec.Command("go", "build", "-o", binary, command).CombinedOutput(); err != nil {
@@ -31,15 +33,15 @@ func Build(dir, command string) (binary string, err error) {
 	return binary, nil
 }
 
-// Driver is how a driver is started.
+// Driver configures the start of a driver.
 type Driver struct {
 	Binary string
 	Paths  drive.Paths
-	// Dir is its working directory; empty means that of the harness.
+	// Dir is the working directory. Empty is the harness's own.
 	Dir string
 	// Env is added to the environment.
 	Env []string
-	// Workers is how many verbs are under way at once; zero means 3.
+	// Workers is the number of concurrent verbs. Zero means 3.
 	Workers int
 	// Step makes each verb wait for [Process.Turn].
 	Step bool
@@ -52,14 +54,16 @@ func (d Driver) command(arguments ...string) *exec.Cmd {
 	return command
 }
 
-// OpenError reports that no manager can be opened on what a driver left.
-type OpenError struct{ Reason string }
+// OpenError reports that no manager can be opened after a driver's end.
+type OpenError struct {
+	Reason string // the error of the new manager
+}
 
 func (e *OpenError) Error() string { return "open manager after a crash: " + e.Reason }
 
-// Observe opens a manager in a process of its own, as the next start of a
-// daemon does, and returns what it finds. The error is an [OpenError] when it
-// can't be opened.
+// Observe opens a manager in a separate process, as the next start of a daemon
+// does, and returns the observation. The error is an [OpenError] if no manager
+// can be opened.
 func (d Driver) Observe() (drive.Observation, error) {
 	command := d.command("-observe")
 	var complaints strings.Builder
@@ -78,13 +82,13 @@ func (d Driver) Observe() (drive.Observation, error) {
 	return observation, nil
 }
 
-// Process is a driver that runs.
+// Process is a running driver.
 type Process struct {
 	command    *exec.Cmd
 	input      io.WriteCloser
 	complaints strings.Builder
 	read       chan struct{} // closed when there are no more events
-	readErr    error         // valid then
+	readErr    error         // valid after read is closed
 
 	mu      sync.Mutex
 	ledger  *history.Ledger
@@ -92,7 +96,7 @@ type Process struct {
 	changed chan struct{} // closed at the next event, and replaced
 }
 
-// Start starts a driver on what was found before.
+// Start starts a driver on an earlier observation.
 func (d Driver) Start(seed uint64, found map[string]history.State) (*Process, error) {
 	arguments := []string{"-seed", strconv.FormatUint(seed, 10)}
 	if d.Workers > 0 {
@@ -149,7 +153,7 @@ func (p *Process) record(event history.Event) {
 	p.changed = make(chan struct{})
 }
 
-// Await waits until there were that many events, or there are no more.
+// Await waits for the given number of events, or for the last one.
 func (p *Process) Await(events int) {
 	for {
 		p.mu.Lock()
@@ -175,8 +179,8 @@ func (p *Process) Turn() error {
 // Ended is closed when the driver is gone.
 func (p *Process) Ended() <-chan struct{} { return p.read }
 
-// Finish lets the driver shut its manager down, and returns what it told. The
-// driver is one with Step.
+// Finish makes the driver shut its manager down, and returns its ledger. The
+// driver must run with Step.
 func (p *Process) Finish() (*history.Ledger, error) {
 	_ = p.input.Close()
 	<-p.read
@@ -186,10 +190,10 @@ func (p *Process) Finish() (*history.Ledger, error) {
 	return p.ledger, nil
 }
 
-// Kill kills the driver and returns what it told. A driver that ended by
-// itself is an error.
+// Kill kills the driver and returns its ledger. It fails if the driver has
+// ended by itself.
 func (p *Process) Kill() (*history.Ledger, error) {
-	// It fails when the driver is gone, which Wait tells better.
+	// It fails only if the driver is gone, which Wait reports.
 	_ = p.command.Process.Kill()
 	<-p.read
 	_ = p.input.Close()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -5,8 +7,8 @@ import (
 	"strings"
 )
 
-// What ends a driver. An orderly end is there to tell what a crash does from
-// what a manager does anyway.
+// The ends of a driver. Orderly ends separate the effect of a crash from
+// violations without one.
 const (
 	Killed   = "SIGKILL"
 	PowerCut = "power cut"
@@ -16,22 +18,22 @@ const (
 // Dovetails is the subject of our own manager.
 const Dovetails = "Dovetail"
 
-// Figures is what a harness found out. Those of one harness, subject, file
-// system and sabotage replace earlier ones.
+// Figures is the result of a harness. It replaces earlier figures with the same
+// harness, subject, file system and sabotage.
 type Figures struct {
-	Harness    string // what ends a driver: see below
-	Subject    string // whose manager
+	Harness    string // how drivers end: see below
+	Subject    string // the name of the manager
 	FileSystem string
-	// Sabotage is the sync that was left out on purpose; empty for none.
+	// Sabotage is the sync that was left out on purpose. Empty is none.
 	Sabotage string `json:",omitempty"`
 
 	Crashes    int
-	Operations int // acknowledged with success
-	Lost       int // acknowledged, and not there after the crash; or there, and never asked for
-	Violations int // of invariants, as CheckRoot finds them, and wrong answers
-	// Unopened is after how many crashes no manager could be opened.
+	Operations int // acknowledged without error
+	Lost       int // acknowledged and missing after the crash, or never asked for
+	Violations int // findings of CheckRoot, and wrong results
+	// Unopened is the number of crashes after which no manager could be opened.
 	Unopened int `json:",omitempty"`
-	// Kinds are the violations by what is wrong, where that matters.
+	// Kinds counts violations by kind, for subjects that need it.
 	Kinds  map[string]int `json:",omitempty"`
 	Date   string
 	Commit string

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -9,9 +11,9 @@ import (
 // isolated marks the process that runs the tests.
 const isolated = "HARNESS_ISOLATED"
 
-// Isolate runs this program once more in a mount namespace of its own and
-// returns its exit code, so that nothing that is mounted outlives the tests,
-// whatever ends them. In that process, and without root, ok is false: go on.
+// Isolate runs this program again in a new mount namespace and returns its exit
+// code. So no mount outlives the tests, however they end. In the new process,
+// and without root, ok is false and the caller continues.
 func Isolate() (code int, ok bool) {
 	if os.Geteuid() != 0 || os.Getenv(isolated) != "" {
 		return 0, false

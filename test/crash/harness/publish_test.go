@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package harness
 
 import (
@@ -25,14 +27,14 @@ func TestPublish(t *testing.T) {
 	assert.Equal(t, strings.Count(string(page), "| power cut | xfs | sync of records | 2 | 1 | 0 | "), 1)
 	assert.Equal(t, strings.Count(string(page), "| power cut |"), 1)
 
-	assert.Check(t, !strings.Contains(string(page), "## Beside"), "there is nobody to compare with")
+	assert.Check(t, !strings.Contains(string(page), "## Compared with"), "no peer to compare with")
 
 	assert.NilError(t, Publish("", first))
 	assert.NilError(t, os.WriteFile(filepath.Join(dir, "durability.json"), []byte("{"), 0o600))
 	assert.ErrorContains(t, Publish(dir, first), "durability.json")
 }
 
-func TestPageBesideAPeer(t *testing.T) {
+func TestPageWithAPeer(t *testing.T) {
 	page, err := pageOf([]Figures{
 		{Harness: Killed, Subject: Dovetails, Crashes: 9},
 		{Harness: Killed, Subject: "a peer", Crashes: 10, Unopened: 3, Kinds: map[string]int{"records lost": 7}},
@@ -41,15 +43,15 @@ func TestPageBesideAPeer(t *testing.T) {
 	assert.NilError(t, err)
 	for _, line := range []string{
 		"| SIGKILL | a peer |  | 10 | 0 | 0 | 0 | 3 | ",
-		"## Beside a peer\n",
+		"## Compared with a peer\n",
 		"| litter | 0 | 2 |\n| records lost | 7 | 1 |\n",
 	} {
 		assert.Check(t, is.Contains(page, line))
 	}
 }
 
-// TestPublishedPageIsOfItsFigures makes the page again, with -update, when its
-// words change and the figures don't.
+// TestPublishedPageIsOfItsFigures generates the page again and compares. With
+// -update it writes the page, for a change of words without new figures.
 func TestPublishedPageIsOfItsFigures(t *testing.T) {
 	docs, err := filepath.Abs("../../../docs")
 	assert.NilError(t, err)

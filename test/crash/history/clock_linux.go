@@ -1,11 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package history
 
 import "golang.org/x/sys/unix"
 
-// Now reads the clock of [Event.At].
+// Now returns the time of the clock of [Event.At].
 func Now() int64 {
 	var now unix.Timespec
-	// It fails only for clocks that a kernel does not have.
+	// It fails only for a clock that the kernel lacks.
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	return now.Nano()
 }

@@ -1,7 +1,9 @@
-// Package history remembers what a driver did to a manager and was told about
-// it, and judges what is found after a crash.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package history records the verbs of a driver and their results, and judges
+// the state that is found after a crash.
 //
-// A driver writes an [Event] before each verb and one after it. Who reads them
-// keeps a [Ledger]: a verb that was answered before the crash must show, one
-// that had begun may show, and nothing else.
+// A driver writes an [Event] before each verb and one after it. The reader
+// keeps a [Ledger]. A verb that returned before the crash must show in the
+// state, a verb in progress can show, and nothing else must.
 package history

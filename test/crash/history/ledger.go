@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package history
 
 import (
@@ -7,31 +9,31 @@ import (
 	"slices"
 )
 
-// Event tells that a verb is about to begin, or has returned. Events of one
-// plugin follow each other: who began a verb on it waits for its end.
+// Event reports that a verb is about to begin or has returned. Events of one
+// plugin do not overlap: a worker waits for the end of its verb.
 type Event struct {
 	Operation
 	Ended bool `json:",omitempty"`
-	// Class and Error are the answer.
+	// Class and Error are the verb's result.
 	Class Class  `json:",omitempty"`
 	Error string `json:",omitempty"`
-	// At is when, by the clock that all processes of the host share: a
-	// beginning is noted before the verb is called, an end after it returned.
+	// At is the time, on a clock that all processes of the host share. A begin
+	// is recorded before the call, an end after the return.
 	At int64
 }
 
-// Always is after all events.
+// Always is later than all events.
 const Always = math.MaxInt64
 
-// Ledger is what is known about all plugins. It is not safe for concurrent use.
+// Ledger has the history of all plugins. It is not safe for concurrent use.
 type Ledger struct {
-	// Problems are answers that were not right.
+	// Problems are wrong results.
 	Problems []string
-	// Successes counts what was answered with success, by verb.
+	// Successes counts successful verbs, by verb.
 	Successes map[string]int
 
 	plugins map[string]*plugin
-	others  []Event // ends of verbs about no plugin that succeeded
+	others  []Event // successful ends of verbs without a plugin
 }
 
 // plugin is the history of one name.
@@ -41,13 +43,13 @@ type plugin struct {
 }
 
 type change struct {
-	begun, ended int64 // ended is Always while there was no answer
-	right        Class // the answer that is right
-	failed       bool  // it had another answer, and may have happened or not
+	begun, ended int64 // ended is Always until the verb has returned
+	right        Class // the right result
+	failed       bool  // it had another result, and can have happened or not
 	after        State
 }
 
-// NewLedger begins with what was found.
+// NewLedger returns a ledger that begins with an observation.
 func NewLedger(found map[string]State) *Ledger {
 	l := &Ledger{Successes: map[string]int{}, plugins: map[string]*plugin{}}
 	for name, state := range found {
@@ -56,7 +58,7 @@ func NewLedger(found map[string]State) *Ledger {
 	return l
 }
 
-// Record takes the next event.
+// Record adds the next event.
 func (l *Ledger) Record(event Event) {
 	if event.Name == "" {
 		if event.Ended {
@@ -91,7 +93,7 @@ func (l *Ledger) judge(event Event, right Class) {
 	}
 }
 
-// latest returns the state that the last right answer, or none yet, left.
+// latest returns the state after the last right result.
 func (p *plugin) latest() State {
 	for _, change := range slices.Backward(p.changes) {
 		if !change.failed {
@@ -101,10 +103,10 @@ func (p *plugin) latest() State {
 	return p.first
 }
 
-// Compare holds what is found after a crash, or on a disk that lost its power,
-// against the events. The crash came after from and before to. Each line of
-// the answer is a plugin that is not as it may be: an acknowledged operation
-// was lost, or one appeared that nobody began.
+// Compare compares the state after a crash, or after a power cut, with the
+// events. The crash came after from and before to. Each line of the result is a
+// plugin in a wrong state: it lost an acknowledged operation, or shows an
+// operation that no worker began.
 func (l *Ledger) Compare(found map[string]State, from, to int64) []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(found)), maps.Keys(l.plugins))
 	slices.Sort(names)
@@ -117,9 +119,9 @@ func (l *Ledger) Compare(found map[string]State, from, to int64) []string {
 	return wrong
 }
 
-// Possible returns the states that a plugin may be found in after a crash that
-// came after from and before to: that of the last right answer before it, and
-// those of the verbs that had begun.
+// Possible returns the states that a plugin can have after a crash between from
+// and to: the state after the last right result before the crash, and those of
+// the verbs that had begun.
 func (l *Ledger) Possible(name string, from, to int64) []State {
 	p := l.plugins[name]
 	if p == nil {
@@ -137,7 +139,7 @@ func (l *Ledger) Possible(name string, from, to int64) []State {
 	return possible
 }
 
-// Acknowledged counts the verbs that were answered with success by then.
+// Acknowledged returns the number of successful verbs until by.
 func (l *Ledger) Acknowledged(by int64) int {
 	count := 0
 	for _, event := range l.others {

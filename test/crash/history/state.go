@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package history
 
 import "fmt"
@@ -5,29 +7,29 @@ import "fmt"
 // Operation is one verb.
 type Operation struct {
 	Verb string
-	// Name is the plugin's; empty for a verb that is about none.
+	// Name is the plugin's name. Empty is a verb without a plugin.
 	Name string `json:",omitempty"`
-	// Value is the version to create, pull or upgrade to, or what to set.
+	// Value is the version to create, pull, import or upgrade to, or the setting.
 	Value string `json:",omitempty"`
 	Force bool   `json:",omitempty"`
 }
 
-// State is what a user sees of a plugin. The zero value is that of one that is
-// not installed.
+// State is the state of a plugin that a user sees. The zero value is a plugin
+// that is not installed.
 type State struct {
 	Installed bool
 	Enabled   bool   `json:",omitempty"`
-	Debug     string `json:",omitempty"` // the setting that is changed
+	Debug     string `json:",omitempty"` // the setting that verbs change
 	Version   string `json:",omitempty"` // the content
 }
 
-// DefaultDebug is the setting of a plugin as it is created.
+// DefaultDebug is the setting of a new plugin.
 const DefaultDebug = "0"
 
-// Class is what kind of answer a verb gets.
+// Class is the class of a verb's result.
 type Class string
 
-// The answers that are expected. Any other error has the class Unexpected.
+// The expected classes. Any other error has the class Unexpected.
 const (
 	Done       Class = ""
 	NotFound   Class = "not found"
@@ -35,12 +37,12 @@ const (
 	Unexpected Class = "unexpected"
 )
 
-// Apply returns what becomes of a plugin, and which answer is right.
+// Apply returns the state of a plugin after an operation, and the right result.
 func (s State) Apply(op Operation) (State, Class) {
 	switch {
 	case op.Name == "":
 		return s, Done
-	case op.Verb == "create", op.Verb == "pull":
+	case op.Verb == "create", op.Verb == "pull", op.Verb == "import":
 		if s.Installed {
 			return s, Conflict
 		}

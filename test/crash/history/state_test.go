@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package history
 
 import (
@@ -18,6 +20,7 @@ func TestApply(t *testing.T) {
 		class Class
 	}{
 		{"create", State{}, Operation{Verb: "create", Name: "p", Value: "v1"}, off, Done},
+		{"import", State{}, Operation{Verb: "import", Name: "p", Value: "v1"}, off, Done},
 		{"create again", off, Operation{Verb: "create", Name: "p", Value: "v2"}, off, Conflict},
 		{"pull", State{}, Operation{Verb: "pull", Name: "p", Value: "v1"}, off, Done},
 		{"pull again", on, Operation{Verb: "pull", Name: "p", Value: "v1"}, on, Conflict},

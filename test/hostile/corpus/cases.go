@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package corpus
 
 import (
 	"archive/tar"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -90,10 +93,55 @@ var Cases = []Case{
 			a.Raw(slices.Repeat(block, 500))
 		}
 	})},
+	{Name: "one file again and again", Window: 8 << 20, Layers: layers(repeat(many, func(a *Archive, _ int) { a.File("f", "") }))},
+	{Name: "one link again and again", Window: 8 << 20, Layers: layers(repeat(many, func(a *Archive, _ int) { a.Link("l", "f") }))},
+	{Name: "one directory again and again", Window: 8 << 20, Layers: layers(repeat(many, func(a *Archive, _ int) { a.Folder("d") }))},
+	{Name: "file and directory in turn", Window: 8 << 20, Layers: layers(repeat(many/2, func(a *Archive, _ int) {
+		a.Folder("d")
+		a.File("d", "")
+	}))},
+	{Name: "file and whiteout in turn", Window: 8 << 20, Layers: layers(repeat(many/2, func(a *Archive, _ int) {
+		a.File("f", "")
+		a.File(".wh.f", "")
+	}))},
+	{Name: "full directory and whiteout in turn", Window: 8 << 20, Layers: layers(repeat(many/1000, func(a *Archive, _ int) {
+		repeat(999, func(a *Archive, i int) { a.File(fmt.Sprint("d/", i), "") })(a)
+		a.File(".wh.d", "")
+	}))},
+	{Name: "one file again and again, padded", Window: 8 << 20, Layers: layers(func(a *Archive) {
+		a.File("padding", noise(1_900_000))
+		repeat(many, func(a *Archive, _ int) { a.File("f", "") })(a)
+	})},
 	{Name: "zeros", Layers: layers(func(a *Archive) { a.File("zeros", strings.Repeat("\x00", 300<<20)) })},
+	{Name: "zeros in many layers", Window: 8 << 20, Repeat: 30, Layers: layers(repeat(3, func(a *Archive, i int) {
+		a.File(fmt.Sprint("zeros", i), strings.Repeat("\x00", 300<<20))
+	}))},
 	{Name: "large windows", Window: 128 << 20, Layers: layers(window, window, window, window, window, window)},
 	{Name: "many layers", Repeat: 900, Layers: layers(func(a *Archive) { a.File("f", "") })},
+	{Name: "many layers above a long one", Layers: slices.Concat(layers(manyFiles), slices.Repeat(layers(func(a *Archive) { a.File("f", "") }), 990))},
+	{Name: "one layer again and again", Repeat: 900, Window: 8 << 20, Layers: layers(func(a *Archive) {
+		a.File("padding", noise(8<<10)) // the layer named once stays within Limits.EntryRatio
+		repeat(1000, func(a *Archive, i int) { a.File(fmt.Sprint("d/", i), "") })(a)
+	})},
+	{Name: "one layer of a large window again and again", Repeat: 900, Window: 8 << 20, Layers: layers(func(a *Archive) {
+		a.File("d/padding", strings.Repeat("\x00", 512<<10))
+		repeat(30, func(a *Archive, i int) { a.File(fmt.Sprint("d/", i), "") })(a)
+	})},
 	{Name: "layers beyond number", Repeat: 10_000, Layers: layers(func(a *Archive) { a.File("f", "") })},
+	{Name: "large headers of different records ahead", Window: 8 << 20, Layers: layers(manyFiles, largeRecords, largeRecords)},
+	{Name: "ordinary headers of different records ahead", Window: 8 << 20, Layers: layers(manyFiles, ordinaryRecords, ordinaryRecords)},
+	{Name: "config of many problems", Raw: problems},
+	{Name: "config of a long list", Raw: func() []byte {
+		return fill(`{"mounts":[`, `{"source":"\u001b","destination":"","type":"devtmpfs"},`, `{}]}`)
+	}},
+	{Name: "config of many keys", Raw: func() []byte { return fill(`{`, `"entrypoint":7,`, `"x":0}`) }},
+	{Name: "config too deep to read", Raw: func() []byte { return fill(`{"args":`, `[`, ``) }},
+	{Name: "config of deep lists", Raw: func() []byte {
+		return fill(`{"x":[`, strings.Repeat("[", 9000)+strings.Repeat("]", 9000)+`,`, `0]}`)
+	}},
+	{Name: "config of deep objects", Raw: func() []byte {
+		return fill(`{"x":[`, strings.Repeat(`{"interface":`, 9000)+"0"+strings.Repeat("}", 9000)+`,`, `0]}`)
+	}},
 	{Name: "many settings", Config: func(c *types.PluginConfig) { c.Env = settable(4000) }, Args: func() []string {
 		return slices.Repeat([]string{"V3999=x"}, 2_000)
 	}},
@@ -103,6 +151,38 @@ var Cases = []Case{
 	{Name: "settings of no name", Config: func(c *types.PluginConfig) { c.Env = settable(1) }, Args: func() []string {
 		return slices.Repeat([]string{strings.Repeat("n", 100) + "=x"}, 10_000)
 	}},
+}
+
+// many is near the entries that a plugin can have by default.
+const many = 1_000_000
+
+// noise returns bytes that do not compress, the same ones each time.
+func noise(count int) string {
+	data := make([]byte, count)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // it never fails
+	return string(data)
+}
+
+// fill repeats part between start and end, up to the size that a config can have.
+func fill(start, part, end string) []byte {
+	const configBytes = 1 << 20
+	return []byte(start + strings.Repeat(part, (configBytes-len(start)-len(end))/len(part)) + end)
+}
+
+// problems returns a config of invalid entries. Each list has as many as a list
+// can have, so that all are decoded and checked.
+func problems() []byte {
+	const entries = 4096
+	list := func(entry string) string {
+		return "[" + strings.Repeat(entry+",", entries-1) + entry + "]"
+	}
+	const text = `"\u001b"`
+	return fmt.Appendf(nil, `{"mounts":%s,"env":%s,"entrypoint":%s,"linux":{"devices":%s,"capabilities":%s}}`,
+		list(`{"source":"\u001b","destination":"","type":"devtmpfs"}`),
+		list(`{"name":"\u001b","description":"\u001b","settable":["\u001b"]}`),
+		list(text),
+		list(`{"name":"\u001b","path":"\u001b","settable":["\u001b"]}`),
+		list(text))
 }
 
 func layers(fill ...func(*Archive)) []func(*Archive) { return fill }
@@ -128,7 +208,7 @@ func opaqueLower(a *Archive) {
 	}
 }
 
-// opaqueUpper hides them from the innermost outwards, with files of its own in
+// opaqueUpper hides them from the innermost outwards, with its own files in
 // each.
 func opaqueUpper(a *Archive) {
 	for depth := opaqueDepth; depth > 0; depth-- {
@@ -140,7 +220,8 @@ func opaqueUpper(a *Archive) {
 	}
 }
 
-// chains are of as many links as the kernel follows, each of a page.
+// chains adds chains of symbolic links, as long as the kernel follows, with
+// targets as long as a page.
 func chains(a *Archive) {
 	const links = 39
 	a.Folder("d")
@@ -158,7 +239,7 @@ func sparse(a *Archive, name string, size int64) {
 	gnuSparse(a, name, size, fmt.Sprintf("1\n%d\n0\n", size), "")
 }
 
-// fragments adds a sparse file of single bytes that lie so far apart.
+// fragments adds a sparse file of single bytes at the distance apart.
 func fragments(a *Archive, name string, count, apart int) {
 	var list strings.Builder
 	fmt.Fprintf(&list, "%d\n", count)
@@ -180,10 +261,11 @@ func gnuSparse(a *Archive, name string, size int64, list, data string) {
 	a.File("GNUSparseFile.0/"+name, list+strings.Repeat("\x00", (512-len(list)%512)%512)+data)
 }
 
-// unknownRecords are as many as fit into an ordinary header.
+// unknownRecords are as many records as an ordinary header can hold.
 var unknownRecords = strings.Repeat("7 aa=b\n", 6<<10/7)
 
-// record is one of an extended header, as pax(1) has it.
+// record returns a record of an extended header, see
+// https://man7.org/linux/man-pages/man1/pax.1p.html.
 func record(key, value string) string {
 	size := len(key) + len(value) + 3
 	line := fmt.Sprintf("%d %s=%s\n", size+len(fmt.Sprint(size)), key, value)
@@ -206,11 +288,11 @@ func extendedHeader(records string) []byte {
 		sum += int(b)
 	}
 	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
-	block := append(header, records...)
+	block := append(slices.Clone(header), records...)
 	return append(block, make([]byte, (512-len(records)%512)%512)...)
 }
 
-// window looks back far, if the compressor is told so.
+// window needs a large window, if the compressor is set so.
 func window(a *Archive) { a.File("large", strings.Repeat("0123456789abcdef", 10<<20/16)) }
 
 func settable(count int) []types.PluginEnv {
@@ -220,4 +302,30 @@ func settable(count int) []types.PluginEnv {
 		env[i] = types.PluginEnv{Name: fmt.Sprint("V", i), Value: &value, Settable: []string{"value"}}
 	}
 	return env
+}
+
+// manyFiles takes long to unpack, so that later layers are read ahead of their turn.
+func manyFiles(a *Archive) { repeat(25_000, func(a *Archive, i int) { a.File(fmt.Sprint(i), "") })(a) }
+
+// differentRecords are records of 7 bytes with different keys, which take many times
+// as much once they are parsed.
+func differentRecords(bytes int) string {
+	const digits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	var records strings.Builder
+	for i := 0; records.Len() < bytes-9; i++ {
+		records.WriteString("7 " + string([]byte{digits[i%62], digits[i/62%62], digits[i/62/62%62]}) + "=\n")
+	}
+	return records.String()
+}
+
+func largeRecords(a *Archive) { withRecords(a, 7, differentRecords(1<<20)) }
+
+func ordinaryRecords(a *Archive) { withRecords(a, 3000, differentRecords(7<<10)) }
+
+func withRecords(a *Archive, files int, records string) {
+	header := extendedHeader(records)
+	for i := range files {
+		a.Raw(header)
+		a.File(fmt.Sprint("x", i), "")
+	}
 }

@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package corpus makes archives and documents that cost their reader more than
-// they cost to send: many, deep, long, repeated, nested and sparse things.
+// they cost to send. Their parts are many, deep, long, repeated, nested or
+// sparse.
 package corpus
 
 import (
@@ -16,26 +19,29 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// MostBytes is how large an input of the corpus is at most.
-const MostBytes = 2 << 20
+// MaxBytes bounds the inputs of the corpus.
+const MaxBytes = 2 << 20
 
 // Case is one hostile plugin.
 type Case struct {
 	Name string
-	// Layers are its archives, lowest first; nil means one of a single file.
+	// Layers are its archives, lowest first. Nil is one archive with a single
+	// file.
 	Layers []func(*Archive)
-	// Window packs the layers by zstd with windows of so many bytes. Zero means by
-	// gzip.
+	// Window packs the layers by zstd with windows of this many bytes. Zero
+	// packs them by gzip.
 	Window int64
 	// Config changes its config.
 	Config func(*types.PluginConfig)
-	// Repeat is how often the manifest names the layers; zero means once.
+	// Raw returns a config that its type does not encode to, in place of Config.
+	Raw func() []byte
+	// Repeat is how often the manifest names the layers. Zero means once.
 	Repeat int
-	// Args are what is set of it.
+	// Args are arguments of Set for it.
 	Args func() []string
 }
 
-// Archive is a tar archive in the making, the rootfs of a plugin or a layer.
+// Archive is a tar archive in progress, for the rootfs of a plugin or a layer.
 type Archive struct {
 	tar    *tar.Writer
 	raw    io.Writer
@@ -69,7 +75,7 @@ func (a *Archive) keep(err error) {
 	}
 }
 
-// File, Folder and Link add ordinary entries.
+// File adds a regular file.
 func (a *Archive) File(name, content string) {
 	a.Add(tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, content)
 }
@@ -84,7 +90,7 @@ func (a *Archive) Link(name, target string) {
 	a.Add(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, "")
 }
 
-// Packed returns the layers as a registry has them.
+// Packed returns the layers as a registry stores them.
 func (c Case) Packed() ([][]byte, error) {
 	var layers [][]byte
 	for _, fill := range c.layers() {
@@ -106,7 +112,7 @@ func (c Case) layers() []func(*Archive) {
 	return c.Layers
 }
 
-// Context returns the plugin of the last layer as a build context.
+// Context returns a build context with the last layer as rootfs.
 func (c Case) Context() ([]byte, error) {
 	config, err := c.EncodedConfig()
 	if err != nil {
@@ -125,6 +131,9 @@ func (c Case) Context() ([]byte, error) {
 
 // EncodedConfig returns the config as JSON.
 func (c Case) EncodedConfig() ([]byte, error) {
+	if c.Raw != nil {
+		return c.Raw(), nil
+	}
 	config := plugintest.Config("docker.volumedriver/1.0")
 	if c.Config != nil {
 		c.Config(&config)
@@ -154,7 +163,7 @@ func (c Case) pack(write func(io.Writer) error) ([]byte, error) {
 	if err == nil {
 		err = compressor.Close()
 	}
-	if err == nil && packed.Len() > MostBytes {
+	if err == nil && packed.Len() > MaxBytes {
 		err = fmt.Errorf("%s has %d bytes: it would be hostile by its size alone", c.Name, packed.Len())
 	}
 	return packed.Bytes(), err

@@ -1,6 +1,8 @@
-// Command driver calls one verb with one case of the corpus on a manager of its
-// own, and prints what that took as JSON. It is a process of its own, so that its
-// memory and processor time are the verb's.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command driver calls one verb with one case of the corpus on a new manager,
+// and prints the cost as JSON. The process's memory and processor time are the
+// verb's, because it does nothing else.
 package main
 
 import (
@@ -15,13 +17,13 @@ import (
 	"github.com/dovetailhq/plugin/test/hostile/corpus"
 )
 
-// Result is what one verb took.
+// Result is the cost of one verb.
 type Result struct {
-	Error        string  // as far as it is short
-	ErrorBytes   int     // how long it is
-	MemoryBytes  int64   // the most above what the idle manager has
+	Error        string  // the beginning of a long text
+	ErrorBytes   int     // length of the text
+	MemoryBytes  int64   // maximum above the idle manager
 	CPUSeconds   float64 // of the verb
-	SweepSeconds float64 // of removing what it installed
+	SweepSeconds float64 // of removing the installed plugin
 }
 
 func main() {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -8,8 +10,9 @@ import (
 	"strings"
 )
 
-// settle gives memory back that preparing took, and begins to look for a new
-// peak; see clear_refs in proc(5). It returns what the process has now.
+// settle returns free memory to the system and resets the peak, see clear_refs
+// in https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html. It
+// returns the current size.
 func settle() (bytes int64, err error) {
 	debug.FreeOSMemory()
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -29,8 +31,7 @@ import (
 	"github.com/dovetailhq/plugin/test/hostile/corpus"
 )
 
-// world is a manager with a registry that has a harmless plugin, and a hostile
-// one.
+// world is a manager and a registry with a harmless plugin and a hostile one.
 type world struct {
 	manager  *plugin.Manager
 	root     string
@@ -68,13 +69,15 @@ func (e endpoints) LookupPushEndpoints(host string) ([]registry.APIEndpoint, err
 	return e.LookupPullEndpoints(host)
 }
 
-// prepare makes all that a verb needs, and returns the verb.
+// prepare sets a verb up, and returns the verb.
 func (w *world) prepare(verb string) (func(context.Context) error, error) {
 	harmless := corpus.Case{}
 	switch verb {
 	case "create":
 		source, err := w.hostile.Context()
 		return func(ctx context.Context) error { return w.create(ctx, source) }, err
+	case "creates":
+		return w.creates, nil
 	case "pull", "privileges":
 		grants, err := w.publish("hostile", w.hostile)
 		if verb == "privileges" {
@@ -118,8 +121,8 @@ func (w *world) reference(tag string) reference.Named {
 	return named
 }
 
-// publish puts a case into the registry, and returns what it asks for; plugins of
-// the corpus ask for what a small one asks for.
+// publish puts a case into the registry and returns its privileges. All plugins
+// of the corpus ask for the same.
 func (w *world) publish(tag string, c corpus.Case) (types.PluginPrivileges, error) {
 	layers, err := c.Packed()
 	if err != nil {
@@ -156,7 +159,7 @@ func (w *world) describe(mediaType string, data []byte) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }
 
-// sweep removes what is installed, and says what is left then.
+// sweep removes the installed plugin, and fails if anything is left.
 func (w *world) sweep() error {
 	list, err := w.manager.List(filters.NewArgs())
 	if err != nil {
@@ -176,7 +179,7 @@ func (w *world) sweep() error {
 	return w.empty()
 }
 
-// empty reports what is in the root that no plugin is part of.
+// empty fails if the root has files that belong to no plugin.
 func (w *world) empty() error {
 	for _, below := range []string{".", "tmp", "storage/blobs/sha256", "storage/ingest"} {
 		entries, err := os.ReadDir(filepath.Join(w.root, below))

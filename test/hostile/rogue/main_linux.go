@@ -1,5 +1,7 @@
-// Command rogue is a plugin that does to its directories what it can, and listens
-// then. Its arguments say where.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command rogue is a plugin that abuses its directories as far as it can, and
+// then listens. Its arguments are the directories.
 package main
 
 import (
@@ -37,9 +39,9 @@ func main() {
 	<-ended
 }
 
-// fill leaves a tree that no path can name to its end, files without number, and
-// mounts in each other as far as the plugin may mount. A directory that a run
-// before filled is filled again.
+// fill makes a tree that is deeper than any path can name, many files, and
+// nested mounts if the plugin can mount. It fills a directory again that an
+// earlier run has filled.
 func fill(dir string) error {
 	for i := range files {
 		if err := os.WriteFile(filepath.Join(dir, "file"+strconv.Itoa(i)), nil, 0o600); err != nil {
