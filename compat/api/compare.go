@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -8,16 +10,16 @@ import (
 	"strings"
 )
 
-// Compare compares what the old family exports with what the new one does.
-// Packages that only the new family has are not looked at.
+// Compare compares the exports of the old family with those of the new. It
+// ignores packages that only the new family has.
 //
-// Two types are the same when they are written the same way once each
-// family's import paths are replaced by the names of its packages. Names of
-// parameters don't count. An unexported type in an exported signature is
-// taken for what it is made of. Interfaces and struct tags have to be equal.
-// Structs may have more fields and types more methods, as long as what the
-// old ones have is there, fields are in the same order, and values that could
-// be compared with == still can. An alias never stands for a defined type.
+// Two types are the same when they are written the same way once each family's
+// import paths are replaced by the names of its packages. Names of parameters
+// don't count. An unexported type in an exported signature stands for its
+// underlying type. Interfaces and struct tags have to be equal. Structs can
+// have more fields and types more methods, as long as the old ones exist,
+// fields are in the same order, and values that could be compared with == still
+// can. An alias never stands for a defined type.
 func Compare(old, new Family) Report {
 	c := &comparer{old: renderer{family: old}, new: renderer{family: new}}
 	for _, name := range slices.Sorted(maps.Keys(old.Packages)) {
@@ -73,8 +75,8 @@ func (c *comparer) objects(name string, old, new types.Object) {
 	c.methods(name, oldType, newType)
 }
 
-// defined returns the type that a type declaration makes. An alias makes
-// none, and neither does anything else.
+// defined returns the type that a type declaration defines. An alias, or
+// anything else, defines none.
 func defined(object types.Object) (*types.Named, bool) {
 	name, ok := object.(*types.TypeName)
 	if !ok || name.IsAlias() {
@@ -84,7 +86,7 @@ func defined(object types.Object) (*types.Named, bool) {
 	return named, ok
 }
 
-// shapes compares what two defined types are made of.
+// shapes compares the underlying types of two defined types.
 func (c *comparer) shapes(name string, old, new *types.Named) {
 	oldStruct, oldIs := old.Underlying().(*types.Struct)
 	newStruct, newIs := new.Underlying().(*types.Struct)
@@ -109,8 +111,9 @@ func (c *comparer) fields(name string, old, new *types.Struct) {
 	}
 }
 
-// methods compares the method sets of two types and of pointers to them. That
-// of a value may grow: a method that needed a pointer may do without.
+// methods compares the method sets of two types and of pointers to them. A
+// value's method set can grow: a method can change its receiver from pointer to
+// value.
 func (c *comparer) methods(name string, old, new *types.Named) {
 	oldMethods, newMethods := methodsOf(old, c.old), methodsOf(new, c.new)
 	for i, method := range newMethods {
@@ -122,7 +125,7 @@ func (c *comparer) methods(name string, old, new *types.Named) {
 	c.members(name, oldMethods, newMethods)
 }
 
-// member is a field or a method and how it is declared.
+// member is a field or a method, with the text of its declaration.
 type member struct{ name, text string }
 
 func (c *comparer) members(name string, old, new []member) {
@@ -192,7 +195,7 @@ func find(members []member, name string) *member {
 
 func has(members []member, name string) bool { return find(members, name) != nil }
 
-// texts says that two descriptions differ, if they do.
+// texts adds a finding if two descriptions differ.
 func (c *comparer) texts(name, old, new string) {
 	if old == new {
 		c.report.Same++

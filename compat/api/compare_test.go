@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -14,10 +16,11 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// drawn is the packages of a small world, by import path.
+// drawn is a set of packages in source, by import path.
 type drawn map[string]string
 
-// Import type-checks one of them, so that they can import each other.
+// Import type-checks a package of the set, so that the packages can import each
+// other.
 func (d drawn) Import(path string) (*types.Package, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, path+".go", d[path], parser.SkipObjectResolution)
@@ -28,8 +31,8 @@ func (d drawn) Import(path string) (*types.Package, error) {
 	return config.Check(path, files, []*ast.File{file}, nil)
 }
 
-// family draws packages by their names within the family. In their source,
-// FAMILY stands for the family's import path.
+// family type-checks packages by their names within the family. In their
+// source, FAMILY stands for the family's import path.
 func family(t *testing.T, prefix string, sources map[string]string) Family {
 	t.Helper()
 	f := Family{Prefix: prefix, Packages: map[string]*types.Package{}}
@@ -45,7 +48,7 @@ func family(t *testing.T, prefix string, sources map[string]string) Family {
 	return f
 }
 
-// compare compares two packages, of which only the declarations are given.
+// compare compares two packages, given only their declarations.
 func compare(t *testing.T, old, new string) Report {
 	t.Helper()
 	const head = "package plugin\nimport \"example.com/other\"\nvar _ other.T\n"

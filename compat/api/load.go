@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -12,17 +14,17 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// Family is a package and packages below it.
+// Family is a package and the packages below it.
 type Family struct {
 	// Prefix is the import path of the package at the top.
 	Prefix string
-	// Packages is the family's packages, by import path relative to the
-	// top's parent, so that packages which replace each other have one name.
+	// Packages is the family's packages, by import path relative to the top's
+	// parent. Packages that replace each other have the same key.
 	Packages map[string]*types.Package
 }
 
-// name returns what a package is called within the family: "plugin/v2" for
-// both github.com/docker/docker/plugin/v2 and github.com/dovetailhq/plugin/v2.
+// name returns a package's name within the family: "plugin/v2" for both
+// github.com/docker/docker/plugin/v2 and github.com/dovetailhq/plugin/v2.
 func (f Family) name(path string) (name string, ok bool) {
 	below, ok := strings.CutPrefix(path, f.Prefix)
 	if !ok || (below != "" && below[0] != '/') {
@@ -31,30 +33,30 @@ func (f Family) name(path string) (name string, ok bool) {
 	return f.top() + below, true
 }
 
-// path is the import path of what name calls by this name.
+// path is the inverse of name.
 func (f Family) path(name string) string { return f.Prefix + strings.TrimPrefix(name, f.top()) }
 
 func (f Family) top() string { return f.Prefix[strings.LastIndex(f.Prefix, "/")+1:] }
 
-// Loader loads families with the go command. The zero value loads what the
-// module in the current directory imports, for this machine.
+// Loader loads families with the go command. The zero value loads the imports
+// of the module in the current directory, built for the host's platform.
 type Loader struct {
 	// Dir is a directory of the module that imports the families.
 	Dir string
-	// Modfile is used in place of the module's go.mod, unless it is empty.
+	// Modfile, unless empty, replaces the module's go.mod.
 	Modfile string
-	// GOOS is the operating system to load for; empty means this one.
+	// GOOS is the operating system to load for. Empty means this one.
 	GOOS string
 }
 
-// Load loads the package prefix and all packages below it. Errors in any of
-// them are an error.
+// Load loads the package prefix and all packages below it. It fails if any of
+// them has errors.
 func (l Loader) Load(prefix string) (Family, error) {
 	return l.load(prefix, prefix+"/...")
 }
 
-// Replacement loads the packages at prefix that replace those of old. One
-// that does not exist is left out; errors in any are an error.
+// Replacement loads the packages at prefix that replace those of old. It skips
+// packages that do not exist, and fails if any other has errors.
 func (l Loader) Replacement(old Family, prefix string) (Family, error) {
 	paths := []string{}
 	for _, name := range slices.Sorted(maps.Keys(old.Packages)) {
@@ -71,7 +73,7 @@ func (l Loader) load(prefix string, patterns ...string) (Family, error) {
 	}
 	var problems []error
 	for _, p := range loaded {
-		if p.Name == "" { // there is no such package
+		if p.Name == "" { // the package does not exist
 			continue
 		}
 		for _, problem := range p.Errors {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -12,7 +14,7 @@ import (
 	"gotest.tools/v3/fs"
 )
 
-// module writes a module with two families of packages, one of them old.
+// module writes a module with an old and a new family of packages.
 func module(t *testing.T) string {
 	t.Helper()
 	files := map[string]string{

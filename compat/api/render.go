@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -7,12 +9,12 @@ import (
 	"strings"
 )
 
-// renderer writes types down so that equal texts are equal types, wherever
-// their family lives.
+// renderer writes types as text. Equal texts mean equal types, whatever family
+// they are in.
 type renderer struct {
 	family Family
-	// inside is the unexported types that are being written, outermost first:
-	// one that contains itself ends there.
+	// inside is the stack of unexported types in progress, outermost first. It
+	// ends the recursion of a type that contains itself.
 	inside []*types.TypeName
 }
 
@@ -33,7 +35,7 @@ func (r renderer) object(object types.Object) string {
 	}
 }
 
-// definition describes what a defined type is made of.
+// definition describes the underlying type of a defined type.
 func (r renderer) definition(named *types.Named) string {
 	return "type " + r.parameters(named) + r.typ(named.Underlying())
 }
@@ -107,8 +109,8 @@ func (r renderer) named(t *types.Named) string {
 	return text
 }
 
-// unexported describes a type whose name no program can write, by what
-// programs can do with its values.
+// unexported describes a type that no program can name, by what programs can do
+// with its values.
 func (r renderer) unexported(t *types.Named) string {
 	if level := slices.Index(r.inside, t.Obj()); level >= 0 {
 		return fmt.Sprintf("unexported#%d", level)
@@ -129,7 +131,7 @@ func (r renderer) packageName(p *types.Package) string {
 }
 
 func (r renderer) familyName(p *types.Package) (string, bool) {
-	if p == nil { // the universe
+	if p == nil { // the universe scope
 		return "", false
 	}
 	return r.family.name(p.Path())
@@ -183,8 +185,8 @@ func (r renderer) structure(t *types.Struct) string {
 	return "struct{" + strings.Join(list, "; ") + "}"
 }
 
-// interfaceType lists all methods, embedded ones too. Of unexported methods
-// only one thing matters: no other package can implement them.
+// interfaceType lists all methods, including embedded ones. An unexported
+// method only shows that no other package can implement the interface.
 func (r renderer) interfaceType(t *types.Interface) string {
 	if !t.IsMethodSet() {
 		return types.TypeString(t, func(p *types.Package) string { return r.packageName(p) })

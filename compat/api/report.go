@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -5,26 +7,27 @@ import (
 	"strings"
 )
 
-// Kind is how something of the new family relates to the old one.
+// Kind is the kind of a [Finding].
 type Kind string
 
-// The kinds of findings. Nothing is said of what is the same.
+// The kinds of findings. Equal identifiers are not reported.
 const (
 	// Missing is in the old family only: programs that use it don't build.
 	Missing Kind = "missing"
-	// Different is in both, and programs may notice.
+	// Different is in both families, and programs can notice the change.
 	Different Kind = "different"
 	// Added is in the new family only.
 	Added Kind = "added"
 )
 
-// Finding is one thing that the families don't have in common.
+// Finding is a difference between the families.
 type Finding struct {
 	Kind Kind
-	// Name is the package's name within the family and the identifier, for
+	// Name is the package's name within the family, then the identifier, for
 	// example "plugin/v2.Plugin.Rootfs".
 	Name string
-	// Old and New describe it, as far as each family has it.
+	// Old and New describe it in each family. Empty means that the family lacks
+	// it.
 	Old, New string
 }
 
@@ -39,15 +42,15 @@ func (f Finding) String() string {
 	}
 }
 
-// Report is all findings, in the order of their names.
+// Report has all findings, ordered by name.
 type Report struct {
 	Findings []Finding
-	// Same is how many identifiers, fields and methods of the old family the
-	// new one has alike.
+	// Same is the number of identifiers, fields and methods that are equal in
+	// both families.
 	Same int
 }
 
-// Breaks returns the findings that programs may notice.
+// Breaks returns the findings that programs can notice.
 func (r Report) Breaks() []Finding {
 	var breaks []Finding
 	for _, finding := range r.Findings {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package api
 
 import (
@@ -7,7 +9,7 @@ import (
 
 	"github.com/dovetailhq/plugin/compat/internal/modfile"
 
-	// Imported so that this module requires what the compared packages do.
+	// These imports make this module require the compared packages.
 	_ "github.com/docker/docker/plugin"
 	_ "github.com/docker/docker/plugin/executor/containerd"
 	_ "github.com/dovetailhq/plugin"
@@ -19,8 +21,8 @@ const (
 	ours    = "github.com/dovetailhq/plugin"
 )
 
-// TestSurface is the proof that changing the import path is the whole
-// migration, as far as the compiler sees it.
+// TestSurface proves that, for the compiler, changing the import path is the
+// whole migration.
 func TestSurface(t *testing.T) {
 	modfiles, err := modfile.All("..")
 	assert.NilError(t, err)

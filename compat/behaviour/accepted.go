@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -6,7 +8,7 @@ import (
 	"sync"
 )
 
-// Accepted is every difference that there may be, and has to be.
+// Accepted is every difference that is allowed. Each must also occur.
 var Accepted = []Group{verbDifferences, classDifferences, eventDifferences, specDifferences, diskDifferences}
 
 // Group is differences of one kind.
@@ -15,16 +17,17 @@ type Group struct {
 	Differences []Difference
 }
 
-// Difference is one that is wanted, in words and as it is seen.
+// Difference is an accepted difference: in words, and as the observations that
+// show it.
 type Difference struct {
 	Docker, Ours, Why string
 	Seen              []Seen
 }
 
-// Seen tells which deviations a difference shows itself by. Steps and Aspect
-// are patterns in which a star stands for any text and a bar divides
-// alternatives; in Docker and Ours a star stands for any text, too, and a plus
-// alone for any text but none.
+// Seen matches the deviations by which a difference shows. Steps and Aspect are
+// patterns: a star matches any text, a bar separates alternatives. In Docker
+// and Ours a star matches any text as well, and a single plus any text that is
+// not empty.
 type Seen struct {
 	Steps, Aspect, Docker, Ours string
 }
@@ -60,9 +63,9 @@ func match(pattern, text string) bool {
 	return compiled.(*regexp.Regexp).MatchString(text)
 }
 
-// Account sets deviations against the differences that are accepted. It
-// returns the deviations that nothing explains, and what would explain one
-// that did not occur, or that something before it explains.
+// Account matches deviations against the accepted differences. It returns the
+// deviations that no Seen explains, and the Seen that explain no deviation, or
+// only deviations that an earlier Seen explains.
 func Account(deviations []Deviation, groups []Group) (unexplained []Deviation, idle []Seen) {
 	used := map[Seen]bool{}
 	var all []Seen

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -101,7 +103,7 @@ func TestDocumentNamesScenarios(t *testing.T) {
 	}
 }
 
-// What is said of a difference is one line of a table.
+// The texts of a difference fit into one line of a table.
 func TestAcceptedIsReadable(t *testing.T) {
 	for _, group := range Accepted {
 		for _, d := range group.Differences {

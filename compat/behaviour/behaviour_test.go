@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -16,19 +18,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.L.Logger.SetOutput(io.Discard) // docker's manager has no other way
+	log.L.Logger.SetOutput(io.Discard) // docker's manager logs nowhere else
 	flag.Parse()
-	if err := flag.Set("test.parallel", "16"); err != nil { // most of it is waiting
+	if err := flag.Set("test.parallel", "16"); err != nil { // most of the time is waiting
 		panic(err)
 	}
 	os.Exit(inEmptyDirectory(m.Run))
 }
 
-// documentPath is absolute, since tests run elsewhere.
+// documentPath is absolute, because tests change the directory.
 var documentPath, _ = filepath.Abs("../../docs/differences.md")
 
-// inEmptyDirectory keeps what docker's manager moves into the current directory
-// away from here.
+// inEmptyDirectory runs in an empty directory, because docker's manager moves
+// things into the current one.
 func inEmptyDirectory(run func() int) int {
 	dir, err := os.MkdirTemp("", "dt")
 	if err != nil {
@@ -47,7 +49,7 @@ func TestSideBySide(t *testing.T) {
 	t.Run("subjects", func(t *testing.T) {
 		for name, start := range subject.All() {
 			if raceDetector && name == "docker" {
-				continue // its races, in Enable and Push, would be ours
+				continue // its races in Enable and Push would fail the test
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -59,7 +61,7 @@ func TestSideBySide(t *testing.T) {
 		}
 	})
 	if raceDetector {
-		t.Log("under the race detector nothing is compared: docker's manager has races of its own")
+		t.Log("under the race detector nothing is compared: docker's manager has data races")
 		return
 	}
 	deviations := Compare(recordings["docker"], recordings["dovetail"])
@@ -73,7 +75,7 @@ func TestSideBySide(t *testing.T) {
 	t.Logf("%d observations of docker's manager, %d differ, all as listed", len(recordings["docker"]), len(deviations)-len(unexplained))
 }
 
-// TestDocument holds docs/differences.md to the list; -update writes it.
+// TestDocument compares docs/differences.md with the list; -update writes it.
 func TestDocument(t *testing.T) {
 	document := Document(Accepted, scenarios)
 	if golden.FlagUpdate() {

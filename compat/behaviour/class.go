@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -7,8 +9,8 @@ import (
 	"github.com/docker/docker/api/server/httpstatus"
 )
 
-// classes are the kinds of errors that the errdefs packages of docker and
-// containerd tell apart.
+// classes are the kinds of errors that docker's and containerd's errdefs
+// distinguish.
 var classes = []struct {
 	name string
 	is   func(error) bool
@@ -29,8 +31,7 @@ var classes = []struct {
 	{"DeadlineExceeded", errdefs.IsDeadlineExceeded},
 }
 
-// classOf names the class of an error and the HTTP status that the Engine API
-// answers with because of it.
+// classOf returns the class of an error and its HTTP status in the Engine API.
 func classOf(err error) string {
 	if err == nil {
 		return "ok"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -76,7 +78,7 @@ var createScenarios = []Scenario{
 	}},
 }
 
-// goodConfig is a config that is nobody else's.
+// goodConfig returns a config that no other step uses.
 func goodConfig(documentation string) string {
 	return `{"documentation":"` + documentation + `","entrypoint":["/plugin"],"interface":{"types":["docker.volumedriver/1.0"],"socket":"plugin.sock"},"network":{"type":"none"}}`
 }
@@ -99,7 +101,7 @@ var badContexts = []namedContext{
 	{"no files", archive()},
 	{"no config", archive(empty, full("no config"))},
 	{"no rootfs", archive(plain(goodConfig("no rootfs")))},
-	{"config is no JSON", archive(plain("nonsense"), empty, full("no JSON"))},
+	{"config is not JSON", archive(plain("nonsense"), empty, full("no JSON"))},
 	{"config is empty", archive(plain(""), empty, full("empty config"))},
 	{"config is another type", archive(plain(`{"entrypoint":5}`), empty, full("another type"))},
 	{"config is too big", archive(plain(goodConfig("too big")+strings.Repeat(" ", 1<<20)), empty, full("too big"))},

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -31,7 +33,7 @@ var daemonScenarios = []Scenario{
 		r.Stop("shutdown")
 		r.runs("after the shutdown", id)
 	}},
-	{"live restore of one that died", func(r *Run) {
+	{"live restore of a dead plugin", func(r *Run) {
 		r.Config.LiveRestore = true
 		id := r.installed("dovetail/one:latest", volume)
 		r.enable("enable", "dovetail/one")
@@ -41,7 +43,7 @@ var daemonScenarios = []Scenario{
 		r.inspect("inspect", "dovetail/one")
 		r.See("runs", "count", r.Executor.Started(id))
 	}},
-	{"restart without live restore of one that runs", func(r *Run) {
+	{"restart without live restore of a running plugin", func(r *Run) {
 		r.Config.LiveRestore = true
 		id := r.installed("dovetail/one:latest", volume)
 		r.enable("enable", "dovetail/one")
@@ -51,16 +53,15 @@ var daemonScenarios = []Scenario{
 		r.inspect("inspect", "dovetail/one")
 		r.See("runs", "count", r.Executor.Started(id))
 	}},
-	{"restart with one that does not start", func(r *Run) {
-		id := r.installed("dovetail/one:latest", volume)
+	{"restart with a plugin that does not start", func(r *Run) {
+		r.installed("dovetail/one:latest", volume)
 		r.enable("enable", "dovetail/one")
 		r.Stop("shutdown")
-		r.Executor.Behaviour.EndsAtOnce = &plugintest.Ending{Code: 3}
+		r.runsEndAtOnce(plugintest.Ending{Code: 3})
 		r.Do("start again", r.begin)
 		r.inspect("inspect", "dovetail/one")
 		r.get("get", "dovetail/one", "VolumeDriver", plugingetter.Lookup)
 		r.See("by capability", "result", namesOf(r.Store().GetAllManagedPluginsByCap("VolumeDriver")))
-		r.runs("afterwards", id)
 	}},
 	{"restart on a damaged root", func(r *Run) {
 		r.installed("dovetail/one:latest", volume)
@@ -82,6 +83,19 @@ var daemonScenarios = []Scenario{
 		r.See("afterwards", "names", r.names())
 		r.inspect("inspect the damaged", damaged)
 		r.tree("afterwards")
+	}},
+	{"root of docker 1.12", func(r *Run) {
+		write := func(path, content string) {
+			path = filepath.Join(r.Config.Root, path)
+			assert.NilError(r.t, os.MkdirAll(filepath.Dir(path), 0o700))
+			assert.NilError(r.t, os.WriteFile(path, []byte(content), 0o600))
+		}
+		write("old-id/rootfs/plugin", "a program")
+		write("plugins.json", `{"old-id": {"plugin": {"Id": "old-id", "Name": "dovetail/old", "Tag": "latest", "Manifest": {"Entrypoint": ["/plugin"]}}}}`)
+		r.Start()
+		r.See("afterwards", "names", r.names())
+		_, err := r.Inspect("old-id")
+		r.See("by the old id", "found", err == nil)
 	}},
 	{"bad configs", func(r *Run) {
 		good := r.Config

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -57,7 +59,7 @@ var eventScenarios = []Scenario{
 	}},
 }
 
-// noteAll notes what a subscription that was cancelled still holds.
+// noteAll notes the events that a cancelled subscription still holds.
 func (r *Run) noteAll(step string, seen <-chan interface{}) {
 	var all []string
 	for event := range seen {

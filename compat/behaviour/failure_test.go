@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -27,7 +29,7 @@ var failureScenarios = []Scenario{
 		r.remove("remove", "dovetail/one", false)
 	}},
 	{"plugin ends at once", func(r *Run) {
-		r.Executor.Behaviour.EndsAtOnce = &plugintest.Ending{Code: 3, Stderr: "cannot open the database\n"}
+		r.runsEndAtOnce(plugintest.Ending{Code: 3, Stderr: "cannot open the database\n"})
 		r.installed("dovetail/one:latest", volume)
 		r.enable("enable", "dovetail/one")
 		r.inspect("inspect", "dovetail/one")
@@ -52,12 +54,12 @@ var failureScenarios = []Scenario{
 		r.runs("afterwards", id)
 	}},
 	{"plugin ends by itself", func(r *Run) {
-		created := r.toldOfCreate()
+		created := r.watchCreate()
 		id := r.installed("dovetail/one:latest", volume)
 		r.enable("enable", "dovetail/one")
 		<-created
 		assert.NilError(r.t, r.Executor.Exit(id, 3))
-		<-created // it runs again
+		<-created // it has been restarted
 		r.Await("exit", "EventRestarted dovetail/one:latest enabled=true")
 		r.noteSpecs("exit")
 		r.inspect("inspect", "dovetail/one")
@@ -79,10 +81,10 @@ var failureScenarios = []Scenario{
 	}},
 }
 
-// duringStart does something while a plugin starts that never gets there.
+// duringStart calls do while a plugin starts that never gets ready.
 func (r *Run) duringStart(do func()) {
 	r.Executor.Behaviour.NeverListens = true
-	created := r.toldOfCreate()
+	created := r.watchCreate()
 	id := r.installed("dovetail/one:latest", volume)
 	enabled := r.Begin("enable", func() error { return r.Enable("dovetail/one", &backend.PluginEnableConfig{Timeout: 30}) })
 	<-created
@@ -92,8 +94,8 @@ func (r *Run) duringStart(do func()) {
 	r.runs("afterwards", id)
 }
 
-// toldOfCreate tells of each call of Create.
-func (r *Run) toldOfCreate() <-chan struct{} {
+// watchCreate returns a channel that gets an item for each call of Create.
+func (r *Run) watchCreate() <-chan struct{} {
 	created := make(chan struct{}, 100)
 	behaviour := r.Executor.Behaviour
 	r.Executor.Choose = func(string, int, specs.Spec) plugintest.Behaviour {
@@ -101,6 +103,23 @@ func (r *Run) toldOfCreate() <-chan struct{} {
 		return behaviour
 	}
 	return created
+}
+
+// runsEndAtOnce makes each run end when it has started. Docker's manager starts the
+// next one without a pause, from within the exit report of the last, so the
+// executor refuses after the tenth. Whether a run lives at some moment is not noted
+// here: both managers start more, and each lives for an instant.
+func (r *Run) runsEndAtOnce(ending plugintest.Ending) {
+	behaviour := r.Executor.Behaviour
+	behaviour.EndsAtOnce = &ending
+	refused := behaviour
+	refused.CreateError = errors.New("refused after ten runs")
+	r.Executor.Choose = func(_ string, attempt int, _ specs.Spec) plugintest.Behaviour {
+		if attempt >= 10 {
+			return refused
+		}
+		return behaviour
+	}
 }
 
 // runs notes whether the process lives.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -6,18 +8,18 @@ import (
 	"strings"
 )
 
-// flatten takes a value apart, as far as its JSON is objects, so that what
-// differs can be told from what does not: the parts by path, as
-// "spec.process.cwd". Members of a list of objects are called by name where
-// they have one, as "spec.mounts[/dev].type", and their order is a part of its
-// own; any other list is one part.
+// flatten takes a value apart, as far as its JSON is objects, so that differing
+// parts can be distinguished from equal ones. It returns the parts by path, such as
+// "spec.process.cwd". Members of a list of objects are addressed by name where
+// they have one, as in "spec.mounts[/dev].type", and their order is a separate
+// part. Any other list is one part.
 func flatten(path string, value any) map[string]string {
 	if text, ok := value.(string); ok {
 		return map[string]string{path: text}
 	}
 	encoded, err := json.Marshal(value)
 	if err != nil {
-		panic("behaviour: encode what was seen: " + err.Error()) // it came from JSON, or goes there
+		panic("behaviour: encode what was seen: " + err.Error()) // v came from JSON, or goes there
 	}
 	var decoded any
 	if err := json.Unmarshal(encoded, &decoded); err != nil {
@@ -49,7 +51,8 @@ func flattenInto(parts map[string]string, path string, value any) {
 	}
 }
 
-// memberNames names the members of a list, unless one of them is no object.
+// memberNames returns the names of a list's members, unless a member is
+// not an object.
 func memberNames(list []any) (names []string, ok bool) {
 	seen := map[string]int{}
 	for _, member := range list {
@@ -66,7 +69,7 @@ func memberNames(list []any) (names []string, ok bool) {
 	return names, len(names) > 0
 }
 
-// nameOf is what tells an object from its neighbours in the lists of specs,
+// nameOf returns the field that identifies an object in the lists of specs,
 // plugins and privileges.
 func nameOf(object map[string]any) string {
 	for _, member := range []string{"destination", "Destination", "path", "type", "Capability", "Name"} {
@@ -78,6 +81,6 @@ func nameOf(object map[string]any) string {
 }
 
 func jsonOf(value any) string {
-	encoded, _ := json.Marshal(value) // it was decoded from JSON
+	encoded, _ := json.Marshal(value) // the value was decoded from JSON
 	return string(encoded)
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -44,7 +46,7 @@ var lifecycleScenarios = []Scenario{
 	{"a mount inside", func(r *Run) {
 		config := plugintest.Config(volume)
 		config.PropagatedMount = "/data"
-		r.Executor.Reports = plugintest.ReportInSignal // docker unmounts as an exit is reported
+		r.Executor.Reports = plugintest.ReportInSignal // docker unmounts when an exit is reported
 		r.Start()
 		r.Given(func() error { return r.build("dovetail/one:latest", config) })
 		id := r.ID("dovetail/one:latest")

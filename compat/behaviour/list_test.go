@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -25,7 +27,7 @@ var listScenarios = []Scenario{
 		r.list("all")
 		r.list("enabled", filters.Arg("enabled", "true"))
 		r.list("disabled", filters.Arg("enabled", "false"))
-		r.Hide("[true false]", "[false true]") // docker says it in any order
+		r.Hide("[true false]", "[false true]") // docker lists them in any order
 		r.list("enabled or not", filters.Arg("enabled", "true"), filters.Arg("enabled", "false"))
 		r.list("enabled by number", filters.Arg("enabled", "1"))
 		r.list("enabled by nonsense", filters.Arg("enabled", "perhaps"))
@@ -39,7 +41,7 @@ var listScenarios = []Scenario{
 	}},
 }
 
-// list is a step whose result is names, in no order.
+// list is a step that returns a set of names.
 func (r *Run) list(step string, args ...filters.KeyValuePair) {
 	var names []string
 	r.Do(step, func() error {

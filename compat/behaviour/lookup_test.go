@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -34,7 +36,7 @@ var lookupScenarios = []Scenario{
 	}},
 	{"many of one prefix", func(r *Run) {
 		r.Start()
-		// 17 ids can't have 17 different first digits.
+		// 17 IDs can't have 17 different first digits.
 		for i := range 17 {
 			name := "dovetail/" + string(rune('a'+i))
 			r.Given(func() error { return r.build(name, plugintest.Config(volume)) })
@@ -124,7 +126,7 @@ func (r *Run) get(step, name, capability string, mode int) {
 	}
 }
 
-// lookup is a step that looks a reference up wherever that is possible.
+// lookup is a step that looks a reference up in every possible way.
 func (r *Run) lookup(step, ref string) {
 	r.inspect(step, ref)
 	for way, find := range map[string]func(string) (subject.Plugin, error){"manager": r.Plugin, "store": r.Store().Lookup} {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -14,7 +16,7 @@ func (r *Run) inside(id string) string {
 }
 
 // mountInside mounts a file system below a plugin's propagated mount, as the
-// plugin may.
+// plugin could.
 func (r *Run) mountInside(id string) {
 	r.t.Helper()
 	dir := r.inside(id)
@@ -23,7 +25,7 @@ func (r *Run) mountInside(id string) {
 	r.t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-// noteMounts notes how many mounts there are where mountInside made one.
+// noteMounts notes the number of mounts at the place of mountInside.
 func (r *Run) noteMounts(step, id string) {
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(r.inside(id)))
 	assert.NilError(r.t, err)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -10,21 +12,22 @@ import (
 	"github.com/dovetailhq/plugin/compat/internal/subject"
 )
 
-// See notes a value; of one that is more than text, each part.
+// See notes a value. It notes each part of a value that is not a plain text.
 func (r *Run) See(step, aspect string, value any) {
 	for part, text := range flatten(aspect, value) {
 		r.note(step, part, text)
 	}
 }
 
-// Hide lets a word stand for what differs between any two runs.
+// Hide replaces a word that differs between runs by a stand-in.
 func (r *Run) Hide(word, stand string) { r.words = append(r.words, word, stand) }
 
-// patience is how long Await waits for an event that one subject never sends.
+// patience bounds how long Await waits, because one subject never sends some
+// events.
 const patience = 3 * time.Second
 
-// Await is a step: it notes the events up to a last one, or those that come
-// while it has patience.
+// Await is a step. It records the events up to last, or those that arrive within
+// patience.
 func (r *Run) Await(step, last string) {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -64,7 +67,7 @@ func (r *Run) drainLog() []action {
 	return drained
 }
 
-// noteLog notes what was logged, and under which names, apart.
+// noteLog notes the logged actions and, separately, the logged names.
 func (r *Run) noteLog(step string) {
 	var actions, names []string
 	for _, a := range r.drainLog() {
@@ -75,7 +78,7 @@ func (r *Run) noteLog(step string) {
 	r.note(step, "logged name", strings.Join(names, "\n"))
 }
 
-// noteSpecs notes what the executor was asked to run since it was last done.
+// noteSpecs notes the specs that the executor has got since the last call.
 func (r *Run) noteSpecs(step string) {
 	for id := range r.ids {
 		asked := r.Executor.Specs(id)
@@ -91,8 +94,8 @@ var (
 	anyElapsed = regexp.MustCompile(`after [0-9.]+(m|µ)?s`)
 )
 
-// note keeps an observation. What differs between any two runs, such as ids
-// and directories, is replaced by what it stands for.
+// note keeps an observation, with stand-ins for IDs, directories and other
+// words that differ between runs.
 func (r *Run) note(step, aspect, value string) {
 	if value != "" {
 		r.recording[Key{r.scenario + "/" + step, r.stable(aspect)}] = r.stable(value)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -19,21 +21,20 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// Scenario is something that people do with plugins.
+// Scenario is a sequence of steps that users take.
 type Scenario struct {
 	Name string
 	Play func(*Run)
 }
 
-// Play plays scenarios with fresh subjects, one for each, and returns what was
-// seen of them.
+// Play plays each scenario with a fresh subject and returns the recording.
 func Play(t *testing.T, start subject.Start, scenarios []Scenario) Recording {
 	recordings := make([]Recording, len(scenarios))
 	t.Run("scenarios", func(t *testing.T) {
 		for i, scenario := range scenarios {
 			recordings[i] = Recording{}
 			t.Run(scenario.Name, func(t *testing.T) {
-				t.Parallel() // much of it is docker's manager waiting
+				t.Parallel() // much of the time docker's manager waits
 				r := newRun(t, start, scenario.Name, recordings[i])
 				defer r.end()
 				scenario.Play(r)
@@ -47,25 +48,24 @@ func Play(t *testing.T, start subject.Start, scenarios []Scenario) Recording {
 	return whole
 }
 
-// Run is one playing of a scenario. Its embedded subject may be called by
-// steps only.
+// Run is one play of a scenario. Only steps call its embedded subject.
 type Run struct {
 	subject.Subject
-	// Executor runs the plugins. It lives on when the subject is restarted.
+	// Executor runs the plugins. It outlives a restart of the subject.
 	Executor *plugintest.Executor
-	// Registry is at Host.
+	// Registry serves at Host.
 	Registry *registry.Registry
 	Host     string
-	// Config is what the next Start uses.
+	// Config is the config of the next Start.
 	Config subject.Config
 
 	t         *testing.T
 	start     subject.Start
 	scenario  string
 	recording Recording
-	words     []string          // and what they stand for, for strings.NewReplacer
-	ids       map[string]string // names of the plugins that were seen, by id
-	specs     map[string]int    // how many specs of each plugin were noted
+	words     []string          // and their stand-ins, for strings.NewReplacer
+	ids       map[string]string // names of all plugins seen, by ID
+	specs     map[string]int    // number of specs noted, by plugin
 	events    <-chan interface{}
 	cancel    func()
 
@@ -73,7 +73,7 @@ type Run struct {
 	actions []action
 }
 
-// action is what the daemon's log was told.
+// action is an entry of the daemon's log.
 type action struct {
 	id, name string
 	action   events.Action
@@ -81,7 +81,7 @@ type action struct {
 
 func newRun(t *testing.T, start subject.Start, scenario string, recording Recording) *Run {
 	t.Helper()
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	service, err := registryservice.NewService(registryservice.ServiceOptions{})
 	assert.NilError(t, err)
@@ -122,7 +122,7 @@ func (r *Run) log(id, name string, act events.Action) {
 	r.actions = append(r.actions, action{id, name, act})
 }
 
-// Start is the step of starting the manager, which every scenario begins with.
+// Start is the step that starts the manager. Every scenario begins with it.
 func (r *Run) Start() {
 	r.Do("start", r.begin)
 }
@@ -139,12 +139,12 @@ func (r *Run) begin() error {
 
 func (r *Run) stop() {
 	r.Shutdown()
-	_ = r.Executor.Close() // docker's manager leaves that to the end of its process
+	_ = r.Executor.Close() // docker's manager closes it only at the end of the process
 	r.cancel()
 	r.Subject = nil
 }
 
-// stopped is what ends a manager that may not run.
+// stopped ends the manager, if one runs.
 func (r *Run) stopped() error {
 	if r.Subject != nil {
 		r.stop()
@@ -152,7 +152,7 @@ func (r *Run) stopped() error {
 	return nil
 }
 
-// Stop is the step of ending the manager.
+// Stop is the step that ends the manager.
 func (r *Run) Stop(step string) {
 	r.Do(step, func() error {
 		r.stop()
@@ -160,20 +160,20 @@ func (r *Run) Stop(step string) {
 	})
 }
 
-// Restart is the steps of ending the manager and starting another one.
+// Restart is the steps that end the manager and start another.
 func (r *Run) Restart(step string) {
 	r.Stop(step + ", shutdown")
 	r.Do(step, r.begin)
 	r.noteSpecs(step)
 }
 
-// Do is a step. What it is answered with and what it causes is noted.
+// Do is a step that calls verb and notes its error and effects.
 func (r *Run) Do(step string, verb func() error) {
 	r.answered(step, recovered(verb))
 }
 
-// Begin is a step that goes on while others are made, until the function that
-// it returns is called.
+// Begin is a step that continues during later steps, until the returned
+// function is called.
 func (r *Run) Begin(step string, verb func() error) (wait func()) {
 	answer := make(chan error, 1)
 	go func() { answer <- recovered(verb) }()
@@ -190,7 +190,7 @@ func (r *Run) answered(step string, err error) {
 	r.noteLog(step)
 }
 
-// Given is no step: it makes a verb be what others build on.
+// Given is not a step: it calls a verb that later steps need, and notes nothing.
 func (r *Run) Given(verb func() error) {
 	r.t.Helper()
 	assert.NilError(r.t, recovered(verb))
@@ -199,7 +199,7 @@ func (r *Run) Given(verb func() error) {
 	r.drainLog()
 }
 
-// recovered makes a panic an error, so that it is noted like one.
+// recovered turns a panic into an error, so that it is noted.
 func recovered(verb func() error) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -209,7 +209,7 @@ func recovered(verb func() error) (err error) {
 	return verb()
 }
 
-// ID returns the id of an installed plugin.
+// ID returns the ID of an installed plugin.
 func (r *Run) ID(name string) string {
 	r.t.Helper()
 	for id, have := range r.Store().Names() {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -7,17 +9,16 @@ import (
 	"strings"
 )
 
-// Recording is all that was seen of one subject, by step and aspect. What was
-// not seen has no entry.
+// Recording is all observations of one subject, by step and aspect.
 type Recording map[Key]string
 
 // Key names an observation.
 type Key struct {
-	// Step is the scenario and the step in it, as "create/again".
+	// Step is the scenario and its step, such as "create/again".
 	Step string
-	// Aspect is what was seen: class, text, events, log, logged name, spec, or
-	// what the step itself calls it; a part of it follows a dot or stands in
-	// brackets, as "spec.process.cwd".
+	// Aspect is the kind of observation: class, text, events, log, logged name,
+	// spec, or a name that the step chooses. A part follows after a dot or in
+	// brackets, such as "spec.process.cwd".
 	Aspect string
 }
 
@@ -25,7 +26,7 @@ func (k Key) compare(other Key) int {
 	return cmp.Or(cmp.Compare(k.Step, other.Step), cmp.Compare(k.Aspect, other.Aspect))
 }
 
-// whole is the key of what k is a part of.
+// whole returns the key of the value that k is a part of.
 func (k Key) whole() Key {
 	if i := strings.IndexAny(k.Aspect, ".["); i > 0 {
 		k.Aspect = k.Aspect[:i]
@@ -33,17 +34,17 @@ func (k Key) whole() Key {
 	return k
 }
 
-// Deviation is an observation that two subjects do not share.
+// Deviation is an observation that differs between two subjects.
 type Deviation struct {
 	Key
 	Docker, Ours string
 }
 
-// seen stands for the parts of what only one subject has.
+// seen stands for all parts of a value that only one subject has.
 const seen = "seen"
 
-// Compare returns where two recordings deviate, ordered by step and aspect.
-// What one subject lacks altogether is one deviation, whatever its parts are.
+// Compare returns the deviations of two recordings, ordered by step and aspect.
+// A value that one subject lacks is one deviation, however many parts it has.
 func Compare(docker, ours Recording) []Deviation {
 	dockerWholes, oursWholes := wholes(docker), wholes(ours)
 	keys := maps.Clone(docker)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -22,7 +24,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// demandingConfig asks for one of everything that has to be granted.
+// demandingConfig asks for one of each thing that must be granted.
 func demandingConfig() types.PluginConfig {
 	c := plugintest.Config(volume)
 	c.Network.Type = "host"
@@ -36,18 +38,18 @@ func demandingConfig() types.PluginConfig {
 	return c
 }
 
-// layer is a file system as registries keep it, and the digest of what it is
-// made of.
+// layer returns a file system as registries store it, and the digest of its tar
+// archive.
 func layer(content string) (packed []byte, diffID string) {
 	plain := archive(entry{name: "./", mode: 0o755}, entry{name: "plugin", content: "#!/bin/true\n" + content, mode: 0o755})
 	var buffer bytes.Buffer
 	w := gzip.NewWriter(&buffer)
-	_, _ = w.Write(plain) // into memory
+	_, _ = w.Write(plain) // in memory
 	_ = w.Close()
 	return buffer.Bytes(), digest.FromBytes(plain).String()
 }
 
-// publish puts a plugin into the registry. Its layers are its own.
+// publish puts a plugin into the registry. It shares no layers.
 func (r *Run) publish(name, tag string, config types.PluginConfig) ocispec.Descriptor {
 	packed, diffID := layer(name + tag)
 	config.Documentation = tag
@@ -63,7 +65,7 @@ func (r *Run) ref(text string) reference.Named {
 	return ref
 }
 
-// privileges is a step whose result is what a plugin asks for.
+// privileges is a step whose result is the privileges that a plugin asks for.
 func (r *Run) privileges(step, ref string) (wanted types.PluginPrivileges) {
 	r.Do(step, func() (err error) {
 		wanted, err = r.Privileges(context.Background(), r.ref(ref), nil, nil)
@@ -75,7 +77,7 @@ func (r *Run) privileges(step, ref string) (wanted types.PluginPrivileges) {
 	return wanted
 }
 
-// transfer is a step that writes progress, and talks to the registry.
+// transfer is a step that writes progress and talks to the registry.
 func (r *Run) transfer(step string, verb func(io.Writer) error) {
 	r.Registry.Requests()
 	var progress output
@@ -86,7 +88,8 @@ func (r *Run) transfer(step string, verb func(io.Writer) error) {
 // none is the grants that most plugins of the scenarios need.
 var none = types.PluginPrivileges{{Name: "network", Value: []string{"none"}}}
 
-// pull is a step. Its plugin is named as its reference, unless a name is given.
+// pull is a step. It installs the plugin under name, or under its reference if
+// name is empty.
 func (r *Run) pull(step, ref, name string, grants types.PluginPrivileges) {
 	if name == "" {
 		name = r.Host + "/" + ref
@@ -100,7 +103,8 @@ func (r *Run) push(step, name string) {
 	r.transfer(step, func(out io.Writer) error { return r.Push(context.Background(), name, nil, nil, out) })
 }
 
-// output is a buffer that many write to at once, as docker's manager does.
+// output is a buffer for concurrent writers, because docker's manager writes
+// concurrently.
 type output struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -118,8 +122,8 @@ func (o *output) String() string {
 	return o.buffer.String()
 }
 
-// messages is what progress says, and how many blobs it follows: how far it
-// follows them differs from one time to another.
+// messages returns the texts of progress and the number of blobs in it. The
+// steps of each blob differ from run to run.
 func messages(progress string) []string {
 	var said []string
 	blobs := map[string]bool{}
@@ -142,11 +146,11 @@ func messages(progress string) []string {
 
 var isBlob = regexp.MustCompile("^[0-9a-f]{12}$")
 
-// asked notes what the registry was asked for by the step before.
+// asked notes the requests that the registry got in the last step.
 func (r *Run) asked(step string) { r.See(step, "requests", strings.Join(r.requests(), "\n")) }
 
-// requests is what the registry was asked since last, each once and in no
-// order: both fetch and send at the same time what they can.
+// requests returns the requests since the last call, each once and sorted: both
+// managers fetch and send concurrently.
 func (r *Run) requests() []string {
 	var asked []string
 	for _, request := range r.Registry.Requests() {
@@ -160,7 +164,7 @@ func (r *Run) requests() []string {
 	return slices.Compact(asked)
 }
 
-// distinct is each list of scopes once, in the order of asking.
+// distinct returns each list of scopes once, in the order of requests.
 func distinct(scopes [][]string) (once [][]string) {
 	for _, asked := range scopes {
 		if !slices.ContainsFunc(once, func(before []string) bool { return slices.Equal(before, asked) }) {
@@ -180,14 +184,14 @@ func (r *Run) pushed(step, name, tag string) {
 	}
 	assert.NilError(r.t, json.Unmarshal(data, &manifest))
 	r.See(step, "media type", mediaType)
-	manifest.Config.Size = 0 // a config has the digest of a layer
+	manifest.Config.Size = 0 // a config has a layer's digest in it
 	for i := range manifest.Layers {
 		manifest.Layers[i].Size = 0
 	}
 	r.See(step, "manifest", manifest)
 }
 
-// names is the names of all plugins.
+// names returns the names of all plugins.
 func (r *Run) names() []string {
 	var names []string
 	for _, name := range r.Store().Names() {

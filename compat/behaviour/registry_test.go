@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -70,7 +72,7 @@ var registryScenarios = []Scenario{
 		})
 		r.See("pull", "names", r.names())
 	}},
-	{"pull what is no plugin", func(r *Run) {
+	{"pull what is not a plugin", func(r *Run) {
 		r.Start()
 		packed, diffID := layer("image")
 		image := ocispec.Manifest{MediaType: registry.MediaTypeManifest}
@@ -133,7 +135,7 @@ var registryScenarios = []Scenario{
 		})
 		p, err := r.Inspect("swarm/one")
 		assert.NilError(r.t, err)
-		slices.Sort(p.Settings.Env) // docker's are in any order
+		slices.Sort(p.Settings.Env) // docker lists them in any order
 		r.See("pull", "settings", p.Settings)
 	}},
 	{"no registry service", func(r *Run) {
@@ -155,7 +157,7 @@ var registryScenarios = []Scenario{
 		r.enable("enable", name)
 		r.push("push while enabled", name)
 		r.Registry.Inject("", "/v2/", 0, registry.Refuse(http.StatusForbidden))
-		r.push("push to one that forbids", name)
+		r.push("push to a registry that forbids", name)
 	}},
 	{"push what was pulled", func(r *Run) {
 		r.Start()

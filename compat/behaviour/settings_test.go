@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -11,7 +13,8 @@ import (
 
 func ptr(s string) *string { return &s }
 
-// settableConfig has one of everything that can be set, and one that can't.
+// settableConfig has, of each kind, a settable entry and an entry that is not
+// settable.
 func settableConfig() types.PluginConfig {
 	c := plugintest.Config(volume)
 	c.Env = []types.PluginEnv{

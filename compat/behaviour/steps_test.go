@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -10,21 +12,21 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// scenarios is everything that is compared.
+// scenarios is all scenarios.
 var scenarios = slices.Concat(
-	createScenarios, lifecycleScenarios, lookupScenarios, listScenarios, settingScenarios, specScenarios,
+	createScenarios, lifecycleScenarios, lookupScenarios, legacyScenarios, listScenarios, settingScenarios, specScenarios,
 	failureScenarios, eventScenarios, daemonScenarios, registryScenarios, upgradeScenarios, storageScenarios,
 )
 
 const volume = "docker.volumedriver/1.0"
 
-// Steps that many scenarios make.
+// Steps that many scenarios share.
 
 func (r *Run) create(step, name string, config types.PluginConfig) {
 	r.Do(step, func() error { return r.build(name, config) })
 }
 
-// build creates a plugin whose content is its own.
+// build creates a plugin with content that no other plugin has.
 func (r *Run) build(name string, config types.PluginConfig) error {
 	files := map[string]string{"plugin": "#!/bin/sh", "bin/sh": "\x7fELF", "etc/name": name}
 	if config.Documentation == "" {
@@ -33,7 +35,7 @@ func (r *Run) build(name string, config types.PluginConfig) error {
 	return r.CreateFromContext(context.Background(), plugintest.BuildContext(config, files), &types.PluginCreateOptions{RepoName: name})
 }
 
-// installed is a scenario's usual beginning: one plugin, disabled.
+// installed begins a scenario with one disabled plugin.
 func (r *Run) installed(name string, interfaces ...string) string {
 	r.Start()
 	r.Given(func() error { return r.build(name, plugintest.Config(interfaces...)) })
@@ -61,7 +63,7 @@ func (r *Run) set(step, ref string, args ...string) {
 	}
 }
 
-// inspect is a step whose result is the whole plugin.
+// inspect is a step that returns the whole plugin.
 func (r *Run) inspect(step, ref string) {
 	var p *types.Plugin
 	r.Do(step, func() (err error) {

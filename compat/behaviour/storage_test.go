@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -13,8 +15,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// tree notes what is below both directories: modes, and blobs by what they
-// are and how many of them there are.
+// tree notes the modes of everything below both directories, and the number of
+// blobs of each kind.
 func (r *Run) tree(step string) {
 	blobs := map[string]int{}
 	for base, stand := range map[string]string{r.Config.Root: "ROOT", r.Config.ExecRoot: "EXECROOT"} {
@@ -40,7 +42,7 @@ func (r *Run) tree(step string) {
 	}
 }
 
-// blobKind tells what a blob of a plugin is.
+// blobKind returns the kind of a plugin's blob.
 func blobKind(path string) string {
 	data, err := os.ReadFile(path)
 	switch {
@@ -54,7 +56,7 @@ func blobKind(path string) string {
 	return "layer"
 }
 
-// collect is no step, since it tells nobody anything.
+// collect is not a step, because GC returns and reports nothing.
 func (r *Run) collect() {
 	r.Given(func() error {
 		r.GC()

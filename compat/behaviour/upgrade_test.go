@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import (
@@ -15,7 +17,8 @@ func (r *Run) upgrade(step, ref, name string, grants types.PluginPrivileges) {
 	})
 }
 
-// versionConfig is that of a plugin whose versions differ in a default.
+// versionConfig returns the config of a plugin whose versions differ in a
+// default.
 func versionConfig(value string) types.PluginConfig {
 	c := plugintest.Config(volume)
 	c.Env = []types.PluginEnv{
@@ -26,7 +29,7 @@ func versionConfig(value string) types.PluginConfig {
 	return c
 }
 
-// versionGrants is what it asks for.
+// versionGrants are the grants that it asks for.
 var versionGrants = append(types.PluginPrivileges{{Name: "mount", Value: []string{"/usr"}}}, none...)
 
 var upgradeScenarios = []Scenario{

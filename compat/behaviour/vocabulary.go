@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package behaviour
 
 import "slices"
 
-// Words of the differences.
+// Patterns of the differences.
 const (
 	anything  = "*"
 	something = "+"
@@ -22,7 +24,7 @@ const (
 	cancelled           = "Cancelled, status 500"
 	alreadyExists       = "AlreadyExists, status 500"
 
-	// effects is what is seen of a verb besides its answer.
+	// effects are the aspects of a verb besides its error.
 	effects = "events|log|logged name|names|result|settings*|spec|requests"
 )
 
@@ -32,17 +34,18 @@ func text(steps, docker, ours string) Seen { return Seen{steps, "text", docker, 
 
 func effect(steps, aspect, docker, ours string) Seen { return Seen{steps, aspect, docker, ours} }
 
-// classed is errors of both, of another class and in other words.
+// classed matches errors of both managers that differ in class and text.
 func classed(steps, dockerClass, oursClass, dockerText, oursText string) []Seen {
 	return []Seen{class(steps, dockerClass, oursClass), text(steps, dockerText, oursText)}
 }
 
-// onlyOurs is what docker refuses, or dies of, and ours does, to that effect.
+// onlyOurs matches a verb that fails or panics in docker's manager and succeeds
+// in ours, with its effects.
 func onlyOurs(steps, dockerClass, dockerText, aspects string) []Seen {
 	return []Seen{class(steps, dockerClass, ok), text(steps, dockerText, ""), effect(steps, aspects, "", something)}
 }
 
-// onlyDocker is the reverse.
+// onlyDocker matches a verb that succeeds only in docker's manager.
 func onlyDocker(steps, oursClass, oursText, aspects string) []Seen {
 	return []Seen{class(steps, ok, oursClass), text(steps, "", oursText), effect(steps, aspects, something, "")}
 }

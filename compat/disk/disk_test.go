@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package disk
 
 import (
@@ -17,15 +19,16 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/compat/internal/subject"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
 func TestMain(m *testing.M) {
-	log.L.Logger.SetOutput(io.Discard) // docker's manager has no other way
+	log.L.Logger.SetOutput(io.Discard) // docker's manager logs nowhere else
 	os.Exit(m.Run())
 }
 
-// host is a directory that managers take turns at.
+// host is a directory that managers use in turn.
 type host struct {
 	t        *testing.T
 	config   subject.Config
@@ -34,11 +37,9 @@ type host struct {
 
 func newHost(t *testing.T, liveRestore bool) *host {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("docker's manager mounts, which only root may")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	t.Chdir(t.TempDir())                    // docker's manager moves things there, see config
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	executor := &plugintest.Executor{}
 	h := &host{t: t, executor: executor, config: subject.Config{
@@ -56,8 +57,8 @@ func newHost(t *testing.T, liveRestore bool) *host {
 	return h
 }
 
-// under lets one manager do something, checks the directory if it is ours, and
-// ends it.
+// under starts a manager, calls do, checks the directory if the manager is
+// ours, and ends it.
 func (h *host) under(start subject.Start, do func(subject.Subject)) {
 	h.t.Helper()
 	s, err := start(h.config)
@@ -65,14 +66,15 @@ func (h *host) under(start subject.Start, do func(subject.Subject)) {
 	defer s.Shutdown()
 	do(s)
 	if manager, ok := s.(plugintest.Inventory); ok {
-		s.GC() // what a removal asked for may not be done yet
-		// Docker's manager makes files in the rootfs of what it starts.
+		s.GC() // a removal can leave content to collect
+		// Docker's manager makes files in the rootfs of a plugin that it
+		// starts.
 		check := plugintest.RootCheck{Manager: manager, ExecRoot: h.config.ExecRoot, Executor: h.executor, SelfModifying: true, DockerRecords: true}
 		assert.NilError(h.t, plugintest.CheckRoot(h.config.Root, check))
 	}
 }
 
-// record is what a manager keeps of a plugin, as far as both know it.
+// record is the part of a plugin's record that both managers use.
 type record struct {
 	Plugin           types.Plugin `json:"plugin"`
 	Rootfs           string
@@ -81,7 +83,7 @@ type record struct {
 	SwarmServiceID   string
 }
 
-// records reads what is on disk, by name.
+// records returns the records on disk, by name.
 func (h *host) records() map[string]record {
 	h.t.Helper()
 	paths, err := filepath.Glob(filepath.Join(h.config.Root, strings.Repeat("[0-9a-f]", 64), "config.json"))
@@ -92,15 +94,15 @@ func (h *host) records() map[string]record {
 		assert.NilError(h.t, err)
 		var r record
 		assert.NilError(h.t, json.Unmarshal(data, &r))
-		// Docker's writes it no sooner than at the first change.
+		// Docker's manager writes it only at the first change.
 		assert.Check(h.t, r.Rootfs == "" || r.Rootfs == filepath.Join(filepath.Dir(path), "rootfs"), r.Rootfs)
 		records[r.Plugin.Name] = r
 	}
 	return records
 }
 
-// checkBlobs checks that what the records refer to is stored and is what its
-// digest says. Docker's collection of garbage takes the manifests too.
+// checkBlobs checks that the blobs of all records are stored and match their
+// digests. Docker's GC also deletes manifests.
 func (h *host) checkBlobs(manifestsToo bool) {
 	h.t.Helper()
 	for name, r := range h.records() {

@@ -1,5 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package disk checks that docker's plugin manager and ours take over each
-// other's directory: what one wrote, the other lists as it was, runs from the
-// same OCI spec, changes, removes, and hands back. All of it is in the tests;
-// the fixtures are written by docker's own package while they run.
+// other's directory. The second manager lists the first one's plugins
+// unchanged, runs them from the same OCI spec, changes and removes them, and
+// hands the directory back. The package consists of tests. Docker's own package
+// writes the fixtures while they run.
 package disk

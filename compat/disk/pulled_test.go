@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package disk
 
 import (
@@ -15,7 +17,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// shelf is a registry, and a host with access to it.
+// shelf is a registry and a host with access to it.
 type shelf struct {
 	*host
 	registry *registry.Registry
@@ -52,14 +54,15 @@ func (s *shelf) pull(m subject.Subject, tag string) {
 	assert.NilError(s.t, m.Pull(s.t.Context(), s.ref(tag), s.name+":"+tag, nil, s.grants, io.Discard, "", nil))
 }
 
-// manifest is what the registry has under a tag.
+// manifest returns the registry's manifest of a tag.
 func (s *shelf) manifest(tag string) string {
 	_, data := s.registry.Manifest("dovetail/pulled", tag)
 	return string(data)
 }
 
-// TestPushOfWhatDockerPulled: docker records no layers of what it pulls. They
-// survive our collection, and what we push is what was pulled.
+// TestPushOfWhatDockerPulled: docker records no layers of plugins that it
+// pulled. They survive our collection, and our push uploads exactly the pulled
+// plugin.
 func TestPushOfWhatDockerPulled(t *testing.T) {
 	s := newShelf(t, "v1")
 	want := s.manifest("v1")
@@ -67,7 +70,7 @@ func TestPushOfWhatDockerPulled(t *testing.T) {
 	assert.Equal(t, len(s.records()[s.name+":v1"].Blobsums), 0, "docker has changed, and this proves nothing any more")
 	s.under(subject.Dovetail, func(m subject.Subject) {
 		m.GC()
-		s.registry.Delete("dovetail/pulled")
+		s.registry.Remove("dovetail/pulled")
 		assert.NilError(t, m.Push(t.Context(), s.name+":v1", nil, nil, io.Discard))
 	})
 	assert.Equal(t, s.manifest("v1"), want)
@@ -84,10 +87,10 @@ func TestPushOfWhatDockerPulled(t *testing.T) {
 	}
 }
 
-// TestPushOfWhatDockerCollected: docker's collection deletes the manifest of
-// what it pulled, and the layers, which its record does not name. A push is
-// refused, and the tag stays what it was; an upgrade to the same version mends
-// the plugin.
+// TestPushOfWhatDockerCollected: docker's collection deletes the manifest of a
+// pulled plugin, and its layers, which the record does not name. Our push fails
+// and leaves the tag unchanged. An upgrade to the same version repairs the
+// plugin.
 func TestPushOfWhatDockerCollected(t *testing.T) {
 	s := newShelf(t, "v1")
 	want := s.manifest("v1")
@@ -99,7 +102,7 @@ func TestPushOfWhatDockerCollected(t *testing.T) {
 		m.GC()
 		err := m.Push(t.Context(), s.name+":v1", nil, nil, io.Discard)
 		assert.Check(t, errdefs.IsNotFound(err), "%v", err)
-		assert.ErrorContains(t, err, "manifest "+string(s.records()[s.name+":v1"].Manifest)+" is not kept here")
+		assert.ErrorContains(t, err, "manifest "+string(s.records()[s.name+":v1"].Manifest)+" is not in the local store")
 		assert.Equal(t, s.manifest("v1"), want)
 		assert.NilError(t, m.Upgrade(t.Context(), s.ref("v1"), s.name+":v1", nil, nil, s.grants, io.Discard))
 		assert.NilError(t, m.Push(t.Context(), s.name+":v1", nil, nil, io.Discard))
@@ -107,15 +110,15 @@ func TestPushOfWhatDockerCollected(t *testing.T) {
 	})
 }
 
-// TestPushOfWhatDockerUpgraded: the record of a plugin that docker upgraded
-// names the config and layers of the version before. What is pushed is the new
-// version or nothing.
+// TestPushOfWhatDockerUpgraded: after docker's upgrade the record names the
+// config and layers of the earlier version. Our push uploads the new version or
+// nothing.
 func TestPushOfWhatDockerUpgraded(t *testing.T) {
 	for name, collect := range map[string]bool{"kept": false, "collected": true} {
 		t.Run(name, func(t *testing.T) {
 			s := newShelf(t, "v1", "v2")
 			want := s.manifest("v2")
-			s.under(subject.Dovetail, func(m subject.Subject) { s.pull(m, "v1") }) // names its layers
+			s.under(subject.Dovetail, func(m subject.Subject) { s.pull(m, "v1") }) // records its layers
 			s.under(subject.Docker, func(m subject.Subject) {
 				assert.NilError(t, m.Upgrade(t.Context(), s.ref("v2"), s.name+":v1", nil, nil, s.grants, io.Discard))
 				if collect {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package disk
 
 import (
@@ -17,13 +19,14 @@ import (
 
 func text(s string) *string { return &s }
 
-// config has one of everything that a record can hold.
+// config has one of each thing that a record can hold.
 func config(documentation string) types.PluginConfig {
 	c := plugintest.Config("docker.volumedriver/1.0", "docker.networkdriver/1.0")
 	c.Documentation = documentation
-	// No host may have this directory: when docker's manager starts with a
-	// plugin that was created and then left alone, it takes the plugin's path
-	// for the host's, and moves that into the current directory.
+	// This directory must not exist on the host. When docker's manager starts
+	// with a plugin that was never changed since its creation, it takes the
+	// plugin's path for a path of the host, and moves that into the current
+	// directory.
 	c.PropagatedMount = "/dovetail-propagated"
 	c.WorkDir = "/work"
 	c.Network.Type = "host"
@@ -48,7 +51,7 @@ func TestManagersTakeTurns(t *testing.T) {
 		name        string
 		first, next subject.Start
 		liveRestore bool
-		// keepsManifests is whether next's GC does.
+		// keepsManifests reports whether the GC of next keeps manifests.
 		keepsManifests bool
 	}{
 		{"docker, then ours", subject.Docker, subject.Dovetail, false, true},
@@ -97,10 +100,10 @@ func TestManagersTakeTurns(t *testing.T) {
 	}
 }
 
-// assertSame compares what two managers say of the same plugins. Docker's
-// forgets to write the reference of a plugin that is created and then left
-// alone, in whose place its name stands; and it shows the source of a mount
-// that was set as the config's, too.
+// assertSame compares the answers of two managers about the same plugins.
+// Docker's manager loses the reference of a plugin that was never changed since
+// its creation, and shows its name instead. It also shows the source of a mount
+// that is set as the config's.
 func assertSame(t *testing.T, got, want map[string]types.Plugin) {
 	t.Helper()
 	for _, all := range []map[string]types.Plugin{got, want} {
@@ -118,8 +121,8 @@ func assertSame(t *testing.T, got, want map[string]types.Plugin) {
 	assert.DeepEqual(t, got, want)
 }
 
-// assertRuns checks that a plugin runs: as it did under the last manager, or
-// from the same spec as there, but for the order of mounts.
+// assertRuns checks that a plugin runs: the process of the last manager, or a
+// new one from the same spec, except for the order of mounts.
 func (h *host) assertRuns(id string) {
 	h.t.Helper()
 	alive, err := h.executor.IsRunning(id)
@@ -150,7 +153,7 @@ func byDestination(mounts []specs.Mount) []specs.Mount {
 	return slices.SortedFunc(slices.Values(mounts), func(a, b specs.Mount) int { return strings.Compare(a.Destination, b.Destination) })
 }
 
-// The records of the same plugin are alike.
+// Both managers write the same record for the same plugin.
 func TestRecordsAreAlike(t *testing.T) {
 	written := map[string]record{}
 	for name, start := range subject.All() {
@@ -163,7 +166,7 @@ func TestRecordsAreAlike(t *testing.T) {
 		r := h.records()["dovetail/one:latest"]
 		assert.Equal(t, len(r.Blobsums), 1)
 		assert.Equal(t, len(r.Plugin.Config.Rootfs.DiffIds), 1)
-		// What is another one for each install, host and tar writer.
+		// These differ between installs, hosts and tar writers.
 		r.Rootfs, r.Plugin.ID = "", ""
 		r.Config, r.Manifest, r.Blobsums, r.Plugin.Config.Rootfs.DiffIds = "", "", nil, nil
 		written[name] = r

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package disk
 
 import (
@@ -22,15 +24,21 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// publish puts a version of one plugin into a registry. It says in a file
-// which one it is.
+// publish puts a version of a plugin into a registry. A file in the plugin
+// names the version.
 func publish(t *testing.T, r *registry.Registry, version string) {
+	t.Helper()
+	publishContent(t, r, version, version)
+}
+
+// publishContent publishes a version with the given content in its layer.
+func publishContent(t *testing.T, r *registry.Registry, version, content string) {
 	t.Helper()
 	var plain, packed bytes.Buffer
 	archive := tar.NewWriter(&plain)
 	assert.NilError(t, archive.WriteHeader(&tar.Header{Name: "./", Typeflag: tar.TypeDir, Mode: 0o755}))
-	assert.NilError(t, archive.WriteHeader(&tar.Header{Name: "version", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(version))}))
-	_, err := io.WriteString(archive, version)
+	assert.NilError(t, archive.WriteHeader(&tar.Header{Name: "version", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content))}))
+	_, err := io.WriteString(archive, content)
 	assert.NilError(t, err)
 	assert.NilError(t, archive.Close())
 	compressor := gzip.NewWriter(&packed)
@@ -45,15 +53,16 @@ func publish(t *testing.T, r *registry.Registry, version string) {
 	r.PutPlugin("dovetail/pulled", version, encoded, packed.Bytes())
 }
 
-// TestUpgradesOfTheOther: what one manager pulled, the other runs, upgrades and
-// pushes, and the first one runs that, upgrades it again and removes it.
+// TestUpgradesOfTheOther: one manager pulls a plugin; the other runs, upgrades
+// and pushes it; the first runs the new version, upgrades it again and removes
+// it.
 func TestUpgradesOfTheOther(t *testing.T) {
 	tests := []struct {
 		name        string
 		first, next subject.Start
-		// wantSources is what the mount whose source was set to /srv is made
-		// from: under v2 by next, under v2 by first, and under v3. What docker
-		// upgraded it runs with the default, and shows what was set.
+		// wantSources are the sources of the mount whose source was set to
+		// /srv: in v2 under next, in v2 under first, and in v3. After its own
+		// upgrade docker uses the default and shows the source that is set.
 		wantSources [3]string
 	}{
 		{"docker, then ours", subject.Docker, subject.Dovetail, [3]string{"/srv", "/srv", "/tmp"}},
@@ -105,8 +114,8 @@ func TestUpgradesOfTheOther(t *testing.T) {
 	}
 }
 
-// assertVersion checks that the plugin is of a version, with what was set, and
-// that it runs with the mount made from source.
+// assertVersion checks that the plugin has the version and its settings, and
+// runs with the mount from source.
 func (h *host) assertVersion(s subject.Subject, version, source string) {
 	h.t.Helper()
 	p, err := s.Inspect("pulled")

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -11,21 +13,20 @@ import (
 	"slices"
 )
 
-// Result is what the type checker says of one package.
+// Result is the type checker's result for one package.
 type Result struct {
-	// Problems is its errors, each with file and line, without those about
-	// imports that can't be had.
+	// Problems are its errors with file and line, except errors about imports
+	// that are not available.
 	Problems []string
-	// Uses is how often the package names something of the packages given as
-	// replacements.
+	// Uses is how often the package names an identifier of the replacements.
 	Uses int
 }
 
-// Check type-checks packages of a module from their source, with their tests
-// if they have any in the same package. Imports are satisfied by replacements,
-// else by others of the packages to check, else by what is given, else by the
-// module's source. What is nowhere, such as a package of a module that is not
-// at hand, is taken to have whatever is asked of it.
+// Check type-checks packages of a module from their source, including the tests
+// in the same package. Imports come from replacements, else from the packages
+// to check, else from given, else from the module's source. A package that is
+// in none of them, for example of a module that is not downloaded, is assumed
+// to have every identifier that is used.
 func Check(source *Source, importPaths []string, given, replacements map[string]*types.Package) (map[string]Result, error) {
 	c := &checker{
 		source:       source,
@@ -58,7 +59,7 @@ type checker struct {
 	imported            map[string]*types.Package // from source
 }
 
-// Import makes the checker the importer of what it checks.
+// Import implements types.Importer for the packages in progress.
 func (c *checker) Import(importPath string) (*types.Package, error) {
 	if p, ok := c.replacements[importPath]; ok {
 		return p, nil
@@ -72,7 +73,7 @@ func (c *checker) Import(importPath string) (*types.Package, error) {
 	return nil, fmt.Errorf("import %s: not at hand", importPath)
 }
 
-// fromSource makes a package as others see it: without bodies and tests.
+// fromSource makes a package as importers see it: without bodies and tests.
 func (c *checker) fromSource(importPath string) (*types.Package, error) {
 	if p, ok := c.imported[importPath]; ok {
 		return p, nil
@@ -81,7 +82,7 @@ func (c *checker) fromSource(importPath string) (*types.Package, error) {
 	if err != nil {
 		return nil, err
 	}
-	ignore := func(error) {} // check says them
+	ignore := func(error) {} // check reports them
 	config := types.Config{Importer: c, Error: ignore, IgnoreFuncBodies: true, FakeImportC: true}
 	p, _ := config.Check(importPath, c.files, syntax, nil)
 	c.imported[importPath] = p
@@ -102,7 +103,7 @@ func (c *checker) check(importPath string, names []string) (Result, error) {
 		}
 	}}
 	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
-	_, _ = config.Check(importPath, c.files, syntax, info) // its errors were said one by one
+	_, _ = config.Check(importPath, c.files, syntax, info) // the errors were reported one by one
 	for _, object := range info.Uses {
 		if c.isReplacement(object.Pkg()) {
 			result.Uses++
@@ -132,7 +133,7 @@ func (c *checker) parse(importPath string, names []string) ([]*ast.File, error) 
 	return syntax, nil
 }
 
-// importPositions is where a missing import is reported.
+// importPositions returns where a missing import is reported.
 func importPositions(files *token.FileSet, syntax []*ast.File) map[token.Position]bool {
 	positions := map[token.Position]bool{}
 	for _, file := range syntax {

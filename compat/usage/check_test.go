@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -14,9 +16,9 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// module writes the files of the module example.com/daemon, which uses the
-// package example.com/plugin directly in router and cluster, and through
-// cluster in cmd.
+// module writes the files of the module example.com/daemon. Its packages router
+// and cluster use the package example.com/plugin directly, and cmd uses it
+// through cluster.
 func module(t *testing.T, more map[string]string) *Source {
 	t.Helper()
 	files := map[string]string{
@@ -89,7 +91,7 @@ func New(Config) *Manager { return nil }
 func (*Manager) Enable(...Option) error { return nil }
 `
 
-// replacement type-checks source as what replaces example.com/plugin.
+// replacement type-checks source as the replacement of example.com/plugin.
 func replacement(t *testing.T, source string) map[string]*types.Package {
 	t.Helper()
 	files := token.NewFileSet()

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -28,7 +30,7 @@ import (
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// What the rest of a daemon knows plugins by.
+// The interfaces by which the rest of a daemon knows plugins.
 var (
 	_ plugingetter.PluginGetter       = (*plugin.Store)(nil)
 	_ plugingetter.CompatPlugin       = (*v2.Plugin)(nil)
@@ -41,7 +43,7 @@ var (
 	_ sync.Locker                     = (*plugin.Store)(nil)
 )
 
-// daemon has the fields and methods that a docker 28 daemon has for plugins.
+// daemon has the plugin-related fields and methods of a docker 28 daemon.
 type daemon struct {
 	PluginStore   *plugin.Store
 	pluginManager *plugin.Manager
@@ -56,11 +58,11 @@ type config struct {
 	containerdAddress   string
 	containerdNamespace string
 	liveRestore         bool
-	executor            plugin.ExecutorCreator // nil means containerd's
+	executor            plugin.ExecutorCreator // nil is containerd's
 }
 
-// newDaemon makes the manager as a daemon does: with the store that others
-// hold already, and with nothing set that docker does not have.
+// newDaemon makes the manager as docker's daemon does: with a store that other
+// parts hold already, and without any field that docker lacks.
 func newDaemon(ctx context.Context, c config, store *plugin.Store, authz *authorization.Middleware) (*daemon, error) {
 	d := &daemon{PluginStore: store}
 	registryService, err := registry.NewService(registry.ServiceOptions{})
@@ -93,7 +95,7 @@ func newDaemon(ctx context.Context, c config, store *plugin.Store, authz *author
 	return d, nil
 }
 
-// LogPluginEvent takes what the daemon's event stream shows.
+// LogPluginEvent receives the events for the daemon's event stream.
 func (d *daemon) LogPluginEvent(_, _ string, action events.Action) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -104,7 +106,7 @@ func (d *daemon) PluginManager() *plugin.Manager { return d.pluginManager }
 
 func (d *daemon) PluginGetter() *plugin.Store { return d.PluginStore }
 
-// registerMetrics is how the metrics subsystem hooks into plugins.
+// registerMetrics hooks into plugins as docker's metrics do.
 func registerMetrics(store *plugin.Store, socket string, started func(name string)) {
 	const capability = "MetricsCollector"
 	store.RegisterRuntimeOpt(capability, func(s *specs.Spec) {
@@ -120,11 +122,11 @@ func registerMetrics(store *plugin.Store, socket string, started func(name strin
 	})
 }
 
-// start gives a daemon on a fake executor, with an empty root.
+// start starts a daemon on a fake executor, with an empty root.
 func start(t *testing.T, authorizedBy ...string) (*daemon, *plugintest.Executor) {
 	t.Helper()
 	executortest.VerifyNoLeaks(t)
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(t, err)
 	t.Cleanup(func() { assert.Check(t, os.RemoveAll(execRoot)) })
 	executor := &plugintest.Executor{}
@@ -170,8 +172,8 @@ func TestDaemon(t *testing.T) {
 	assert.DeepEqual(t, d.actions, []events.Action{events.ActionCreate, events.ActionEnable, events.ActionDisable, events.ActionRemove})
 }
 
-// The authorization middleware finds its plugins through the getter that it
-// was given before there was a manager, and forgets one that is disabled.
+// The authorization middleware finds its plugins through a getter that it got
+// before the manager existed, and drops a plugin that is disabled.
 func TestDaemonAuthorizes(t *testing.T) {
 	const name = "example.com/authz:1"
 	d, executor := start(t, name)

@@ -1,14 +1,13 @@
-// Package usage type-checks what uses docker's plugin packages as if it used
-// ours.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package usage type-checks users of docker's plugin packages against ours.
 //
-// [Check] takes a module that imports a package, directly or through others
-// of its own, and type-checks those packages from their source, function
-// bodies too, with replacements for what they import. The test does so with
-// docker's whole module: its daemon, its API router, its swarm controllers,
-// its metrics and its test fixtures are read as they are and have to accept
-// our packages under docker's import paths.
+// [Check] takes a module that imports a package, directly or through its other
+// packages. It type-checks those packages from their source, including function
+// bodies, with replacements for their imports. The test does so with docker's
+// whole module: its daemon, API router, swarm controllers, metrics and test
+// fixtures must accept our packages under docker's import paths.
 //
-// The other tests of this package are the same call sites written out, for
-// people to read and for the compiler to check, and a daemon in small that
-// runs.
+// The other tests of this package are the same call sites written out, to be
+// read and compiled, and a small daemon that runs.
 package usage

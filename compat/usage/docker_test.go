@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -20,12 +22,12 @@ const (
 	ours    = "github.com/dovetailhq/plugin"
 )
 
-// replaced is the packages that change with the import path.
+// replaced are the packages that change with the import path.
 var replaced = []string{"", "/v2", "/executor/containerd"}
 
-// TestDockerItself reads every package of docker that uses the plugin packages
-// with ours in their place. What docker's own packages do not bring up in the
-// same place is our fault.
+// TestDockerItself type-checks every package of docker that uses the plugin
+// packages, with ours in their place. A problem that docker's own packages do
+// not cause in the same place is ours.
 func TestDockerItself(t *testing.T) {
 	modfiles, err := modfile.All("..")
 	assert.NilError(t, err)
@@ -42,7 +44,7 @@ func TestDockerItself(t *testing.T) {
 				assert.DeepEqual(t, news(before[user], after[user]), []string(nil))
 				assert.Equal(t, after[user].Uses, before[user].Uses, user)
 			}
-			// What accepts anything proves nothing.
+			// A check that accepts anything proves nothing.
 			for _, user := range direct {
 				assert.Check(t, after[user].Uses > 0, user)
 				assert.Check(t, len(news(before[user], without[user])) > 0, user)
@@ -58,7 +60,7 @@ func check(t *testing.T, source *Source, users []string, given, replacements map
 	return results
 }
 
-// news returns the problems that came with the replacements.
+// news returns the problems that the replacements cause.
 func news(before, after Result) []string {
 	var problems []string
 	for _, problem := range after.Problems {
@@ -69,7 +71,7 @@ func news(before, after Result) []string {
 	return problems
 }
 
-// nothing puts empty packages where docker's are.
+// nothing returns empty packages in the place of docker's.
 func nothing() map[string]*types.Package {
 	empty := map[string]*types.Package{}
 	for _, suffix := range replaced {
@@ -80,7 +82,7 @@ func nothing() map[string]*types.Package {
 	return empty
 }
 
-// world is docker's module as a modfile selects it.
+// world is docker's module in the version of a modfile.
 type world struct {
 	modfile modfile.Modfile
 	source  *Source
@@ -97,9 +99,9 @@ func dockerWorld(t *testing.T, m modfile.Modfile) world {
 	return world{modfile: m, source: source}
 }
 
-// load loads the plugin packages, docker's and ours, with all that they import,
-// and of the standard library all that users import. They are loaded in one go,
-// so that types of one name are one type.
+// load loads the plugin packages, docker's and ours, with all their imports,
+// and the packages of the standard library that users import. It loads them in
+// one call, so that equal names are equal types.
 func (w world) load(t *testing.T, users []string) map[string]*types.Package {
 	t.Helper()
 	var wanted []string
@@ -137,7 +139,7 @@ func loading(m modfile.Modfile, mode packages.LoadMode) *packages.Config {
 	}
 }
 
-// replacing puts the packages at prefix where docker's are.
+// replacing returns the packages at prefix in the place of docker's.
 func replacing(prefix string, given map[string]*types.Package) map[string]*types.Package {
 	replacements := map[string]*types.Package{}
 	for _, suffix := range replaced {

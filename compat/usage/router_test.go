@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -16,7 +18,7 @@ import (
 	"github.com/dovetailhq/plugin"
 )
 
-// routerBackend is what the router of docker's Engine API needs.
+// routerBackend is the backend interface of docker's Engine API router.
 type routerBackend interface {
 	Disable(name string, config *backend.PluginDisableConfig) error
 	Enable(name string, config *backend.PluginEnableConfig) error

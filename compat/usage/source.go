@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -19,8 +21,7 @@ type Source struct {
 	packages  map[string]*build.Package
 }
 
-// ReadSource finds the packages of a module, as they are built for Linux
-// without cgo.
+// ReadSource finds the packages of a module, as built for Linux without cgo.
 func ReadSource(modulePath, dir string) (*Source, error) {
 	s := &Source{Path: modulePath, Dir: dir, packages: map[string]*build.Package{}}
 	err := filepath.WalkDir(dir, func(at string, entry fs.DirEntry, err error) error {
@@ -35,7 +36,7 @@ func ReadSource(modulePath, dir string) (*Source, error) {
 	return s, err
 }
 
-// isForeign tells directories that hold no packages of the module.
+// isForeign reports whether a directory holds no packages of the module.
 func (s *Source) isForeign(dir string) bool {
 	name := filepath.Base(dir)
 	_, err := os.Stat(filepath.Join(dir, "go.mod"))
@@ -49,7 +50,7 @@ func (s *Source) read(dir string) error {
 	var none *build.NoGoError
 	var several *build.MultiplePackageError
 	if errors.As(err, &none) || errors.As(err, &several) {
-		return nil // nothing that could be imported
+		return nil // not importable
 	}
 	if err != nil {
 		return err
@@ -62,8 +63,9 @@ func (s *Source) read(dir string) error {
 	return nil
 }
 
-// Users returns the packages of the module that import one at or below prefix,
-// without those there: directly, or also through packages of the module.
+// Users returns the packages of the module that import a package at or below
+// prefix, except those packages themselves. all also has those that import it
+// through other packages of the module.
 func (s *Source) Users(prefix string) (direct, all []string) {
 	users := map[string]bool{}
 	uses := func(p *build.Package) bool {
@@ -85,7 +87,7 @@ func (s *Source) Users(prefix string) (direct, all []string) {
 	return direct, slices.Sorted(maps.Keys(users))
 }
 
-// Closure returns the packages, and those of the module that they import.
+// Closure returns the packages and all packages of the module that they import.
 func (s *Source) Closure(importPaths []string) []string {
 	closure := slices.Clone(importPaths)
 	for i := 0; i < len(closure); i++ {
@@ -99,7 +101,7 @@ func (s *Source) Closure(importPaths []string) []string {
 	return closure
 }
 
-// Imports returns what a package of the module imports, for its tests too.
+// Imports returns the imports of a package of the module and of its tests.
 func (s *Source) Imports(importPath string) []string {
 	p := s.packages[importPath]
 	return slices.Concat(p.Imports, p.TestImports)

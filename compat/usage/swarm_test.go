@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package usage
 
 import (
@@ -18,7 +20,8 @@ import (
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// swarmBackend is what the plugin controller of docker's swarm mode needs.
+// swarmBackend is the backend interface of the plugin controller in docker's
+// swarm mode.
 type swarmBackend interface {
 	Disable(name string, config *backend.PluginDisableConfig) error
 	Enable(name string, config *backend.PluginEnableConfig) error
@@ -31,7 +34,7 @@ type swarmBackend interface {
 
 var _ swarmBackend = (*plugin.Manager)(nil)
 
-// controller keeps one plugin as its service wants it.
+// controller keeps one plugin in the state that its service asks for.
 type controller struct {
 	backend   swarmBackend
 	pluginID  string
@@ -62,7 +65,8 @@ func (c *controller) start() error {
 	return c.backend.Enable(c.pluginID, &backend.PluginEnableConfig{Timeout: 30})
 }
 
-// wait returns why the plugin is not as the service wants it any more.
+// wait returns the reason once the plugin's state is not the service's any
+// more.
 func (c *controller) wait(ctx context.Context, waiting chan<- struct{}) error {
 	p, err := c.backend.Get(c.pluginID)
 	if err != nil {
@@ -118,7 +122,7 @@ func TestSwarm(t *testing.T) {
 	waiting, waited := make(chan struct{}), make(chan error, 1)
 	go func() { waited <- c.wait(t.Context(), waiting) }()
 	<-waiting
-	// Events of other plugins are not for this controller.
+	// This controller ignores events of other plugins.
 	assert.NilError(t, d.PluginManager().Enable("example.com/other:1", &backend.PluginEnableConfig{}))
 	assert.NilError(t, d.PluginManager().Disable("example.com/other:1", &backend.PluginDisableConfig{}))
 	assert.NilError(t, d.PluginManager().Disable(c.pluginID, &backend.PluginDisableConfig{ForceDisable: true}))
@@ -130,7 +134,7 @@ func TestSwarm(t *testing.T) {
 	assert.NilError(t, c.remove())
 }
 
-// A swarm manager learns of network drivers by the events of plugins with that
+// A swarm manager finds network drivers by the events of plugins with that
 // interface.
 func TestSwarmWatchesInterfaces(t *testing.T) {
 	d, _ := start(t)

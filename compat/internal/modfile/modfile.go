@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package modfile finds the modfiles of this module. Each selects the version
-// of docker to compare with, and nothing else: go.mod the newest, and
+// of docker to compare with, and nothing else: go.mod the newest,
 // go.docker-VERSION.mod an older one. Tests that load packages themselves run
-// once for each; all others see the docker they are built with.
+// once for each. All other tests see the docker version of their build.
 package modfile
 
 import (
@@ -15,11 +17,11 @@ import (
 
 const docker = "github.com/docker/docker"
 
-// Modfile is one way to build this module.
+// Modfile is a modfile of this module.
 type Modfile struct {
-	// Name is the file's name in the module's directory, as -modfile takes it.
+	// Name is the file's name in the module's directory, for -modfile.
 	Name string
-	// Docker is the version of docker that it selects, as "v28.5.2".
+	// Docker is the version of docker that it selects, such as "v28.5.2".
 	Docker string
 }
 
@@ -54,7 +56,7 @@ func parse(path string) (*modfile.File, error) {
 }
 
 // selected returns the version of docker that a modfile replaces all others
-// with, or else the one that it requires.
+// with, or the version that it requires.
 func selected(file *modfile.File) string {
 	for _, replace := range file.Replace {
 		if replace.Old.Path == docker {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package modfile
 
 import (
@@ -17,8 +19,7 @@ func TestAllFindsTheVersions(t *testing.T) {
 	})
 }
 
-// What else differed would make a difference between dockers out of one
-// between modules.
+// Other differences would show as differences between versions of docker.
 func TestModfilesDifferInDockerOnly(t *testing.T) {
 	all, err := All("../..")
 	assert.NilError(t, err)

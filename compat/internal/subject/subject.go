@@ -1,9 +1,11 @@
-// Package subject gives docker's plugin manager and ours one face, so that one
-// driver can make both do the same.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package subject gives docker's plugin manager and ours one interface, so that
+// one driver can use both.
 //
-// A [Subject] is a running manager. Methods whose signatures have no type of
-// the plugin packages are the manager's own; the others are reduced to what
-// can be said without such a type.
+// A [Subject] is a running manager. Methods without types of the plugin
+// packages in their signatures are the manager's own. The others are reduced to
+// signatures without such types.
 package subject
 
 import (
@@ -29,23 +31,23 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// Config is what a subject is started with. It outlives the subject, as a host
+// Config is the config of a subject. It outlives the subject, as a host
 // outlives a daemon.
 type Config struct {
 	Root, ExecRoot string
-	// Executor runs the plugins; nil makes a manager without one.
+	// Executor runs the plugins. Nil makes a manager without an executor.
 	Executor    *plugintest.Executor
 	LiveRestore bool
 	Registry    *registryservice.Service
 	Authz       *authorization.Middleware
-	// Log is told what the daemon's event stream would show.
+	// Log gets the events of the daemon's event stream.
 	Log func(id, name string, action events.Action)
 }
 
 // Start starts a manager.
 type Start func(Config) (Subject, error)
 
-// All is the subjects there are, by name.
+// All returns all subjects, by name.
 func All() map[string]Start {
 	return map[string]Start{"docker": Docker, "dovetail": Dovetail}
 }
@@ -66,12 +68,12 @@ type Subject interface {
 	GC()
 	Shutdown()
 
-	// Pull pulls with the options that a swarm service gives; an empty
-	// service and no env are no options.
+	// Pull pulls with the options of a swarm service. An empty service and no
+	// env mean no options.
 	Pull(ctx context.Context, ref reference.Named, name string, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer, service string, env []string) error
 	// Plugin is the manager's Get.
 	Plugin(idOrName string) (Plugin, error)
-	// Subscribe is SubscribeEvents.
+	// Subscribe is the manager's SubscribeEvents.
 	Subscribe(buffer int, filters ...Filter) (<-chan interface{}, func())
 	// Store is the manager's store.
 	Store() Store
@@ -82,13 +84,13 @@ type Store interface {
 	plugingetter.PluginGetter
 	// Mount registers a runtime option that adds a mount.
 	Mount(capability string, mount specs.Mount)
-	// Lookup is GetV2Plugin.
+	// Lookup is the store's GetV2Plugin.
 	Lookup(refOrID string) (Plugin, error)
-	// Names is the names of all plugins, by id.
+	// Names returns the names of all plugins, by ID.
 	Names() map[string]string
 }
 
-// Plugin is a live handle.
+// Plugin is a live handle of a plugin.
 type Plugin interface {
 	plugingetter.CompatPlugin
 	plugingetter.CountedPlugin
@@ -102,21 +104,22 @@ type Plugin interface {
 	IsEnabled() bool
 }
 
-// Filter is an event that subscribers watch for: one of the four kinds that
-// both have, as events are called in the daemon's log.
+// Filter selects the events of a subscription: one of the four kinds that both
+// managers have, by its name in the daemon's log.
 type Filter struct {
 	Action events.Action
-	// Interfaces is what a created plugin must have one of; nil for any.
+	// Interfaces selects created plugins with one of these interfaces. Nil
+	// selects all.
 	Interfaces map[string]bool
-	// ID is that of the one plugin that is watched, but not as it is created;
-	// empty for any.
+	// ID selects the events of one plugin, except its creation. Empty selects
+	// all.
 	ID string
 }
 
 func (f Filter) plugin() types.Plugin { return types.Plugin{ID: f.ID} }
 
-// Describe says what an event of a subject is, in words that both share: its
-// type and the name of its plugin, if it is about one.
+// Describe returns the type of a subject's event and its plugin's name, if it
+// has one, as both subjects call them.
 func Describe(event interface{}) string {
 	kind := strings.TrimPrefix(fmt.Sprintf("%T", event), "plugin.")
 	value := reflect.ValueOf(event)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package subject
 
 import (
@@ -12,6 +14,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
@@ -35,14 +38,12 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// Both faces show what their managers do.
+// Both subjects do what their managers do.
 func TestSubjects(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("docker's manager mounts, which only root may")
-	}
+	testenv.NeedsRoot(t, "mounting")
 	for name, start := range All() {
 		t.Run(name, func(t *testing.T) {
-			execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+			execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 			assert.NilError(t, err)
 			executor := &plugintest.Executor{}
 			var actions []string

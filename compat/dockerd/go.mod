@@ -1,0 +1,3 @@
+module github.com/dovetailhq/plugin/compat/dockerd
+
+go 1.25.0
