@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -16,8 +18,8 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// BenchmarkCreate installs from a build context in memory, and tells how big
-// the layer is. The limit is to write the context to one file.
+// BenchmarkCreate installs from a build context in memory, and reports the size
+// of the layer. The limit is writing the context to one file.
 func BenchmarkCreate(b *testing.B) {
 	for _, w := range []struct {
 		name string

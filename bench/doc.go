@@ -1,12 +1,14 @@
-// Package bench sets docker's plugin manager and ours side by side: the same
-// work, the same inputs, one after the other in one process, and beside them
-// the limit of the machine where there is one.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bench measures docker's plugin manager and ours: the same work and
+// the same inputs, one after the other in one process. Where there is one, it
+// also measures the limit of the machine.
 //
-// A benchmark's name ends in whose figure it is, of=docker, of=dovetail or
-// of=limit, so that benchstat -col /of compares them. Each measures one
-// operation at a time on directories of its own. Command report runs them all
-// in alternating rounds and writes docs/performance.md; command compare
-// does so with two commits of ours.
+// A benchmark's name ends in its subject, of=docker, of=dovetail or of=limit,
+// for comparison by benchstat -col /of. Each benchmark measures one operation
+// at a time in separate directories. Command report runs all of them in
+// alternating rounds and writes docs/performance.md. Command compare runs them
+// with two commits of ours.
 //
-// The tests run every benchmark with inputs that are small.
+// The tests run every benchmark with small inputs.
 package bench

@@ -76,7 +76,6 @@ require (
 require (
 	github.com/docker/docker v28.5.2+incompatible
 	github.com/kballard/go-shellquote v0.0.0-20180428030007-95032a82bc51 // indirect
-	github.com/klauspost/pgzip v1.2.6 // indirect
 )
 
 require (

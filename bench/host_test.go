@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -24,8 +26,7 @@ import (
 
 const volume = "docker.volumedriver/1.0"
 
-// forEach runs a benchmark for each subject that the flags name, in the order
-// that they say.
+// forEach runs a benchmark for each subject of the flags, in their order.
 func forEach(b *testing.B, run func(b *testing.B, start subject.Start)) {
 	subjects := subject.All()
 	if *oursFirst {
@@ -36,7 +37,7 @@ func forEach(b *testing.B, run func(b *testing.B, start subject.Start)) {
 	}
 }
 
-// limit runs what no manager can be faster than.
+// limit runs an operation without a manager, which is the lower bound for both.
 func limit(b *testing.B, run func(b *testing.B)) { runFor(b, "limit", run) }
 
 func runFor(b *testing.B, whose string, run func(b *testing.B)) {
@@ -45,7 +46,7 @@ func runFor(b *testing.B, whose string, run func(b *testing.B)) {
 	}
 }
 
-// host is what outlives a manager: its directories and its executor.
+// host has the directories and the executor, which outlive a manager.
 type host struct {
 	b        *testing.B
 	config   subject.Config
@@ -54,9 +55,9 @@ type host struct {
 
 var hosts atomic.Int64
 
-// newHost makes directories while the disk has nothing else to do. They are
-// removed only after all benchmarks: ext4 is slow to make files for some
-// seconds after many were removed, which would be charged to the next one.
+// newHost makes directories while the disk is idle. They are removed only after
+// all benchmarks: ext4 makes files slowly for some seconds after a large
+// removal, which would be charged to the next benchmark.
 func newHost(b *testing.B) *host {
 	b.Helper()
 	dir := newDirectory(b)
@@ -78,20 +79,20 @@ func newHost(b *testing.B) *host {
 
 func newDirectory(b *testing.B) string {
 	b.Helper()
-	dir := filepath.Join(scratch, strconv.FormatInt(hosts.Add(1), 36)) // a socket path must be short
+	dir := filepath.Join(scratch, strconv.FormatInt(hosts.Add(1), 36)) // a socket's path must be short
 	assert.NilError(b, os.Mkdir(dir, 0o700))
 	assert.NilError(b, exec.Command("sync", "-f", dir).Run())
 	return dir
 }
 
-// manager is a subject on a host.
+// manager is a running subject on a host.
 type manager struct {
 	subject.Subject
 	*host
 }
 
-// start starts a subject, which is ended before the benchmark's next step or
-// with the benchmark.
+// start starts a subject. It ends before the benchmark's next step, or with the
+// benchmark.
 func (h *host) start(start subject.Start) *manager {
 	h.b.Helper()
 	s, err := start(h.config)
@@ -104,7 +105,7 @@ func newManager(b *testing.B, start subject.Start) *manager {
 	return newHost(b).start(start)
 }
 
-// create installs a plugin whose content is its name.
+// create installs a plugin with its name as content.
 func (m *manager) create(name string) {
 	m.b.Helper()
 	config := plugintest.Config(volume)
@@ -127,8 +128,8 @@ func (m *manager) disable(name string) {
 	assert.NilError(m.b, m.Disable(name, &backend.PluginDisableConfig{}))
 }
 
-// measure runs an operation once for each iteration: what prepare returns is
-// measured, what that returns is not.
+// measure runs an operation once for each iteration. prepare and the returned
+// cleanup are not measured.
 func measure(b *testing.B, prepare func() (operation func() error, after func())) {
 	processor := processorTime{b: b}
 	for b.Loop() {
@@ -148,9 +149,8 @@ func measure(b *testing.B, prepare func() (operation func() error, after func())
 	processor.report()
 }
 
-// processorTime measures what an operation takes of the processors, in this
-// process and in its children: on a machine that does other things, too, that
-// says more than the time on the clock.
+// processorTime measures the processor time of an operation, in this process
+// and its children. On a busy machine it is more accurate than the clock.
 type processorTime struct {
 	b     *testing.B
 	spent time.Duration

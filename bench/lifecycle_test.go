@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -14,7 +16,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// BenchmarkEnableDisable runs with an executor that is ready at once.
+// BenchmarkEnableDisable uses an executor that is ready at once.
 func BenchmarkEnableDisable(b *testing.B) {
 	forEach(b, func(b *testing.B, start subject.Start) {
 		m := newManager(b, start)
@@ -27,8 +29,7 @@ func BenchmarkEnableDisable(b *testing.B) {
 	})
 }
 
-// BenchmarkBoot starts a manager with plugins that are wished to run, and ends
-// when they do.
+// BenchmarkBoot starts a manager with enabled plugins, and ends when they run.
 func BenchmarkBoot(b *testing.B) {
 	for _, plugins := range or([]int{1, 50, 200}, []int{2}) {
 		b.Run(name("plugins", plugins), func(b *testing.B) {
@@ -51,8 +52,8 @@ func BenchmarkBoot(b *testing.B) {
 	}
 }
 
-// BenchmarkShutdown ends a manager whose plugins ignore SIGTERM. Both managers
-// give them ten seconds.
+// BenchmarkShutdown ends a manager while its plugins ignore SIGTERM. Both
+// managers wait ten seconds for them.
 func BenchmarkShutdown(b *testing.B) {
 	forEach(b, func(b *testing.B, start subject.Start) {
 		measure(b, func() (func() error, func()) {
@@ -69,8 +70,8 @@ func BenchmarkShutdown(b *testing.B) {
 	})
 }
 
-// installEnabled makes plugins and notes in their records that they are wished
-// to run: to enable so many would take docker's manager minutes.
+// installEnabled makes plugins and writes the desired state enabled into their
+// records: enabling so many takes docker's manager minutes.
 func (h *host) installEnabled(start subject.Start, plugins int) {
 	h.b.Helper()
 	m := h.start(start)

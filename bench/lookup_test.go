@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -15,7 +17,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// BenchmarkLookup finds one among many enabled plugins.
+// BenchmarkLookup finds a plugin among many enabled ones.
 func BenchmarkLookup(b *testing.B) {
 	for _, plugins := range or([]int{10, 1000, 10000}, []int{10}) {
 		wanted := plugins / 2
@@ -73,7 +75,8 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkEvents creates a plugin, and ends when all subscribers know.
+// BenchmarkEvents creates a plugin, and ends when all subscribers have its
+// event.
 func BenchmarkEvents(b *testing.B) {
 	for _, subscribers := range []int{1, 100} {
 		b.Run(name("subscribers", subscribers), func(b *testing.B) {
@@ -109,8 +112,8 @@ func many(plugins int) []types.Plugin {
 	return all
 }
 
-// The plugins of a full store are found by each way that is measured, and only
-// by those.
+// Each way of look-up that is measured finds the plugins of a full store, and
+// no other way does.
 func TestLookupsFind(t *testing.T) {
 	all := many(10)
 	assert.Equal(t, len(all), 10)

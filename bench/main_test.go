@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -18,13 +20,13 @@ var (
 	only      = flag.String("only", "", "measure docker, dovetail or the limit alone")
 )
 
-// scratch is the directory of everything that the benchmarks write. It is also
-// what the process runs in: docker's manager moves things into that.
+// scratch is the directory for all files of the benchmarks. The process runs in
+// it, because docker's manager moves things into the current directory.
 var scratch string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	log.L.Logger.SetOutput(io.Discard) // the managers have no other way
+	log.L.Logger.SetOutput(io.Discard) // the managers log nowhere else
 	if job := os.Getenv(childJob); job != "" {
 		os.Exit(child(job))
 	}
@@ -56,7 +58,7 @@ func inScratch(run func() int) int {
 // source is the directory of this module.
 var source string
 
-// or returns what the flag says: the real size, or the small one.
+// or returns the real size or the small one, by the flag.
 func or[T any](real, tiny T) T {
 	if *small {
 		return tiny

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -23,20 +25,20 @@ import (
 	"github.com/dovetailhq/plugin/plugintest"
 )
 
-// childJob is the environment variable that makes this program do one job
-// and print by how many bytes its memory grew at most.
+// childJob is the environment variable that makes this program do one job and
+// print the maximal growth of its memory.
 const childJob = "DOVETAIL_BENCH_JOB"
 
-// job is a verb that is done by a process of its own.
+// job is a verb for a separate process.
 type job struct {
 	Subject   string
 	Directory string
-	Pull      string // what to pull; else Create is created
+	Pull      string // the reference to pull; else Create is created
 	Create    workload.Tree
 }
 
-// BenchmarkPeakMemory measures by how much resident memory grows above that of
-// an idle manager.
+// BenchmarkPeakMemory measures the growth of resident memory above that of an
+// idle manager.
 func BenchmarkPeakMemory(b *testing.B) {
 	tree := workload.Tree{Files: or(64, 2), FileBytes: or[int64](16<<20, 1<<20)}
 	for _, count := range []int{1, 8} {
@@ -63,7 +65,7 @@ func benchmarkJob(b *testing.B, j job) {
 	}
 }
 
-// run does the job in a process of its own.
+// run does the job in a separate process.
 func (j job) run(b *testing.B) (grown int64) {
 	b.Helper()
 	j.Directory = newDirectory(b)
@@ -79,7 +81,7 @@ func (j job) run(b *testing.B) (grown int64) {
 	return grown
 }
 
-// child does a job, and returns the exit code.
+// child does a job and returns the exit code.
 func child(encoded string) int {
 	grown, err := doJob(encoded)
 	if err != nil {
@@ -150,7 +152,7 @@ func (j job) do(s subject.Subject) error {
 	return s.Pull(ctx, ref, "bench/installed")
 }
 
-// memory reads a field of /proc/self/status that is in kilobytes.
+// memory reads a field of /proc/self/status in kilobytes.
 func memory(field string) (bytes int64, err error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -158,7 +160,7 @@ func memory(field string) (bytes int64, err error) {
 	}
 	_, rest, found := strings.Cut(string(status), field+":")
 	if !found {
-		return 0, errors.New("the kernel does not tell " + field)
+		return 0, errors.New("the kernel does not report " + field)
 	}
 	kilobytes, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	return kilobytes << 10, err

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -26,7 +28,7 @@ type shipment struct {
 	*registry.Registry
 	reference reference.Named
 	blobs     []string // addresses of the layers
-	bytes     int64    // that the layers unpack to
+	bytes     int64    // size of the unpacked layers
 }
 
 func ship(b *testing.B, trees ...workload.Tree) *shipment {
@@ -53,7 +55,7 @@ func ship(b *testing.B, trees ...workload.Tree) *shipment {
 	return s
 }
 
-// layerRequests is how many layers were asked for since the last call.
+// layerRequests returns the number of requests for layers since the last call.
 func (s *shipment) layerRequests() int {
 	count := 0
 	for _, request := range s.Requests() {
@@ -75,8 +77,8 @@ func trees(count int, tree workload.Tree) []workload.Tree {
 	return all
 }
 
-// BenchmarkPull installs from a registry on this machine. The limit is to
-// fetch the same layers with curl and to unpack them with gzip and tar.
+// BenchmarkPull installs from a registry on this machine. The limit is
+// downloading the same layers with curl and unpacking them with gzip and tar.
 func BenchmarkPull(b *testing.B) {
 	for _, w := range []struct {
 		name   string
@@ -120,8 +122,8 @@ func (s *shipment) fetch(dir string) error {
 	return nil
 }
 
-// BenchmarkPullPresent installs a second time, under another name, what is
-// here already, and counts the layers that were asked for.
+// BenchmarkPullPresent installs stored content again under another name, and
+// counts the requests for layers.
 func BenchmarkPullPresent(b *testing.B) {
 	from := ship(b, workload.Tree{Files: or(200, 2), FileBytes: 1 << 20})
 	forEach(b, func(b *testing.B, start subject.Start) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -18,12 +20,13 @@ import (
 
 	"github.com/dovetailhq/plugin/bench/internal/subject"
 	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
-// BenchmarkStart measures how long a plugin takes with runc until its socket
-// accepts. Both managers use our executor; the limit is runc alone.
+// BenchmarkStart measures the time from the start of a plugin with runc until
+// its socket accepts. Both managers use our executor; the limit is runc alone.
 func BenchmarkStart(b *testing.B) {
 	program := probe(b)
 	var spec *specs.Spec
@@ -34,19 +37,19 @@ func BenchmarkStart(b *testing.B) {
 			return func() error { m.enable("bench/probe"); return nil }, func() { m.disable("bench/probe") }
 		})
 		var err error
-		spec, err = m.Spec("bench/probe") // docker's has no rootfs before the first start
+		spec, err = m.Spec("bench/probe") // docker's manager sets no rootfs before the first start
 		assert.NilError(b, err)
 	})
 	limit(b, func(b *testing.B) {
 		if spec == nil {
-			b.Skip("the bare runtime runs what a manager has made: measure one, too")
+			testenv.Skip(b, "the benchmark of a manager, whose plugin the bare runtime runs, was not selected")
 		}
 		bare := newBareRuntime(b, *spec)
 		measure(b, func() (func() error, func()) { return bare.start, bare.stop })
 	})
 }
 
-// probe is the program of the executor kit, which is built where Go finds it.
+// probe returns the program of the executor kit.
 func probe(b *testing.B) []byte {
 	b.Helper()
 	b.Chdir(source)
@@ -71,7 +74,7 @@ func newProbeManager(b *testing.B, start subject.Start, program []byte) *manager
 	return m
 }
 
-// bareRuntime is runc with nothing around it.
+// bareRuntime is runc without a manager.
 type bareRuntime struct {
 	b      *testing.B
 	bundle string
@@ -103,11 +106,11 @@ func (r *bareRuntime) command(verb string, arguments ...string) *exec.Cmd {
 
 func (r *bareRuntime) id() string { return fmt.Sprint("bare", r.runs) }
 
-// start returns when the socket accepts; asking every millisecond is the
-// cheapest way that needs no manager.
+// start returns when the socket accepts. It polls every millisecond, which is
+// the cheapest way without a manager.
 func (r *bareRuntime) start() error {
 	r.runs++
-	_ = os.Remove(r.socket) // of the run before, if there was one
+	_ = os.Remove(r.socket) // of an earlier run
 	r.run = r.command("run", "--bundle", r.bundle, r.id())
 	var stderr bytes.Buffer
 	r.run.Stderr = &stderr

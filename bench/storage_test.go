@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package bench
 
 import (
@@ -15,7 +17,7 @@ import (
 	"github.com/dovetailhq/plugin/plugintest/registry"
 )
 
-// BenchmarkPush sends a plugin of one layer to an empty registry on this
+// BenchmarkPush pushes a plugin with one layer to an empty registry on this
 // machine.
 func BenchmarkPush(b *testing.B) {
 	tree := workload.Tree{Files: or(100, 2), FileBytes: 1 << 20}
@@ -37,12 +39,11 @@ func BenchmarkPush(b *testing.B) {
 	})
 }
 
-// blobsOfPlugin is how many blobs one created plugin has: config, manifest and
-// layer.
+// blobsOfPlugin is the number of blobs of a created plugin: config, manifest
+// and layer.
 const blobsOfPlugin = 3
 
-// BenchmarkGC deletes blobs that nobody refers to, while one plugin is
-// installed.
+// BenchmarkGC deletes unreferenced blobs while one plugin is installed.
 func BenchmarkGC(b *testing.B) {
 	unreferenced := or(10000, 10)
 	forEach(b, func(b *testing.B, start subject.Start) {

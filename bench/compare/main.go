@@ -1,7 +1,9 @@
-// Command compare measures our manager at another commit and as it is here, in
-// turns, and lets benchstat say what changed. The benchmarks are those that
-// are here, so the other commit must have the API that they use. Run it in the
-// directory of its module.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command compare measures our manager at another commit and in the work tree,
+// in turns, and compares the results by benchstat. It uses the benchmarks of
+// the work tree, so the other commit must have the API that they use. Run it in
+// the directory of its module.
 package main
 
 import (
@@ -18,7 +20,7 @@ import (
 	"github.com/dovetailhq/plugin/bench/internal/runs"
 )
 
-// settings are the command line.
+// settings has the values of the flags.
 type settings struct {
 	module string // the directory of the benchmarks
 	ref    string // the other commit
@@ -62,8 +64,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	return stat.Run()
 }
 
-// buildBoth builds the benchmarks with the other commit's library and with
-// the one that is here.
+// buildBoth builds the benchmarks with the library of the other commit and with
+// that of the work tree.
 func buildBoth(ctx context.Context, s settings, dir string) (err error) {
 	if err := runs.Build(ctx, s.module, filepath.Join(dir, "here.test")); err != nil {
 		return err
@@ -73,7 +75,7 @@ func buildBoth(ctx context.Context, s settings, dir string) (err error) {
 		return err
 	}
 	defer func() {
-		// Even if ctx has ended: git would remember the tree.
+		// Also if ctx has ended: git would keep the work tree in its list.
 		removed := do(context.WithoutCancel(ctx), s.module, "git", "worktree", "remove", "--force", tree)
 		if err == nil {
 			err = removed

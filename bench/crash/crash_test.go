@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package crash
 
 import (
@@ -20,7 +22,7 @@ import (
 var (
 	kills   = flag.Int("kills", 10, "how many drivers are killed, and how many are ended in order")
 	publish = flag.String("publish", "", "directory of durability.json and durability.md to put the figures into")
-	seeds   = flag.Uint64("seed", rand.Uint64(), "what chance depends on, but for the instants")
+	seeds   = flag.Uint64("seed", rand.Uint64(), "seed of random choices; the instants of kills vary")
 )
 
 func TestMain(m *testing.M) {
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// machine is where drivers of docker's manager work.
+// machine has the directories in which drivers of docker's manager work.
 type machine struct {
 	t       *testing.T
 	driver  harness.Driver
@@ -58,17 +60,17 @@ func newMachine(t *testing.T, end string) *machine {
 	return m
 }
 
-// reset begins with empty directories.
+// reset empties the directories.
 func (m *machine) reset() {
 	m.t.Helper()
-	execRoot, err := os.MkdirTemp("", "dt") // a socket path must be short
+	execRoot, err := os.MkdirTemp("", "dt") // a socket's path must be short
 	assert.NilError(m.t, err)
 	m.t.Cleanup(func() { assert.Check(m.t, os.RemoveAll(execRoot)) })
 	m.driver.Paths = drive.Paths{Root: filepath.Join(m.t.TempDir(), "root"), ExecRoot: execRoot}
 	m.found, m.wrong = nil, nil
 }
 
-// count adds one end of a driver to the figures.
+// count adds the end of a driver to the figures.
 func (m *machine) count(crash harness.Crash, err error) {
 	m.t.Helper()
 	var unopened *harness.OpenError
@@ -103,7 +105,7 @@ func (m *machine) publish() {
 	assert.NilError(m.t, harness.Publish(*publish, m.figures))
 }
 
-// TestKills fails for nothing that docker's manager loses: it counts.
+// TestKills counts what docker's manager loses, and does not fail for it.
 func TestKills(t *testing.T) {
 	t.Logf("seed %d", *seeds)
 	random := rand.New(rand.NewPCG(*seeds, 0))
@@ -114,11 +116,11 @@ func TestKills(t *testing.T) {
 	m.publish()
 }
 
-// TestOrderlyEnds tells what is wrong without any crash.
+// TestOrderlyEnds counts violations without any crash.
 func TestOrderlyEnds(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seeds, 0))
 	m := newMachine(t, harness.Orderly)
-	const verbs = 24 // on average about as many as a driver calls that is killed
+	const verbs = 24 // about as many as a killed driver calls
 	for round := range *kills {
 		m.count(m.driver.Finish(*seeds+uint64(round), 1+random.IntN(verbs), m.found))
 	}

@@ -1,4 +1,6 @@
-// Package crash kills docker's plugin manager as test/crash kills Dovetail's: by
-// the same driver, at random instants, with the same checks. See
-// docs/durability.md for what came of both.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package crash kills docker's plugin manager as test/crash kills Dovetail's:
+// with the same driver, at random instants, and with the same checks. The
+// results are in docs/durability.md.
 package crash

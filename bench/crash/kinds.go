@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package crash
 
 import (
@@ -5,22 +7,22 @@ import (
 	"strings"
 )
 
-// kinds sorts what plugintest.CheckRoot finds. What is found of one plugin is
-// one violation of its kind, however many files or blobs it is about.
+// kinds classifies the findings of plugintest.CheckRoot. All findings of a kind
+// about one plugin are one violation, however many files or blobs they name.
 var kinds = []struct {
-	pattern *regexp.Regexp // its group is of whom
+	pattern *regexp.Regexp // the group is the plugin
 	kind    string
 }{
 	{regexp.MustCompile(`^(plugin [0-9a-f]{64}): (?:rootfs: |it has no rootfs)`), "a plugin does not have the files of its version"},
 	{regexp.MustCompile(`^(plugin [0-9a-f]{64}): read record`), "a plugin's record is missing or can't be read"},
 	{regexp.MustCompile(`^plugins .* are both named (.*)$`), "two plugins have one name"},
-	{regexp.MustCompile(`^(blob \S+) does not have the bytes`), "a blob has wrong bytes"},
+	{regexp.MustCompile(`^(blob \S+) is corrupt`), "a blob is corrupt"},
 	{regexp.MustCompile(`^(plugin [0-9a-f]{64}) runs`), "a plugin runs that is not enabled"},
 	{regexp.MustCompile(`^(sockets of plugin [0-9a-f]{64}) are left`), "sockets of a run are left"},
 	{regexp.MustCompile(`^(stage \S+|[0-9a-f]{64}\S*|plugin [0-9a-f]{64}: \S+|storage/\S+) is left`), "files of an install, an upgrade or a removal are left"},
 }
 
-// violation is one thing that is wrong.
+// violation is a kind of finding about one plugin.
 type violation struct{ kind, of string }
 
 func sortOut(problem string) violation {
@@ -32,15 +34,15 @@ func sortOut(problem string) violation {
 	return violation{problem, problem}
 }
 
-// isLeftover tells what a manager may still be deleting, or delete at its next
-// start.
+// isLeftover reports whether the manager can still be deleting it, or delete it
+// at its next start.
 func (v violation) isLeftover() bool { return strings.HasSuffix(v.kind, " left") }
 
-// sightings is how often each thing that is wrong was found without a break.
+// sightings is how often in a row each violation was found.
 type sightings map[violation]int
 
-// next returns what is to be counted of the problems of the next day: what is
-// seen first, and leftovers that outlasted one more start.
+// next returns the violations to count after another run: those found for the
+// first time, and leftovers that are still there after one more start.
 func (s sightings) next(problems []string) (counted []violation, next sightings) {
 	next = sightings{}
 	for _, problem := range problems {

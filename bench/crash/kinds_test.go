@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package crash
 
 import (
@@ -14,9 +16,9 @@ func TestSortOut(t *testing.T) {
 		{"plugin " + id + ": it has no rootfs", "a plugin does not have the files of its version", "plugin " + id},
 		{"plugin " + id + ": read record: open", "a plugin's record is missing or can't be read", "plugin " + id},
 		{"plugins x and y are both named p:latest", "two plugins have one name", "p:latest"},
-		{"blob sha256:ab does not have the bytes that its digest says", "a blob has wrong bytes", "blob sha256:ab"},
+		{"blob sha256:ab is corrupt: its content does not match the digest", "a blob is corrupt", "blob sha256:ab"},
 		{"plugin " + id + " runs and is not enabled", "a plugin runs that is not enabled", "plugin " + id},
-		{"sockets of plugin " + id + " are left, which is not enabled", "sockets of a run are left", "sockets of plugin " + id},
+		{"sockets of plugin " + id + " are left, but the plugin is not enabled", "sockets of a run are left", "sockets of plugin " + id},
 		{"stage tmp/.rootfs1 is left", "files of an install, an upgrade or a removal are left", "stage tmp/.rootfs1"},
 		{id + "-removing is left", "files of an install, an upgrade or a removal are left", id + "-removing"},
 		{"plugin " + id + ": config.json.tmp is left", "files of an install, an upgrade or a removal are left", "plugin " + id + ": config.json.tmp"},
@@ -50,5 +52,5 @@ func TestSightings(t *testing.T) {
 		counted, seen = seen.next(tt.problems)
 		assert.Equal(t, len(counted), tt.want, "day %d", day)
 	}
-	assert.Check(t, sortOut("sockets of plugin "+id+" are left, which is not enabled").isLeftover())
+	assert.Check(t, sortOut("sockets of plugin "+id+" are left, but the plugin is not enabled").isLeftover())
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -8,27 +10,27 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// key names what was measured.
+// key identifies a measurement.
 type key struct {
-	benchmark string // without its kind, Benchmark, and whose it is
+	benchmark string // without the prefix Benchmark and the subject
 	of        string // docker, dovetail or limit
 	unit      string // as benchstat normalizes it: sec/op, B/s
 }
 
-// figures are all values of each measurement.
+// figures has all values of each measurement.
 type figures map[key][]float64
 
 var benchmarkName = regexp.MustCompile(`^(.*)/of=([a-z]+)(-[0-9]+)?$`)
 
-// read takes the output of benchmarks in. The settings are what they printed
-// of the machine.
+// read parses the output of benchmarks. settings are the properties of the
+// machine in it.
 func read(output io.Reader) (all figures, settings map[string]string, err error) {
 	all, settings = figures{}, map[string]string{}
 	reader := benchfmt.NewReader(output, "benchmarks")
 	for reader.Scan() {
 		result, ok := reader.Result().(*benchfmt.Result)
 		if !ok {
-			continue // PASS, and other lines that are no results
+			continue // PASS, and other lines without a result
 		}
 		for _, setting := range result.Config {
 			settings[setting.Key] = string(setting.Value)
@@ -45,7 +47,7 @@ func read(output io.Reader) (all figures, settings map[string]string, err error)
 	return all, settings, reader.Err()
 }
 
-// median is the middle one; ok is false when there is none.
+// median returns the median; ok is false without values.
 func (f figures) median(k key) (median float64, ok bool) {
 	values := slices.Sorted(slices.Values(f[k]))
 	n := len(values)
@@ -55,8 +57,8 @@ func (f figures) median(k key) (median float64, ok bool) {
 	return (values[(n-1)/2] + values[n/2]) / 2, true
 }
 
-// spread is how far apart the least and the greatest are, as a part of the
-// median.
+// spread returns the difference between the greatest and the least value,
+// divided by the median.
 func (f figures) spread(k key) float64 {
 	median, ok := f.median(k)
 	if !ok || median == 0 {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -10,7 +12,7 @@ import (
 	"time"
 )
 
-// circumstances tell when, where and of what the figures are.
+// circumstances returns the date, the machine and the versions of the figures.
 func circumstances(ctx context.Context, settings map[string]string, rounds int, load []string) []string {
 	say := func(name string, arguments ...string) string {
 		out, err := exec.CommandContext(ctx, name, arguments...).Output()
@@ -42,7 +44,7 @@ func memoryTotal() string {
 	return fmt.Sprintf("%.0f GiB", kilobytes/mebibyte)
 }
 
-// loadAverage is how many processes wanted a processor in the last minute.
+// loadAverage returns the machine's load average of the last minute.
 func loadAverage() string {
 	data, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

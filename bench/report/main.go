@@ -1,26 +1,31 @@
-// Command report runs the benchmarks, docker's package and ours in turns, and
-// writes docs/performance.md with tables, charts and the raw output beside it.
-// Run it in the directory of its module.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command report runs the benchmarks, docker's package and ours in turns. It
+// writes docs/performance.md, and next to it the charts and the raw output. Run
+// it in the directory of its module.
 package main
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/dovetailhq/plugin/bench/internal/runs"
 )
 
-// settings are the command line.
+// settings has the values of the flags.
 type settings struct {
 	module string // the directory of the benchmarks
-	docs   string // where to write
+	docs   string // the directory of the page
 	rounds int
 	small  bool
 }
@@ -52,8 +57,8 @@ func run(ctx context.Context, s settings, progress io.Writer) error {
 	return write(s.docs, raw, all, circumstances(ctx, machine, s.rounds, load))
 }
 
-// measure returns the output of the benchmarks, and how busy the machine was
-// before each group.
+// measure returns the output of the benchmarks and the machine's load before
+// each group.
 func measure(ctx context.Context, s settings, progress io.Writer) (raw []byte, load []string, err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
@@ -87,8 +92,24 @@ func write(docs string, raw []byte, all figures, circumstances []string) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(docs, "performance.txt"), raw, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(docs, "performance.txt"), append([]byte("# "+generated+"\n"), raw...), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(docs, "performance.md"), []byte(document(all, circumstances)), 0o644)
+	page := filepath.Join(docs, "performance.md")
+	was, err := os.ReadFile(page)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(page, []byte(document(all, circumstances)+daemons(string(was))), 0o644)
+}
+
+// daemons returns the section of a page that "make bench-dockerd" writes, which
+// is the last one.
+func daemons(page string) string {
+	const heading = "\n## A whole daemon\n"
+	_, section, found := strings.Cut(page, heading)
+	if !found {
+		return ""
+	}
+	return heading + section
 }

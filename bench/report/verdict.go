@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -5,7 +7,7 @@ import (
 	"strings"
 )
 
-// line is a row with its figures. Those that were not measured are negative.
+// line is a row with its figures. A figure that was not measured is negative.
 type line struct {
 	row
 	docker, ours, limit      float64
@@ -30,7 +32,7 @@ func (f figures) line(r row) line {
 	return l
 }
 
-// ratio is docker's figure by ours; ok is false without both.
+// ratio returns docker's figure divided by ours; ok is false without both.
 func (l line) ratio() (ratio float64, ok bool) {
 	if l.docker < 0 || l.ours <= 0 {
 		return 0, false
@@ -38,8 +40,8 @@ func (l line) ratio() (ratio float64, ok bool) {
 	return l.docker / l.ours, true
 }
 
-// part is a part of a target, and by how much it was missed: 1 is just met, 1.2
-// is 20 % too much.
+// part is a part of a target. excess is 1 if it is just met, and 1.2 if the
+// figure is 20 % too high.
 type part struct {
 	text   string
 	excess float64
@@ -54,7 +56,7 @@ func (l line) parts() []part {
 	if want := l.target.timesLimit; want > 0 {
 		parts = append(parts, part{fmt.Sprintf("≤ %.3g × limit", want), l.ours / (want * l.limit)})
 	}
-	if want := l.target.most; want > 0 {
+	if want := l.target.max; want > 0 {
 		parts = append(parts, part{"≤ " + quantity(want, l.unit), l.ours / want})
 	}
 	if l.target.none {
@@ -63,14 +65,15 @@ func (l line) parts() []part {
 	return parts
 }
 
-// verdict says whether the target is met, and if not by how much it is missed.
+// verdict reports whether the target is met, and if not, by how much it is
+// missed.
 func (l line) verdict() string {
 	if l.ours < 0 {
 		return "not measured"
 	}
 	var missed []string
 	for _, p := range l.parts() {
-		if !(p.excess <= 1) { // also when it can't be told
+		if !(p.excess <= 1) { // also for NaN
 			missed = append(missed, fmt.Sprintf("**missed** by %.0f %%: %s", 100*(p.excess-1), p.text))
 		}
 	}
@@ -83,7 +86,7 @@ func (l line) verdict() string {
 	return ""
 }
 
-// quantity writes a figure as people do, with three digits.
+// quantity formats a figure with three digits and a unit.
 func quantity(value float64, unit string) string {
 	if value < 0 {
 		return ""

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package main
 
 import (
@@ -12,15 +14,15 @@ import (
 	"github.com/dovetailhq/plugin/test/crash/drive"
 )
 
-// noMeasure is what plugintest.CheckRoot finds that is no fault of docker's
-// manager: it makes the content store when it is needed, what it began to fetch
-// may be of use to it, and what a record says of blobs is not meant to last,
-// for it notes no layers when it pulls and the old config when it upgrades, and
-// collects manifests.
+// noMeasure matches findings of plugintest.CheckRoot that are not held
+// against docker's manager. It makes the content store when it needs it, and can still
+// use downloads that it began. Its records do not keep track of blobs: they
+// have no layers after a pull and the old config after an upgrade, and its
+// collection deletes manifests.
 var noMeasure = regexp.MustCompile(`^ingest |: blob \S+ is missing$|are of two versions$|has no \w+ digest$|/storage\S*: no such file or directory$`)
 
-// check looks at what docker's manager keeps on disk, where it keeps it as ours
-// does, and whether each plugin has the files of the version that it says it is.
+// check checks the files of docker's manager, which are where ours has them,
+// and whether each plugin has the files of its version.
 func check(paths drive.Paths, manager drive.Manager, executor *plugintest.Executor) []string {
 	err := plugintest.CheckRoot(paths.Root, plugintest.RootCheck{
 		ExecRoot: paths.ExecRoot, Executor: executor, SelfModifying: true,

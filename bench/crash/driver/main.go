@@ -1,10 +1,12 @@
-// Command driver drives docker's manager, with a fake executor, for the
-// harness that kills it.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command driver drives docker's manager, with a fake executor, for the harness
+// that kills it.
 //
-// It is run in an empty directory, and its plugins share no mounts: when one
-// that does is removed, docker's manager may rename a directory of the host
-// that has the name of its propagated mount. What it pulls has one layer, for
-// it may unpack several in another order than the manifest's.
+// It runs in an empty directory, and its plugins share no mounts: when docker's
+// manager removes a plugin with a propagated mount, it can rename a directory
+// of the host that has the mount's name. Plugins that it pulls have one layer,
+// because it can unpack several in another order than the manifest's.
 package main
 
 import (
@@ -36,14 +38,14 @@ func main() {
 
 var versions = drive.Versions{OneLayer: true}
 
-// managed is docker's manager with a registry at its side.
+// managed is docker's manager with a registry.
 type managed struct {
 	*plugin.Manager
 	registry *drive.Registry
 }
 
 func open(paths drive.Paths, executor *plugintest.Executor) (*managed, error) {
-	endpoints, err := registry.NewService(registry.ServiceOptions{}) // a host of 127.0.0.0/8 may speak plain http
+	endpoints, err := registry.NewService(registry.ServiceOptions{}) // a host of 127.0.0.0/8 may use plain http
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func (m *managed) UpgradeVersion(version, name string) error {
 	return m.Upgrade(context.Background(), ref, name, nil, nil, grants, io.Discard)
 }
 
-// find returns where a version is, and grants what it asks for.
+// find returns the reference of a version, and grants for it.
 func (m *managed) find(version string) (reference.Named, types.PluginPrivileges, error) {
 	ref, err := m.registry.Reference(version)
 	if err != nil {
@@ -97,5 +99,5 @@ func (m *managed) find(version string) (reference.Named, types.PluginPrivileges,
 // Shutdown ends the manager, and then the registry.
 func (m *managed) Shutdown() {
 	m.Manager.Shutdown()
-	_ = m.registry.Close() // nobody is served any more
+	_ = m.registry.Close() // no transfer is left to serve
 }

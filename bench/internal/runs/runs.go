@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package runs builds the benchmarks of this module and runs them in rounds, so
-// that what is compared is measured at nearly the same time.
+// that figures to compare are measured at nearly the same time.
 package runs
 
 import (
@@ -11,18 +13,17 @@ import (
 	"os/exec"
 )
 
-// Group is benchmarks that are run in the same way.
+// Group is benchmarks that run with the same settings.
 type Group struct {
-	// Benchmarks is a regular expression of names.
+	// Benchmarks is a regular expression of benchmark names.
 	Benchmarks string
-	// Time is what go test takes as -benchtime.
+	// Time is the value of -benchtime.
 	Time string
-	// Rounds is how often each is measured at most; 0 means as often as the
-	// caller says.
+	// Rounds bounds the rounds of the group. Zero means the caller's number.
 	Rounds int
 }
 
-// Groups is all benchmarks there are.
+// Groups is all benchmarks.
 var Groups = []Group{
 	{Benchmarks: "^Benchmark(Pull|PullPresent|Create|Push)$", Time: "1x"},
 	{Benchmarks: "^Benchmark(Start|Boot|GC)$", Time: "3x"},
@@ -31,15 +32,15 @@ var Groups = []Group{
 	{Benchmarks: "^BenchmarkShutdown$", Time: "1x", Rounds: 2},
 }
 
-// Program is the built benchmarks, and where their output goes.
+// Program is a build of the benchmarks and the destination of its output.
 type Program struct {
 	Path   string
 	Output io.Writer
-	// Flags are those of the benchmarks themselves.
+	// Flags are flags of the benchmarks.
 	Flags []string
 }
 
-// Build builds the benchmarks into path. The flags are those of go build.
+// Build builds the benchmarks into path. flags are flags of go build.
 func Build(ctx context.Context, module, path string, flags ...string) error {
 	build := exec.CommandContext(ctx, "go", append(append([]string{"test", "-c", "-o", path}, flags...), ".")...)
 	build.Dir = module
@@ -49,8 +50,8 @@ func Build(ctx context.Context, module, path string, flags ...string) error {
 	return nil
 }
 
-// Alternate runs a group for some rounds, one program after the other in each;
-// in every second round what usually goes first goes last.
+// Alternate runs a group for some rounds, one program after the other. Every
+// second round reverses the order.
 func Alternate(ctx context.Context, group Group, rounds int, programs ...Program) error {
 	if group.Rounds > 0 {
 		rounds = min(rounds, group.Rounds)

@@ -1,5 +1,7 @@
-// Package subject gives docker's plugin manager and ours one face, so that a
-// benchmark is written once.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package subject gives docker's plugin manager and ours one interface, so that
+// each benchmark is written once.
 package subject
 
 import (
@@ -19,7 +21,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Executor is what both managers call an executor.
+// Executor has the methods of both managers' executors.
 type Executor interface {
 	Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error
 	IsRunning(id string) (bool, error)
@@ -27,12 +29,12 @@ type Executor interface {
 	Signal(id string, signal syscall.Signal) error
 }
 
-// ExitHandler is the part of a manager that an executor reports to.
+// ExitHandler is the part of a manager to which an executor reports.
 type ExitHandler interface {
 	HandleExitEvent(id string) error
 }
 
-// Config is what a subject is started with.
+// Config is the config of a subject.
 type Config struct {
 	Root, ExecRoot string
 	// Executor makes the executor.
@@ -51,11 +53,11 @@ type Subject interface {
 	GC()
 	Shutdown()
 
-	// Pull is the manager's, without options.
+	// Pull is the manager's Pull without options.
 	Pull(ctx context.Context, ref reference.Named, name string) error
 	// Subscribe is SubscribeEvents without filters.
 	Subscribe(buffer int) (<-chan interface{}, func())
-	// Spec is the spec that a plugin is run with.
+	// Spec returns the spec that a plugin runs with.
 	Spec(refOrID string) (*specs.Spec, error)
 	// Store is the manager's store.
 	Store() Store
@@ -64,22 +66,22 @@ type Subject interface {
 // Store is a manager's store.
 type Store interface {
 	plugingetter.PluginGetter
-	// Fill makes the store hold enabled plugins and nothing else.
+	// Fill replaces the store's content by enabled plugins.
 	Fill(plugins []types.Plugin)
-	// Lookup is GetV2Plugin.
+	// Lookup is the store's GetV2Plugin.
 	Lookup(refOrID string) error
 }
 
 // Start starts a manager.
 type Start func(Config) (Subject, error)
 
-// Named is a way to start a manager, and whose it is.
+// Named is a way to start a manager, with the manager's name.
 type Named struct {
 	Name  string
 	Start Start
 }
 
-// All is docker's and ours.
+// All returns docker's manager and ours.
 func All() []Named {
 	return []Named{{"docker", Docker}, {"dovetail", Dovetail}}
 }

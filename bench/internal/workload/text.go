@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package workload
 
 import (
@@ -5,11 +7,11 @@ import (
 	"math/rand/v2"
 )
 
-// proseBytes is more than a compressor looks back, so that text repeats itself
-// no more often than text does.
+// proseBytes exceeds the window of compressors, so that text repeats itself
+// only as natural text does.
 const proseBytes = 8 << 20
 
-// prose is text of words that are as common as words are: gzip makes it about
+// prose returns text with words of natural frequency. gzip reduces it to about
 // a third.
 func prose() []byte {
 	random := newRandom(1)
@@ -29,7 +31,7 @@ func prose() []byte {
 	return b.Bytes()
 }
 
-// newRandom returns numbers that are the same in every run.
+// newRandom returns a generator with the same numbers in every run.
 func newRandom(seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, seed))
 }

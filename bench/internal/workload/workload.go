@@ -1,6 +1,8 @@
-// Package workload makes the inputs of the benchmarks: file trees of text, as
-// archives, as build contexts and as layers. The same arguments give the same
-// bytes in every run.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package workload makes the inputs of the benchmarks: trees of text files, as
+// archives, build contexts and layers. The same arguments give the same bytes
+// in every run.
 package workload
 
 import (
@@ -18,22 +20,23 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// filesInDirectory is how many files each directory holds.
+// filesInDirectory is the number of files in each directory.
 const filesInDirectory = 100
 
-// modified is when every file was modified. Most archives have whole seconds.
+// modified is the modification time of every file. Most archives have whole
+// seconds.
 var modified = time.Date(2021, 3, 4, 5, 6, 7, 0, time.UTC)
 
 var text = sync.OnceValue(prose)
 
-// Tree is a tree of files of text. Its Seed tells trees of equal size apart.
+// Tree is a tree of text files. Trees of equal size differ by Seed.
 type Tree struct {
 	Files     int
 	FileBytes int64
 	Seed      uint64
 }
 
-// Bytes is how much the files hold together.
+// Bytes returns the size of all files.
 func (t Tree) Bytes() int64 { return int64(t.Files) * t.FileBytes }
 
 // write adds the tree to an archive, below prefix.
@@ -57,7 +60,7 @@ func (t Tree) write(w *tar.Writer, prefix string) error {
 	return nil
 }
 
-// writeText writes pieces of text from anywhere in it.
+// writeText writes pieces of the text from random places.
 func writeText(w io.Writer, n int64, somewhere func(int) int) error {
 	for n > 0 {
 		piece := text()[somewhere(len(text())/2):]
@@ -70,7 +73,7 @@ func writeText(w io.Writer, n int64, somewhere func(int) int) error {
 	return nil
 }
 
-// Layer is a compressed archive and the digest of what is in it.
+// Layer is a compressed archive with the digest of the uncompressed one.
 type Layer struct {
 	Blob   []byte
 	DiffID digest.Digest
@@ -94,8 +97,8 @@ func (t Tree) Layer() (Layer, error) {
 	return Layer{Blob: blob.Bytes(), DiffID: plain.Digest()}, nil
 }
 
-// Context returns a build context whose rootfs is the tree. It is made as it
-// is read and takes little memory; close it to stop that.
+// Context returns a build context with the tree as rootfs. It is made while it
+// is read and takes little memory. Close stops that.
 func (t Tree) Context(config types.PluginConfig) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(t.writeContext(w, config)) }()
@@ -124,11 +127,10 @@ func (t Tree) writeContext(w io.Writer, config types.PluginConfig) error {
 	return archive.Close()
 }
 
-// Prepare makes what all inputs are cut from, so that it does not count for
-// the first one.
+// Prepare makes the text of all inputs, so that the first input is not slower.
 func Prepare() { text() }
 
-// ID is a plugin id that is as likely as any other.
+// ID returns a plugin ID; all IDs are equally likely.
 func ID(i int) string {
 	return strings.TrimPrefix(digest.FromString(fmt.Sprint(i)).String(), "sha256:")
 }
