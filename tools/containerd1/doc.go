@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package containerd1 names the containerd 1.7 that executor/containerd is
 // tested with; its commands are built from here:
 //

@@ -1,7 +1,9 @@
-// Command docker is a docker client for machines without one: the plugin and
-// volume commands of docker/cli, and what tells about the daemon, with docker's
-// own flags, messages and formats. docker/cli's own cmd/docker does not build
-// from the module proxy, for it has internal packages of other modules.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command docker is a docker client for machines without one. It has the plugin,
+// volume, info, version and events commands of docker/cli, with docker's flags,
+// messages and formats. docker/cli's cmd/docker itself does not build from the
+// module proxy, because it imports internal packages of other modules.
 package main
 
 import (
