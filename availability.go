@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -6,13 +8,13 @@ import (
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 )
 
-// firstMoments is how long a caller waits for a plugin that has just begun to
-// start, or whose process has just exited. A plugin that crashed serves again
-// after 0.1 s; with runc a start takes 30 ms and what the plugin itself needs.
+// firstMoments bounds how long a caller waits for a plugin that has just begun to
+// start or has just exited. A crashed plugin is restarted after 0.1 s; with runc
+// a start takes 30 ms and the time that the plugin itself needs.
 const firstMoments = 2 * time.Second
 
-// availability is what a unit knows about its plugin's being called.
-// unit.mu guards it.
+// availability notes when the plugin went down, and wakes callers that wait for
+// it. unit.mu guards it.
 type availability struct {
 	down    time.Time     // when the plugin was loaded, began to start or exited
 	changed chan struct{} // closed at the next change of state; nil while no caller waits
@@ -55,8 +57,8 @@ func (u *unit) available(limit time.Time) error {
 	}
 }
 
-// unavailable returns nil for a plugin that serves, else why it does not, until
-// when it is worth to wait, and what is closed at the next change.
+// unavailable returns nil for a plugin that serves. Else it returns the reason,
+// the deadline of a wait, and a channel that is closed at the next change.
 func (u *unit) unavailable() (err *UnavailableError, deadline time.Time, changed <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -79,8 +81,8 @@ func (u *unit) unavailable() (err *UnavailableError, deadline time.Time, changed
 	return err, deadline, u.availability.nextChange()
 }
 
-// awaitChange reports whether changed was closed within a time. The end of the
-// manager ends the wait.
+// awaitChange reports whether changed was closed within wait. A shutdown ends the
+// wait.
 func (u *unit) awaitChange(changed <-chan struct{}, wait time.Duration) bool {
 	if wait <= 0 {
 		return false
@@ -91,20 +93,16 @@ func (u *unit) awaitChange(changed <-chan struct{}, wait time.Duration) bool {
 	case <-changed:
 		return true
 	case <-timer.C:
-	case <-u.manager.halted.Done():
+	case <-u.host.halted.Done():
 	}
 	return false
 }
 
-// reach makes the address and the client known before any run: callers use both
+// reach publishes address and client before any run, because callers use both
 // as soon as the plugin is enabled. A plugin that can't be reached has neither,
-// and the Store does not give it out.
+// and the Store does not return it.
 func (u *unit) reach() {
-	err := u.plugin.Validate()
-	if err == nil {
-		err = u.process.connect()
-	}
-	if err != nil && u.plugin.IsEnabled() {
+	if err := u.process.connect(); err != nil && u.plugin.IsEnabled() {
 		u.history.lastError = err.Error() // until a start reports it as well
 	}
 }

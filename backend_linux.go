@@ -1,27 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/pkg/progress"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/plaintext"
+	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// Enable starts a plugin, and returns once its socket accepts connections. A
-// plugin that does not get there is stopped and stays disabled.
+// Enable starts a plugin, and returns once its socket accepts connections. If
+// the start fails, the plugin is stopped and stays disabled.
 //
-// config.Timeout is how many seconds each later call to the plugin may take,
-// 0 for no limit; a nil config means 0. How long the start may take is
-// [ManagerConfig.StartTimeout].
+// config.Timeout bounds each later call to the plugin, in seconds; 0 means no
+// limit, and so does a nil config. [ManagerConfig.StartTimeout] bounds the start.
 //
 // Errors: [EnabledError], [StartError], [BusyError], and class System when
 // the desired state can't be written.
@@ -66,22 +69,21 @@ func callTimeout(config *backend.PluginEnableConfig) (time.Duration, error) {
 		return 0, nil
 	}
 	if config.Timeout < 0 {
-		return 0, &InvalidError{What: "timeout", Err: errors.New("it is negative: give seconds, or 0 for no limit")}
+		return 0, &InvalidError{What: "timeout", Err: errors.New("it is negative: use seconds, or 0 for no limit")}
 	}
 	return time.Duration(config.Timeout) * time.Second, nil
 }
 
-// Disable stops a plugin, or interrupts its start. A plugin that something
-// holds a reference to is disabled only if config.ForceDisable is set; a nil
-// config means it is not. References that were ignored count until the plugin
-// is enabled again. A plugin that ignores SIGTERM is killed after
-// [ManagerConfig.StopTimeout]. What is mounted in the plugin's directory is
-// detached when its process is gone.
+// Disable stops a plugin, or interrupts its start. A plugin with references is
+// disabled only if config.ForceDisable is set; a nil config means without force.
+// References that were ignored count until the plugin is enabled again. A plugin
+// that ignores SIGTERM is killed after [ManagerConfig.StopTimeout]. When the
+// process has ended, mounts in the plugin's directory are detached.
 //
 // Errors: [DisabledError], [InUseError], and class System when the desired
 // state can't be written or the process can't be stopped. In the latter case
-// the plugin is disabled, and stopping until its process is gone: the manager
-// goes on trying, and so does another Disable.
+// the plugin is disabled, and in state stopping until its process has ended. The
+// manager keeps trying to stop it, and another Disable tries at once.
 func (pm *Manager) Disable(refOrID string, config *backend.PluginDisableConfig) (retErr error) {
 	defer plain(&retErr)
 	interrupted := pm.interruptStart(refOrID, "a disable")
@@ -106,18 +108,18 @@ func (u *unit) disable(force bool) error {
 		return &InUseError{Name: u.plugin.Name(), References: u.plugin.GetRefCount()}
 	}
 	if err := u.saveEnabled(false); err != nil {
-		u.manager.config.Store.SetState(u.plugin, true)
+		u.host.config.Store.SetState(u.plugin, true)
 		return err
 	}
-	// Committed: what still runs after a crash here is stopped at boot.
+	// Committed: after a crash here the process is stopped at boot.
 	u.forgetAuthorization()
-	err := u.stop(u.manager.ctx)
+	err := u.stop(u.host.ctx)
 	u.announce(events.ActionDisable, EventDisable{Plugin: u.plugin.Snapshot()})
 	return err
 }
 
-// Inspect returns a copy of what is known about a plugin, less what
-// [ManagerConfig.Redact] takes out.
+// Inspect returns a copy of a plugin's record, edited by [ManagerConfig.Redact].
+// Errors: those of [Manager.Get].
 func (pm *Manager) Inspect(refOrID string) (_ *types.Plugin, retErr error) {
 	defer plain(&retErr)
 	p, err := pm.Get(refOrID)
@@ -129,27 +131,23 @@ func (pm *Manager) Inspect(refOrID string) (_ *types.Plugin, retErr error) {
 	return &snapshot, nil
 }
 
-// List returns copies of the plugins that match, ordered by name, less what
-// [ManagerConfig.Redact] takes out. A plugin
-// whose record can't be read is named by its id, and described by what is
-// wrong with it. Filters are
-// enabled, a boolean, and capability, of which the plugin must have any one;
-// others are refused with class InvalidParameter.
+// List returns copies of the records of plugins that match, ordered by name and
+// edited by [ManagerConfig.Redact]. The caller may change them. A copy that is
+// kept also keeps the memory of a few of its neighbours. A broken plugin has its ID as its name, and
+// the problem of its record as its description. Filters are enabled, a boolean,
+// and capability, which matches plugins that have any of its values; other
+// filters are refused with class InvalidParameter.
 func (pm *Manager) List(pluginFilters filters.Args) (_ []types.Plugin, retErr error) {
 	defer plain(&retErr)
 	filter, err := parseListFilter(pluginFilters)
 	if err != nil {
 		return nil, err
 	}
-	list := []types.Plugin{}
-	for _, p := range append(pm.config.Store.all(), pm.brokenPlugins()...) {
-		if snapshot := p.Snapshot(); filter.matches(snapshot) {
-			pm.config.Redact(&snapshot)
-			snapshot.Config.Description = plaintext.Lines(snapshot.Config.Description) // a column of a table
-			list = append(list, snapshot)
-		}
+	list := v2.Snapshots(pm.allPlugins(), filter.matches)
+	for i := range list {
+		pm.config.Redact(&list[i])
+		list[i].Config.Description = plaintext.Lines(list[i].Config.Description) // a column of a table
 	}
-	slices.SortFunc(list, byName)
 	return list, nil
 }
 
@@ -157,7 +155,7 @@ func (pm *Manager) List(pluginFilters filters.Args) (_ []types.Plugin, retErr er
 // [github.com/dovetailhq/plugin/v2.Plugin.Set] for their form.
 //
 // Errors: [EnabledError], class InvalidParameter for an argument that the
-// plugin's config does not allow, [v2.ErrNoAnswer] for a device in a file system
+// plugin's config does not allow, [v2.NoAnswerError] for a device in a file system
 // that does not answer, and class System.
 func (pm *Manager) Set(name string, args []string) (retErr error) {
 	defer plain(&retErr)
@@ -173,14 +171,14 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 	if err := changed.Set(args); err != nil {
 		return err
 	}
-	if err := changed.PinDevices(pm.ctx); err != nil {
+	if err := pm.pinGrants(pm.ctx, changed, progress.DiscardOutput()); err != nil {
 		return err
 	}
 	if err := u.save("set", changed); err != nil {
 		return err
 	}
 	u.plugin.ReplaceData(changed)
-	pm.events.publish(EventSet{Plugin: u.plugin.Snapshot()})
+	pm.events.Publish(EventSet{Plugin: u.plugin.Snapshot()})
 	return nil
 }
 
@@ -189,10 +187,11 @@ func (pm *Manager) Set(name string, args []string) (retErr error) {
 // ignored; a nil config means without.
 //
 // Errors: [InUseError], [EnabledError], and class System when the process
-// can't be stopped or the directory can't be removed; then the plugin is
-// still there, an enabled one is started again, and an authorization plugin
-// goes on to guard. Only if the disk refuses to put it back as well is it gone,
-// which the error says. A plugin whose record can't be read is removed by its id.
+// can't be stopped or the directory can't be removed. After such an error the
+// plugin is still installed, an enabled plugin is restarted, and an authorization
+// plugin remains in force. If the disk also refuses to restore the directory, the
+// plugin is gone, and the error reports that. A broken plugin is removed by its
+// ID.
 func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr error) {
 	defer plain(&retErr)
 	force := config != nil && config.ForceRemove
@@ -212,11 +211,11 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr e
 	if err != nil && !isRemoved(err) {
 		if wasEnabled {
 			u.resume()
-			err = fmt.Errorf("%w; the plugin stays enabled, and is started again", err)
+			err = fmt.Errorf("%w; the plugin stays enabled, and is restarted", err)
 		}
 		return err
 	}
-	pm.forget(u)
+	pm.dropUnit(u)
 	u.announce(events.ActionRemove, EventRemove{Plugin: u.plugin.Snapshot()})
 	pm.requestGC()
 	return err
@@ -225,8 +224,8 @@ func (pm *Manager) Remove(name string, config *backend.PluginRmConfig) (retErr e
 // remove stops the plugin and commits its removal. The desired state stays on
 // disk until then, so that a crash before the commit changes nothing.
 func (u *unit) remove() error {
-	u.manager.config.Store.SetState(u.plugin, false)
-	if err := u.stop(u.manager.ctx); err != nil {
+	u.host.config.Store.SetState(u.plugin, false)
+	if err := u.stop(u.host.ctx); err != nil {
 		return err
 	}
 	if err := u.fire(lifecycle.Remove); err != nil {
@@ -237,13 +236,13 @@ func (u *unit) remove() error {
 		_ = u.fire(lifecycle.Fail)
 		return err
 	}
-	// Committed: what guarded is gone.
+	// Committed: an authorization plugin is no longer in force.
 	_ = u.fire(lifecycle.Done)
 	u.forgetAuthorization()
 	return err
 }
 
-// isRemoved reports whether the plugin is gone in spite of an error.
+// isRemoved reports whether the plugin is gone although err is not nil.
 func isRemoved(err error) bool {
 	var unsettled *layout.UnsettledError
 	return errors.As(err, &unsettled)
@@ -262,24 +261,24 @@ func (u *unit) removable(force bool) error {
 	return nil
 }
 
-// releaseTime is how long mounts may take to be detached.
+// releaseTime bounds the detaching of mounts.
 const releaseTime = 10 * time.Second
 
-// delete commits the removal. What can't be unmounted or deleted at once is
-// no reason to say that the plugin is still there: it is swept later.
+// delete commits the removal. Leftovers that can't be unmounted or deleted at
+// once don't fail it; a later sweep deletes them.
 func (u *unit) delete() error {
-	if _, ok := answer(releaseTime, func() bool { u.process.Ended(); u.process.Stopped(); return true }); !ok {
+	if _, ok := bounded.Within(releaseTime, func() bool { u.process.Ended(); u.process.Stopped(); return true }); !ok {
 		u.logger().Warn("unmount plugin data: it did not return in time")
 	}
-	err := u.manager.root.Remove(u.plugin.GetID())
+	err := u.host.root.Remove(u.plugin.GetID())
 	if err := u.tolerateLeftover(err); err != nil {
 		return &StorageError{Op: "remove", Name: u.plugin.Name(), Err: err}
 	}
 	return nil
 }
 
-// tolerateLeftover takes what could not be deleted after a commit for no more
-// than it is.
+// tolerateLeftover logs err and returns nil if err is only a leftover that could
+// not be deleted after a commit.
 func (u *unit) tolerateLeftover(err error) error {
 	var leftover *layout.LeftoverError
 	if errors.As(err, &leftover) {
@@ -289,10 +288,10 @@ func (u *unit) tolerateLeftover(err error) error {
 	return err
 }
 
-func (pm *Manager) forget(u *unit) {
+func (pm *Manager) dropUnit(u *unit) {
 	pm.config.Store.Remove(u.plugin)
 	pm.mu.Lock()
 	delete(pm.units, u.plugin.GetID())
 	pm.mu.Unlock()
-	u.closeLogbook() // it may take as long as the disk does
+	u.closeLogbook() // without the lock: it may take as long as the disk does
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 //go:build !linux
 
 package plugin
@@ -12,6 +14,8 @@ import (
 	"github.com/docker/docker/api/types/backend"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/registry"
+
+	"github.com/dovetailhq/plugin/internal/layout"
 )
 
 var errUnsupported = &UnsupportedError{Op: "management", Reason: "managed plugins need Linux"}
@@ -38,6 +42,10 @@ func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, 
 	return errUnsupported
 }
 
+func (pm *Manager) CreateFromLayout(ctx context.Context, path string, options *types.PluginCreateOptions) error {
+	return errUnsupported
+}
+
 func (pm *Manager) Privileges(ctx context.Context, ref reference.Named, metaHeader http.Header, authConfig *registry.AuthConfig) (types.PluginPrivileges, error) {
 	return nil, errUnsupported
 }
@@ -53,3 +61,13 @@ func (pm *Manager) Push(ctx context.Context, name string, metaHeader http.Header
 func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) error {
 	return errUnsupported
 }
+
+func (pm *Manager) ImportLegacy(ctx context.Context, dir string) (ImportReport, error) {
+	return ImportReport{}, errUnsupported
+}
+
+func (pm *Manager) ImportDirectory(ctx context.Context, dir, name string) (ImportedPlugin, error) {
+	return ImportedPlugin{}, errUnsupported
+}
+
+func (pm *Manager) loadAndImport(found []layout.Recovered) { pm.load(found) }

@@ -1,96 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
+	"path/filepath"
+	"time"
 
-	"github.com/distribution/reference"
+	"github.com/containerd/platforms"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/dockerversion"
 	"github.com/docker/docker/pkg/progress"
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/bounded"
+	"github.com/dovetailhq/plugin/internal/distribution"
+	"github.com/dovetailhq/plugin/internal/imagefile"
 	"github.com/dovetailhq/plugin/internal/rootfs"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// The media types of a plugin, as docker writes them.
-const (
-	mediaTypeManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	mediaTypeConfig   = "application/vnd.docker.plugin.v1+json"
-	mediaTypeLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-)
-
 // CreateFromContext installs a plugin from a build context: a tar stream of
 // config.json and of the directory rootfs, plain or compressed by gzip or
-// zstd. It is read once, and closed. The plugin is named options.RepoName, with
-// the tag latest if it has none, and is disabled. What of its config is ignored,
-// see [v2.ConfigWarnings], is said in the daemon's log.
+// zstd. The stream is read once, and closed. The plugin is named
+// options.RepoName, with the tag latest if it has none, and is disabled. The
+// warnings of [v2.ConfigWarnings] go to the daemon's log.
 //
-// It waits while [Limits].Creates others are in progress, and reads nothing of
-// tarCtx meanwhile. It returns when ctx ends, or the manager, although tarCtx
-// neither answers nor ends: then a read of it may still be in progress, and
-// tarCtx is closed meanwhile.
+// While [Limits].Creates other creates are in progress it waits, without reading
+// tarCtx. When ctx ends or Shutdown begins it returns even if a read of tarCtx
+// hangs: tarCtx is then closed while that read is in progress. It also gives up a
+// tarCtx that sends nothing for a minute, because the create occupies a place.
 //
 // Errors: [ExistsError]; [InvalidError] for the name; [LimitError],
-// [ArchiveEntryError], [ArchiveError], [BuildContextError] and
-// [v2.ErrInvalidConfig], all of class InvalidParameter, for what is wrong with
-// the context; class System for what is wrong with the host; and the errors of
-// ctx and tarCtx. After any, nothing is left.
+// [ArchiveEntryError], [ArchiveError], [BuildContextError], [SilentClientError] and
+// [v2.InvalidConfigError], all of class InvalidParameter, for the build context;
+// class System for the host; and the errors of ctx and tarCtx. On error nothing
+// is left.
 func (pm *Manager) CreateFromContext(ctx context.Context, tarCtx io.ReadCloser, options *types.PluginCreateOptions) (retErr error) {
 	defer plain(&retErr)
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
-	buildContext := newInterruptible(ctx, tarCtx)
+	buildContext := bounded.NewReader(ctx, tarCtx, clientPatience)
 	defer buildContext.Close()
+	return pm.create(ctx, options, func(in *install) (*v2.Plugin, error) { return in.build(ctx, buildContext) })
+}
+
+// CreateFromLayout installs a plugin from an OCI image layout, as plugind build writes
+// it: a directory, or an archive that is plain or compressed by gzip or zstd. Layers,
+// config and manifest stay as they are, so that a push sends the same plugin. Of several
+// platforms it installs that of [ManagerConfig].Platform. Name, places and warnings
+// are those of [Manager.CreateFromContext].
+//
+// Errors: [ExistsError]; [InvalidError] for the name, or a layout that is damaged;
+// [MediaTypeError] for a layout of something else; [PlatformError]; [LimitError],
+// [ArchiveEntryError], [ArchiveError] and [v2.InvalidConfigError]; class System for the
+// host; and those of ctx and of the file system at path. On error nothing is left.
+func (pm *Manager) CreateFromLayout(ctx context.Context, path string, options *types.PluginCreateOptions) (retErr error) {
+	defer plain(&retErr)
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	return pm.create(ctx, options, func(in *install) (*v2.Plugin, error) { return in.load(ctx, path) })
+}
+
+// create installs the plugin that build makes.
+func (pm *Manager) create(ctx context.Context, options *types.PluginCreateOptions, build func(*install) (*v2.Plugin, error)) error {
 	if options == nil {
 		options = &types.PluginCreateOptions{}
 	}
-	name, err := createName(options.RepoName)
+	name, err := parseNewName(options.RepoName)
 	if err != nil {
 		return err
 	}
 	if err := pm.writable(); err != nil {
 		return err
 	}
-	leave, err := pm.creates.take(ctx)
+	leave, err := pm.creates.Take(ctx, func() {
+		pm.logger().WithField("name", name).Info("create waits for other creates to end, see Limits.Creates")
+	})
 	if err != nil {
 		return err
 	}
 	defer leave()
-	in, err := pm.beginInstall(name)
+	in, err := pm.beginInstall(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer in.end()
-	p, err := in.build(ctx, buildContext)
+	p, err := build(in)
 	if err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	pm.warn(name, p.PluginObj.Config, progress.DiscardOutput())
-	return in.commit(ctx, p, events.ActionCreate)
+	out := progress.DiscardOutput()
+	pm.warnOfConfig(name, p.PluginObj.Config, out)
+	return in.commit(ctx, p, out, events.ActionCreate)
 }
 
-// createName is the name of a new plugin, as people see it.
-func createName(repo string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(repo)
-	if err != nil {
-		return "", &InvalidError{What: fmt.Sprintf("plugin name %q", repo), Err: err}
-	}
-	if _, ok := named.(reference.Canonical); ok {
-		return "", &InvalidError{What: fmt.Sprintf("plugin name %q", repo), Err: errors.New("a new plugin has no digest yet: give a tag or nothing")}
-	}
-	return reference.FamiliarString(reference.TagNameOnly(named)), nil
-}
+// clientPatience bounds the silence of a create's client. The one of engineapi is
+// the same.
+const clientPatience = time.Minute
 
 // build makes the plugin's rootfs in the stage, and its blobs.
 func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugin, error) {
@@ -106,7 +120,7 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 		Limits:    in.manager.archiveLimits(),
 	})
 	if err != nil {
-		return nil, asLimit(err)
+		return nil, err
 	}
 	config, err := v2.ParseConfig(parts.Config)
 	if err != nil {
@@ -115,48 +129,67 @@ func (in *install) build(ctx context.Context, buildContext io.Reader) (*v2.Plugi
 	if err := v2.ValidateConfig(config); err != nil {
 		return nil, err
 	}
-	config.DockerVersion = dockerversion.Version //nolint:staticcheck // docker 28 still tells it
-	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{parts.DiffID.String()}}
-	layerBlob, err := layer.Commit(ctx)
+	return in.complete(ctx, config, parts.DiffID, layer)
+}
+
+// complete makes the layer a blob, and describes the plugin whose only layer it is.
+func (in *install) complete(ctx context.Context, config types.PluginConfig, diffID digest.Digest, layer *blobs.Ingest) (*v2.Plugin, error) {
+	config.DockerVersion = dockerversion.Version //nolint:staticcheck // docker 28 still sets it
+	config.Rootfs = &types.PluginConfigRootfs{Type: "layers", DiffIds: []string{diffID.String()}}
+	blob, err := layer.Commit(ctx)
 	if err != nil {
 		return nil, in.storageError(err)
 	}
-	return in.describe(ctx, config, ocispec.Descriptor{MediaType: mediaTypeLayer, Digest: layerBlob.Digest, Size: layerBlob.Size})
+	return in.describe(ctx, config, ocispec.Descriptor{MediaType: distribution.MediaTypeLayer, Digest: blob.Digest, Size: blob.Size})
 }
 
 // describe stores config and manifest, and makes the record.
 func (in *install) describe(ctx context.Context, config types.PluginConfig, layer ocispec.Descriptor) (*v2.Plugin, error) {
-	configBlob, err := in.put(ctx, mediaTypeConfig, config)
+	configDigest, manifestDigest, err := in.manager.content().Store(ctx, in.pin, config, layer)
 	if err != nil {
-		return nil, err
-	}
-	manifestBlob, err := in.put(ctx, mediaTypeManifest, ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: mediaTypeManifest,
-		Config:    configBlob,
-		Layers:    []ocispec.Descriptor{layer},
-	})
-	if err != nil {
-		return nil, err
+		return nil, in.storageError(err)
 	}
 	p := &v2.Plugin{
 		PluginObj: types.Plugin{Name: in.name, ID: in.id, PluginReference: in.name, Config: config},
-		Config:    configBlob.Digest,
-		Manifest:  manifestBlob.Digest,
+		Config:    configDigest,
+		Manifest:  manifestDigest,
 		Blobsums:  []digest.Digest{layer.Digest},
 	}
 	p.InitEmptySettings()
 	return p, nil
 }
 
-func (in *install) put(ctx context.Context, mediaType string, document any) (ocispec.Descriptor, error) {
-	data, err := json.Marshal(document)
+// load makes the plugin's rootfs in the stage of the layers in a layout, and copies its
+// blobs.
+func (in *install) load(ctx context.Context, path string) (*v2.Plugin, error) {
+	config := in.manager.config
+	limits := imagefile.Limits{Archives: in.manager.archiveLimits(), ManifestBytes: config.Limits.ManifestBytes}
+	file, err := imagefile.Open(ctx, path, filepath.Dir(in.stage.Rootfs()), limits)
 	if err != nil {
-		return ocispec.Descriptor{}, in.storageError(err)
+		return nil, err
 	}
-	dgst, err := in.manager.blobs.Put(ctx, in.pin, data)
+	defer file.Close()
+	platform := config.Platform
+	if platform.OS == "" {
+		platform = platforms.DefaultSpec()
+	}
+	image, err := file.Image(&platform)
 	if err != nil {
-		return ocispec.Descriptor{}, in.storageError(err)
+		return nil, err
 	}
-	return ocispec.Descriptor{MediaType: mediaType, Digest: dgst, Size: int64(len(data))}, nil
+	local, err := in.manager.content().Open(ctx, in.pin, image)
+	if err != nil {
+		return nil, err
+	}
+	if err := local.Unpack(ctx, in.stage.Rootfs(), in.stage.FileCloser()); err != nil {
+		return nil, err
+	}
+	p := &v2.Plugin{
+		PluginObj: types.Plugin{Name: in.name, ID: in.id, PluginReference: in.name, Config: local.PluginConfig},
+		Config:    local.Config,
+		Manifest:  local.Manifest,
+		Blobsums:  local.Blobsums,
+	}
+	p.InitEmptySettings()
+	return p, nil
 }

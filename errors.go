@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -6,35 +8,53 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docker/docker/api/types"
+
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/plaintext"
+	"github.com/dovetailhq/plugin/internal/pluginclient"
 	"github.com/dovetailhq/plugin/internal/privilege"
-	"github.com/dovetailhq/plugin/internal/remote"
-	"github.com/dovetailhq/plugin/internal/rootfs"
+	"github.com/dovetailhq/plugin/internal/socketpath"
+	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
 // The errors of this package name the thing and carry their class as a marker
 // method, so that the errdefs packages of docker and containerd both see it.
 // Match a kind with [errors.As] and a class with errdefs.
 
-// plain makes an error safe to print on its way out, whatever package made it.
-func plain(err *error) { *err = plaintext.Error(*err) }
-
-// NotFoundError is the answer to a reference that no plugin has. Class
-// NotFound.
-type NotFoundError struct{ Ref string }
+// NotFoundError reports a reference that no plugin has. Class NotFound.
+type NotFoundError struct {
+	Ref string // the reference, as the caller gave it
+}
 
 func (e *NotFoundError) Error() string { return plaintext.Sprintf("plugin %q not found", e.Ref) }
 
 // NotFound marks the error's class.
 func (e *NotFoundError) NotFound() {}
 
-// AmbiguousError is the answer to an id prefix that several plugins share.
-// Class InvalidParameter.
-type AmbiguousError struct{ Ref string }
+// LegacyError reports a plugin of the first generation that does not work.
+// Class System.
+type LegacyError struct {
+	Err error // the error of docker's plugins package
+}
+
+func (e *LegacyError) Error() string { return plaintext.Sprintf("legacy plugin: %v", e.Err) }
+
+// Unwrap returns the error of docker's plugins package.
+func (e *LegacyError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (e *LegacyError) System() {}
+
+// AmbiguousError reports an ID prefix that several plugins share. Class
+// InvalidParameter.
+type AmbiguousError struct {
+	Ref string // the prefix
+}
 
 func (e *AmbiguousError) Error() string {
-	return plaintext.Sprintf("multiple plugins found for %q: give more characters of the id", e.Ref)
+	return plaintext.Sprintf("multiple plugins found for %q: use more characters of the ID", e.Ref)
 }
 
 // InvalidParameter marks the error's class.
@@ -42,7 +62,9 @@ func (e *AmbiguousError) InvalidParameter() {}
 
 // DisabledError refuses to use, or to disable, a plugin that is disabled.
 // Class Conflict.
-type DisabledError struct{ Name string }
+type DisabledError struct {
+	Name string // the name of the plugin
+}
 
 func (e *DisabledError) Error() string {
 	return plaintext.Sprintf("plugin %s found but disabled", e.Name)
@@ -51,19 +73,18 @@ func (e *DisabledError) Error() string {
 // Conflict marks the error's class.
 func (e *DisabledError) Conflict() {}
 
-// UnavailableError is the answer to a look-up of a plugin that is enabled, but
-// whose process does not serve now. The manager goes on starting it. Class
-// Unavailable.
+// UnavailableError reports that a plugin is enabled, but its process does not
+// serve now. The manager keeps trying to start it. Class Unavailable.
 type UnavailableError struct {
-	Name string
-	// State is that of [Status]; empty for a plugin that no manager attends.
+	Name string // the name of the plugin
+	// State is the State of [Status]; empty for a plugin without a manager.
 	State string
-	// LastExit is how the process last ended by itself; nil if it never did.
-	LastExit *Exit
-	// LastError is why the last start failed; empty if it did not.
+	// LastExit is how the process last exited by itself; nil if it never did.
+	LastExit *ExitStatus
+	// LastError is why the last start failed; empty after a successful start.
 	LastError string
-	// NextRetry is when the manager starts the plugin again; zero unless it
-	// waits to do so.
+	// NextRetry is when the manager restarts the plugin; zero if no restart is
+	// scheduled.
 	NextRetry time.Time
 }
 
@@ -88,8 +109,10 @@ func (e *UnavailableError) Error() string {
 // Unavailable marks the error's class.
 func (e *UnavailableError) Unavailable() {}
 
-// EnabledError refuses what only a disabled plugin allows. Class Conflict.
-type EnabledError struct{ Name string }
+// EnabledError refuses a verb that needs a disabled plugin. Class Conflict.
+type EnabledError struct {
+	Name string // the name of the plugin
+}
 
 func (e *EnabledError) Error() string {
 	return plaintext.Sprintf("plugin %s is enabled", e.Name)
@@ -98,11 +121,11 @@ func (e *EnabledError) Error() string {
 // Conflict marks the error's class.
 func (e *EnabledError) Conflict() {}
 
-// InUseError refuses to disable or remove a plugin that something holds a
-// reference to. Class Conflict.
+// InUseError refuses to disable or remove a plugin that has References. Class
+// Conflict.
 type InUseError struct {
-	Name       string
-	References int
+	Name       string // the name of the plugin
+	References int    // how many there are
 }
 
 func (e *InUseError) Error() string {
@@ -112,9 +135,11 @@ func (e *InUseError) Error() string {
 // Conflict marks the error's class.
 func (e *InUseError) Conflict() {}
 
-// ExistsError refuses a name or id that is taken, also by an install that is
-// still under way. Class Conflict.
-type ExistsError struct{ Name string }
+// ExistsError refuses a name or an ID that a plugin or an install in progress has.
+// Class Conflict.
+type ExistsError struct {
+	Name string // the name, or the ID, that is taken
+}
 
 func (e *ExistsError) Error() string {
 	return plaintext.Sprintf("plugin %s already exists", e.Name)
@@ -123,31 +148,31 @@ func (e *ExistsError) Error() string {
 // Conflict marks the error's class.
 func (e *ExistsError) Conflict() {}
 
-// BusyError refuses a verb while another one, or the manager's shutdown,
-// makes it impossible. Class Conflict.
+// BusyError refuses a verb because another verb, or the manager's shutdown, is
+// in progress. Class Conflict.
 type BusyError struct {
-	Name string
-	Err  error
+	Name string // the name of the plugin
+	Err  error  // what is in progress
 }
 
 func (e *BusyError) Error() string { return plaintext.Sprintf("plugin %q: %v", e.Name, e.Err) }
 
-// Unwrap returns what is in the way.
+// Unwrap returns the reason.
 func (e *BusyError) Unwrap() error { return e.Err }
 
 // Conflict marks the error's class.
 func (e *BusyError) Conflict() {}
 
-// InvalidError refuses input: a name, a build context, a filter. Class
+// InvalidError refuses input, such as a name or a timeout. Class
 // InvalidParameter.
 type InvalidError struct {
-	What string
-	Err  error
+	What string // the name of the input
+	Err  error  // the problem
 }
 
 func (e *InvalidError) Error() string { return plaintext.Sprintf("invalid %s: %v", e.What, e.Err) }
 
-// Unwrap returns what is wrong with the input.
+// Unwrap returns the problem of the input.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
 // InvalidParameter marks the error's class.
@@ -155,7 +180,9 @@ func (e *InvalidError) InvalidParameter() {}
 
 // ConfigError refuses a [ManagerConfig] and lists all its problems. Class
 // InvalidParameter.
-type ConfigError struct{ Err error }
+type ConfigError struct {
+	Err error // joins all problems
+}
 
 func (e *ConfigError) Error() string {
 	return plaintext.Sprintf("invalid plugin manager config: %v", e.Err)
@@ -167,11 +194,11 @@ func (e *ConfigError) Unwrap() error { return e.Err }
 // InvalidParameter marks the error's class.
 func (e *ConfigError) InvalidParameter() {}
 
-// UnsupportedError answers a verb that this platform, this executor or this
-// version does not have. Class NotImplemented.
+// UnsupportedError refuses a verb that this platform or this manager's config
+// does not support. Class NotImplemented.
 type UnsupportedError struct {
-	Op     string
-	Reason string
+	Op     string // what is refused, such as "start"
+	Reason string // what it needs
 }
 
 func (e *UnsupportedError) Error() string {
@@ -181,122 +208,127 @@ func (e *UnsupportedError) Error() string {
 // NotImplemented marks the error's class.
 func (e *UnsupportedError) NotImplemented() {}
 
-// StorageError reports that a verb's effect could not be written. Class
-// System.
+// StorageError reports that a verb could not read, write or delete its files,
+// or could not stop the process. Class System.
 type StorageError struct {
-	Op   string
-	Name string
-	Err  error
+	Op   string // what failed, such as "install"
+	Name string // the name of the plugin, or another thing that Op was about
+	Err  error  // the cause
 }
 
 func (e *StorageError) Error() string {
 	return plaintext.Sprintf("%s plugin %q: %v", e.Op, e.Name, e.Err)
 }
 
-// Unwrap returns the error of the file system.
+// Unwrap returns the cause, for example the error of the file system.
 func (e *StorageError) Unwrap() error { return e.Err }
 
 // System marks the error's class.
 func (e *StorageError) System() {}
 
-// AnswerError cuts off a plugin whose answer to a call is longer than the
-// caller should hold in memory. Class System.
+// AnswerError refuses an answer of a plugin that is too long to be held in
+// memory. Class System.
 type AnswerError struct {
-	// Method is what was called, such as VolumeDriver.List.
+	// Method is the method that was called, such as VolumeDriver.List.
 	Method string
 }
 
 func (e *AnswerError) Error() string {
-	return plaintext.Sprintf("call %s: the plugin's answer is longer than %d MiB or has more than %d values", e.Method, maxAnswer>>20, maxAnswerItems)
+	return plaintext.Sprintf("call %s: the plugin's answer is too long: %d MiB, %d values and %d volumes are allowed, and %d KiB for an error or a mountpoint",
+		e.Method, pluginclient.MaxAnswer>>20, pluginclient.MaxAnswerItems, pluginclient.MaxListedVolumes, pluginclient.MaxShortAnswer>>10)
 }
 
 // System marks the error's class.
 func (e *AnswerError) System() {}
 
-// RootInUseError refuses a root that another process manages. Its field Root
-// names the directory. Class Conflict.
-type RootInUseError = layout.LockedError
+// RootInUseError refuses a root that another process manages. Class Conflict.
+type RootInUseError struct {
+	// Root is the directory.
+	Root string
+}
+
+func (e *RootInUseError) Error() string { return (*layout.LockedError)(e).Error() }
+
+// Conflict marks the error's class.
+func (e *RootInUseError) Conflict() {}
 
 // FencedError refuses to change anything through a manager that was shut down,
-// or whose root a newer manager of the same process took over. Its field Root
-// names the directory. Class Unavailable.
-type FencedError = layout.FencedError
+// or whose root a newer manager of the same process took over. Class
+// Unavailable.
+type FencedError struct {
+	// Root is the directory.
+	Root string
+}
 
-// PrivilegesError refuses to install or upgrade a plugin with grants that are
-// not what it asks for. Its fields Missing and Excess tell the difference, and
-// Added and Dropped, of an upgrade, that between the versions. Class
-// InvalidParameter.
-type PrivilegesError = privilege.MismatchError
+func (e *FencedError) Error() string { return (*layout.FencedError)(e).Error() }
 
-// ArchiveEntryError refuses a build context or a layer because of one of its
-// entries. Its fields Entry and Reason name them. Class InvalidParameter.
-type ArchiveEntryError = rootfs.EntryError
+// Unavailable marks the error's class.
+func (e *FencedError) Unavailable() {}
 
-// ArchiveError refuses a build context or a layer that is not an archive, or
-// only part of one. Class InvalidParameter.
-type ArchiveError = rootfs.FormatError
+// PrivilegesError refuses to install or upgrade a plugin because the granted
+// privileges are not those that it asks for. Class InvalidParameter.
+type PrivilegesError struct {
+	// Missing are privileges that the plugin asks for and that were not granted.
+	// Excess are granted privileges that it does not ask for.
+	Missing, Excess types.PluginPrivileges
+	// Added and Dropped compare the versions of an upgrade: the privileges that
+	// only the new version asks for, and those that only the installed version
+	// asks for.
+	Added, Dropped types.PluginPrivileges
+}
 
-// BuildContextError refuses a build context that is a sound archive and no
-// plugin. Its field Reason says why. Class InvalidParameter.
-type BuildContextError = rootfs.ContextError
+func (e *PrivilegesError) Error() string { return (*privilege.MismatchError)(e).Error() }
 
-// MissingBlobError refuses to push a plugin of which the store lacks something:
-// a manifest, config or layer that an earlier manager deleted or did not record.
-// An upgrade to the version that is installed fetches it again. Its fields What
-// and Digest name it; Digest is empty when the record does not know it. Class
-// NotFound.
-type MissingBlobError = remote.MissingError
+// InvalidParameter marks the error's class.
+func (e *PrivilegesError) InvalidParameter() {}
 
-// RedirectError refuses to follow a registry, or its token server, to another
-// address: out of TLS, to what is no web server, or with a request that would
-// take a secret along or lose its body. Its fields From, To and Why name both by
-// scheme and host. Class System.
-type RedirectError = remote.RedirectError
-
-// BrokenError refuses a plugin whose record can't be read. It is listed, its
-// files and blobs are kept, and it can be removed by its id. Class System.
+// BrokenError refuses a broken plugin: its record can't be read. A broken plugin
+// is listed, its files and blobs are kept, and it can be removed by its ID. Class
+// System.
 type BrokenError struct {
-	ID  string
-	Err error
+	ID  string // the ID of the plugin
+	Err error  // the problem of the record
 }
 
 func (e *BrokenError) Error() string {
-	return plaintext.Sprintf("plugin %s is broken: read its record: %v", e.ID, e.Err)
+	return plaintext.Sprintf("plugin %s is broken: cannot read its record: %v", e.ID, e.Err)
 }
 
-// Unwrap returns what is wrong with the record.
+// Unwrap returns the problem of the record.
 func (e *BrokenError) Unwrap() error { return e.Err }
 
 // System marks the error's class.
 func (e *BrokenError) System() {}
 
-// Phase is how far a start got.
-type Phase string
+// StartPhase is a phase of a start.
+type StartPhase string
 
 // The phases of a start, in order.
 const (
-	PhasePrepare Phase = "prepare" // directories, mounts and the OCI spec
-	PhaseCreate  Phase = "create"  // the executor's Create
-	PhaseStart   Phase = "start"   // the process ran, and ended before its socket accepted
-	PhaseReady   Phase = "ready"   // the process runs, and its socket does not accept
+	PhasePrepare StartPhase = "prepare" // directories, mounts and the OCI spec
+	PhaseCreate  StartPhase = "create"  // the executor's Create
+	PhaseStart   StartPhase = "start"   // the process exited before its socket accepted a connection
+	PhaseReady   StartPhase = "ready"   // the process runs, but its socket accepts no connection
 )
 
-// StartError says why a plugin did not start. Its class, which a wrapper around
-// it carries, is InvalidParameter when the plugin's config or settings are to
-// blame, else System.
+// StartError reports why a plugin did not start. Err has the class:
+// InvalidParameter for a cause in the plugin's config or settings, Conflict or
+// Unavailable for a cause of that class, else System.
 type StartError struct {
-	Plugin string
-	Phase  Phase
+	Plugin string     // the name of the plugin
+	Phase  StartPhase // where the start failed
 	// ExitCode is the exit code of the process, 128+n for signal n, and -1
 	// when it did not exit or its code is not known.
-	ExitCode  int
+	ExitCode int
+	// OOMKilled reports that the OOM killer ended the process.
 	OOMKilled bool
-	// Output is the last lines of its output, oldest first.
+	// Output is the last lines of the process's output, oldest first.
 	Output []string
-	// Hint names a cause that people can do something about, if one was found.
-	Hint    string
+	// Hint names a cause that users can mend, if one was found.
+	Hint string
+	// Elapsed is the time from the beginning of the start to its failure.
 	Elapsed time.Duration
-	Err     error
+	Err     error // the cause
 }
 
 // signalBase is what a shell, and [ExitReporter], adds to a signal's number.
@@ -312,7 +344,7 @@ func (e *StartError) Error() string {
 		fmt.Fprintf(&text, " (signal: %s)", syscall.Signal(e.ExitCode-signalBase))
 	}
 	if e.OOMKilled {
-		text.WriteString(", killed for want of memory")
+		text.WriteString(", killed by the OOM killer")
 	}
 	if e.Hint != "" {
 		text.WriteString(": " + e.Hint)
@@ -327,7 +359,7 @@ func (e *StartError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// beginning is as much of a line of output as an error shows.
+// beginning returns the part of a line of output that an error shows.
 func beginning(line string) string {
 	const enough = 1 << 10
 	if len(line) <= enough {
@@ -338,3 +370,88 @@ func beginning(line string) string {
 
 // Unwrap returns the cause.
 func (e *StartError) Unwrap() error { return e.Err }
+
+// StateError refuses a verb that the state of a plugin's process does not
+// allow. Class Conflict.
+type StateError struct {
+	// Event is the refused change, such as "enable", and State that of [Status].
+	Event, State string
+}
+
+func (e *StateError) Error() string {
+	return plaintext.Sprintf("cannot %s while it is %s", e.Event, e.State)
+}
+
+// Conflict marks the error's class.
+func (*StateError) Conflict() {}
+
+// HungError reports a call into the executor, the mount table or a plugin's
+// directory that did not return in time. Class System.
+type HungError struct {
+	// Call names the call.
+	Call string
+	Err  error // why the wait ended
+}
+
+func (e *HungError) Error() string { return (*supervise.HungError)(e).Error() }
+
+// Unwrap returns why the wait ended.
+func (e *HungError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (*HungError) System() {}
+
+// PanicError reports a call into the executor that panicked. Class System.
+type PanicError struct {
+	// Value is the value of the panic, and Stack the stack at that time.
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return (*bounded.PanicError)(e).Error() }
+
+// System marks the error's class.
+func (*PanicError) System() {}
+
+// ExitedError is the cause of a [StartError] when the process exited before its
+// socket accepted connections.
+type ExitedError struct{}
+
+func (e *ExitedError) Error() string { return (*supervise.ExitedError)(e).Error() }
+
+// SocketError is the cause of a [StartError] when the process runs, but its
+// socket did not accept connections in time.
+type SocketError struct {
+	// Name is the file name of the socket, and Found the files that exist in
+	// its directory.
+	Name  string
+	Found []string
+	Err   error // why the wait ended
+}
+
+func (e *SocketError) Error() string { return (*supervise.NoSocketError)(e).Error() }
+
+// Unwrap returns why the wait ended.
+func (e *SocketError) Unwrap() error { return e.Err }
+
+// SocketPathError refuses a socket whose path is longer than the system allows.
+type SocketPathError struct {
+	// Path is the socket's path, and Short the shortest path that reaches it.
+	Path, Short string
+}
+
+func (e *SocketPathError) Error() string { return (*socketpath.TooLongError)(e).Error() }
+
+// StuckError reports a process that does not end. Class System.
+type StuckError struct {
+	// Err is why it can't be signalled; nil if it survives SIGKILL.
+	Err error
+}
+
+func (e *StuckError) Error() string { return (*supervise.StuckError)(e).Error() }
+
+// Unwrap returns why the process can't be signalled.
+func (e *StuckError) Unwrap() error { return e.Err }
+
+// System marks the error's class.
+func (*StuckError) System() {}

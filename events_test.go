@@ -1,10 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,9 @@ import (
 	"github.com/docker/docker/api/types"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
+
+	"github.com/dovetailhq/plugin/internal/broadcast"
+	"github.com/dovetailhq/plugin/internal/testseed"
 )
 
 func created(id string, capabilities ...string) EventCreate {
@@ -44,10 +48,10 @@ func TestEventFilters(t *testing.T) {
 		{"nil", []Event{nil}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var b broadcaster
-			events, cancel := b.subscribe(len(all), tc.filters)
+			b := newBroadcaster()
+			events, cancel := b.Subscribe(len(all), tc.filters)
 			for _, e := range all {
-				b.publish(e)
+				b.Publish(e)
 			}
 			cancel()
 			cancel()
@@ -85,13 +89,13 @@ func TestEventsOfAPluginMatchByKindAndPlugin(t *testing.T) {
 // follows.
 func TestDropsAreReportedWhenThereIsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var b broadcaster
-		slow, cancelSlow := b.subscribe(0, nil)
+		b := newBroadcaster()
+		slow, cancelSlow := b.Subscribe(0, nil)
 		defer cancelSlow()
-		quick, cancelQuick := b.subscribe(10, nil)
+		quick, cancelQuick := b.Subscribe(10, nil)
 		defer cancelQuick()
 		for _, id := range []string{"1", "2", "3", "4"} {
-			b.publish(EventEnable{Plugin: types.Plugin{ID: id}})
+			b.Publish(EventEnable{Plugin: types.Plugin{ID: id}})
 		}
 		assert.Equal(t, len(quick), 4, "a slow subscriber is in the way of others")
 		time.Sleep(time.Hour)
@@ -102,10 +106,10 @@ func TestDropsAreReportedWhenThereIsRoom(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.Equal(t, len(slow), 0)
 
-		b.publish(EventDisable{})
-		b.publish(EventDisable{})
+		b.Publish(EventDisable{})
+		b.Publish(EventDisable{})
 		assert.DeepEqual(t, <-slow, EventDisable{})
-		b.publish(EventSet{})
+		b.Publish(EventSet{})
 		assert.DeepEqual(t, <-slow, EventsDropped{Count: 1})
 		assert.DeepEqual(t, <-slow, EventSet{})
 	})
@@ -117,8 +121,8 @@ func TestEveryEventOfDockersIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for buffer := range 5 {
 			random := rand.New(rand.NewPCG(uint64(buffer), 0))
-			var b broadcaster
-			events, cancel := b.subscribe(buffer, nil)
+			b := newBroadcaster()
+			events, cancel := b.Subscribe(buffer, nil)
 			docker := make(chan int, max(buffer, 1))
 			var seen, dockers []int
 			receive := func() {
@@ -131,7 +135,7 @@ func TestEveryEventOfDockersIsDelivered(t *testing.T) {
 				}
 			}
 			for i := range 2000 {
-				b.publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
+				b.Publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
 				select {
 				case docker <- i:
 				default:
@@ -151,11 +155,10 @@ func TestEveryEventOfDockersIsDelivered(t *testing.T) {
 
 // TestEveryEventIsDeliveredOrCounted reads at random moments.
 func TestEveryEventIsDeliveredOrCounted(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))
-	var b broadcaster
-	events, cancel := b.subscribe(3, nil)
+	b := newBroadcaster()
+	events, cancel := b.Subscribe(3, nil)
 	defer cancel()
 	const all = 5000
 	seen := 0
@@ -170,7 +173,7 @@ func TestEveryEventIsDeliveredOrCounted(t *testing.T) {
 		}
 	}
 	for i := range all {
-		b.publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
+		b.Publish(EventSet{Plugin: types.Plugin{ID: fmt.Sprint(i)}})
 		for random.IntN(4) == 0 && len(events) > 0 {
 			receive(<-events)
 		}
@@ -184,41 +187,24 @@ func TestEveryEventIsDeliveredOrCounted(t *testing.T) {
 // TestSubscriptionEndsWithDropsToReport cancels, or closes, while the report
 // waits for room.
 func TestSubscriptionEndsWithDropsToReport(t *testing.T) {
-	for name, end := range map[string]func(b *broadcaster, cancel func()){
-		"cancelled":     func(_ *broadcaster, cancel func()) { cancel() },
-		"then closed":   func(b *broadcaster, cancel func()) { cancel(); b.close() },
-		"closed before": func(b *broadcaster, cancel func()) { b.close(); cancel() },
+	for name, end := range map[string]func(b *broadcast.Broadcaster[Event], cancel func()){
+		"cancelled":     func(_ *broadcast.Broadcaster[Event], cancel func()) { cancel() },
+		"then closed":   func(b *broadcast.Broadcaster[Event], cancel func()) { cancel(); b.Close() },
+		"closed before": func(b *broadcast.Broadcaster[Event], cancel func()) { b.Close(); cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var b broadcaster
-				events, cancel := b.subscribe(1, nil)
-				b.publish(EventSet{})
-				b.publish(EventSet{})
-				end(&b, cancel)
+				b := newBroadcaster()
+				events, cancel := b.Subscribe(1, nil)
+				b.Publish(EventSet{})
+				b.Publish(EventSet{})
+				end(b, cancel)
 				cancel()
-				b.publish(EventSet{})
+				b.Publish(EventSet{})
 				assert.DeepEqual(t, <-events, EventSet{})
 				_, open := <-events
 				assert.Check(t, !open)
 			})
 		})
 	}
-}
-
-func TestSubscribersComeAndGo(t *testing.T) {
-	var b broadcaster
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 100 {
-				events, cancel := b.subscribe(1, []Event{EventEnable{}})
-				b.publish(EventEnable{})
-				<-events
-				cancel()
-			}
-		})
-	}
-	wg.Wait()
-	assert.Equal(t, len(b.subscribers), 0)
 }

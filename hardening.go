@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -7,103 +9,105 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/dovetailhq/plugin/internal/hardening"
 )
 
-// Hardening takes from plugins what docker leaves them. The zero value takes
-// nothing: plugins then have docker's default capabilities and those their
-// config asks for, no filter of system calls, a writable rootfs and no limits.
+// Hardening restricts plugins beyond docker's defaults. The zero value adds no
+// restrictions: plugins then have docker's default capabilities and those that
+// their config asks for, no system call filter, a writable rootfs and no limits.
 //
-// It holds for all plugins as [ManagerConfig.Hardening], and for those of one
-// capability through [Store.RegisterRuntimeOpt] and [WithHardening]. Runtime
-// options come after the manager's hardening and have the last word, so that
-// one capability can be held tighter, or spared.
+// Set it for all plugins by [ManagerConfig.Hardening], or for the plugins of one
+// capability by [Store.RegisterRuntimeOpt] and [WithHardening]. Runtime options
+// are applied last and override the manager's hardening.
 //
-// It applies to starts from now on; a plugin that was taken over by live
-// restore keeps what it was started with.
+// It applies to later starts only. A plugin that live restore took over keeps
+// the restrictions of its start.
 type Hardening struct {
-	// Seccomp filters system calls. Empty is no filter.
+	// Seccomp filters system calls. Empty means no filter.
 	Seccomp SeccompMode
-	// NoNewPrivileges keeps set-user-id programs and file capabilities from
-	// giving a process of the plugin more than it has.
+	// NoNewPrivileges prevents a process of the plugin from gaining privileges
+	// by set-user-id programs and file capabilities. See
+	// https://docs.kernel.org/userspace-api/no_new_privs.html.
 	NoNewPrivileges bool
 	// AppArmorProfile names a profile that is loaded on the host, such as
-	// docker-default. It is left out where the host has no AppArmor; where it
-	// has, a profile that is not loaded keeps plugins from starting. Empty is
-	// no profile.
+	// docker-default. It is ignored on a host without AppArmor. On a host with
+	// AppArmor a profile that is not loaded makes starts fail. Empty means no
+	// profile.
 	AppArmorProfile string
 	// ReadonlyRootfs makes the rootfs read-only. Mounts, the propagated mount
-	// and the socket's directory stay as they are.
+	// and the socket's directory stay writable.
 	ReadonlyRootfs bool
 
-	// MemoryBytes limits a plugin's memory, without swap. Zero is no limit.
+	// MemoryBytes limits a plugin's memory, without swap. Zero means no limit.
 	MemoryBytes int64
-	// CPUs limits its processor time: 1.5 is one and a half processors. Zero
-	// is no limit.
+	// CPUs limits a plugin's processor time: 1.5 is one and a half processors.
+	// Zero means no limit.
 	CPUs float64
-	// Pids limits its processes and threads. Zero is no limit.
+	// Pids limits a plugin's processes and threads. Zero means no limit.
 	Pids int64
-	// OOMScoreAdj is how readily the kernel kills it for want of memory, from
-	// -1000, never, to 1000. Nil leaves it the daemon's own.
+	// OOMScoreAdj adjusts how readily the OOM killer ends a plugin, from -1000
+	// (never) to 1000. Nil means the daemon's own value.
 	OOMScoreAdj *int
-	// CgroupParent is the cgroup below which each plugin has one named by its
-	// id, as docker run --cgroup-parent has it: a path, or a name such as
-	// plugins.slice for a runtime that leaves cgroups to systemd. Empty leaves
-	// it to the runtime.
+	// CgroupParent is the parent of the cgroups of plugins, each named by its
+	// plugin's ID. Its form is that of docker run --cgroup-parent: a path, or a
+	// name such as plugins.slice for a runtime with systemd cgroups. Empty means
+	// the runtime's default.
 	CgroupParent string
 }
 
-// SeccompMode says which plugins have their system calls filtered by docker's
-// default profile for containers. The profile allows what the plugin's
+// SeccompMode selects the plugins that docker's default seccomp profile for
+// containers applies to. The profile allows the system calls that the plugin's
 // capabilities need.
 type SeccompMode string
 
 const (
-	// SeccompDefault filters every plugin but those with CAP_SYS_ADMIN, whose
-	// needs the profile's authors did not have in mind.
-	SeccompDefault SeccompMode = "default"
-	// SeccompAll filters those with CAP_SYS_ADMIN, too.
-	SeccompAll SeccompMode = "all"
+	// SeccompDefault filters every plugin except those with CAP_SYS_ADMIN: the
+	// profile was not made with them in mind.
+	SeccompDefault SeccompMode = hardening.FilterDefault
+	// SeccompAll filters plugins with CAP_SYS_ADMIN also.
+	SeccompAll SeccompMode = hardening.FilterAll
 )
 
 const (
-	// leastMemory is the least a runtime needs to start anything; docker
-	// refuses less, too.
-	leastMemory = 6 << 20
-	// leastCPUs is the least quota that the kernel takes, 1 ms of 100.
-	leastCPUs = 0.01
-	// mostCPUs is beyond any machine, and short of an overflow.
-	mostCPUs = 1 << 20
+	// minMemory is the memory that a runtime needs to start anything. Docker
+	// has the same minimum.
+	minMemory = 6 << 20
+	// minCPUs is the smallest quota that the kernel takes, 1 ms of 100.
+	minCPUs = 0.01
+	// maxCPUs is beyond any machine, and does not overflow.
+	maxCPUs = 1 << 20
 )
 
-// problems returns everything that is wrong with h.
+// problems returns all problems of h.
 func (h Hardening) problems() []error {
 	var problems []error
 	refuse := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("Hardening: "+format, args...))
 	}
 	if !slices.Contains([]SeccompMode{"", SeccompDefault, SeccompAll}, h.Seccomp) {
-		refuse("Seccomp is %q: give %q, %q or nothing", h.Seccomp, SeccompDefault, SeccompAll)
+		refuse("Seccomp is %q: use %q or %q, or leave it empty", h.Seccomp, SeccompDefault, SeccompAll)
 	}
-	if h.MemoryBytes != 0 && h.MemoryBytes < leastMemory {
-		refuse("MemoryBytes is %d: give at least %d, or 0 for no limit", h.MemoryBytes, leastMemory)
+	if h.MemoryBytes != 0 && h.MemoryBytes < minMemory {
+		refuse("MemoryBytes is %d: set at least %d, or 0 for no limit", h.MemoryBytes, minMemory)
 	}
-	if h.CPUs != 0 && !(h.CPUs >= leastCPUs && h.CPUs <= mostCPUs) { // not a number is neither
-		refuse("CPUs is %v: give at least %v, or 0 for no limit", h.CPUs, leastCPUs)
+	if h.CPUs != 0 && !(h.CPUs >= minCPUs && h.CPUs <= maxCPUs) { // not a number is neither
+		refuse("CPUs is %v: set at least %v, or 0 for no limit", h.CPUs, minCPUs)
 	}
 	if h.Pids < 0 {
-		refuse("Pids is %d: give a number of processes, or 0 for no limit", h.Pids)
+		refuse("Pids is %d: set a number of processes, or 0 for no limit", h.Pids)
 	}
 	if h.OOMScoreAdj != nil && (*h.OOMScoreAdj < -1000 || *h.OOMScoreAdj > 1000) {
-		refuse("OOMScoreAdj is %d: give one from -1000 to 1000", *h.OOMScoreAdj)
+		refuse("OOMScoreAdj is %d: set a value from -1000 to 1000", *h.OOMScoreAdj)
 	}
 	if slices.Contains(strings.Split(h.CgroupParent, "/"), "..") {
-		refuse("CgroupParent is %q: give a path without ..", h.CgroupParent)
+		refuse("CgroupParent is %q: use a path without ..", h.CgroupParent)
 	}
 	return problems
 }
 
-// Validate returns nil, or an error of class InvalidParameter that lists
-// everything that is wrong with h.
+// Validate returns nil, or an error of class InvalidParameter that lists all
+// problems of h.
 func (h Hardening) Validate() error {
 	if err := errors.Join(h.problems()...); err != nil {
 		return &InvalidError{What: "hardening", Err: err}
@@ -111,10 +115,23 @@ func (h Hardening) Validate() error {
 	return nil
 }
 
-// WithHardening is a SpecOpt that hardens plugins of one capability. What h
-// leaves zero stays as it was. Values that [Hardening.Validate] refuses keep
-// plugins from starting, or are refused by the runtime. On other systems than
-// Linux it does nothing, as nothing is started there.
+// WithHardening is a SpecOpt that hardens plugins of one capability. Zero fields
+// of h change nothing. Values that [Hardening.Validate] refuses make starts
+// fail. On systems other than Linux, which start no plugins, it does nothing.
 func WithHardening(h Hardening) SpecOpt {
-	return func(spec *specs.Spec) { h.apply(spec) }
+	return func(spec *specs.Spec) { h.options().Apply(spec) }
+}
+
+func (h Hardening) options() hardening.Options {
+	return hardening.Options{
+		Seccomp:         string(h.Seccomp),
+		NoNewPrivileges: h.NoNewPrivileges,
+		AppArmorProfile: h.AppArmorProfile,
+		ReadonlyRootfs:  h.ReadonlyRootfs,
+		MemoryBytes:     h.MemoryBytes,
+		CPUs:            h.CPUs,
+		Pids:            h.Pids,
+		OOMScoreAdj:     h.OOMScoreAdj,
+		CgroupParent:    h.CgroupParent,
+	}
 }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -5,7 +7,7 @@ import (
 	"reflect"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/errdefs"
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
@@ -35,7 +37,7 @@ func TestLimitsFields(t *testing.T) {
 			assert.Equal(t, held.Int(), int64(7))
 		})
 	}
-	tooMuch := Limits{ManifestBytes: mostManifestBytes + 1}
+	tooMuch := Limits{ManifestBytes: maxManifestBytes + 1}
 	assert.Check(t, is.ErrorContains(errors.Join(tooMuch.problems()...), "ManifestBytes is more than"))
 }
 
@@ -46,11 +48,11 @@ func TestAsLimit(t *testing.T) {
 
 	archive := asLimit(&rootfs.LimitError{Limit: "Entries", Max: 7, Entry: "a/b"})
 	assert.Error(t, archive, `archive exceeds the limit Entries of 7 at entry "a/b" (raise ManagerConfig.Limits.Entries to allow more)`)
-	assert.Check(t, cerrdefs.IsInvalidArgument(archive))
+	assert.Check(t, errdefs.IsInvalidArgument(archive))
 	var inner *rootfs.LimitError
 	assert.Check(t, errors.As(archive, &inner))
 
 	// Nothing can be raised where the registry client ends.
-	manifest := asLimit(&remote.TooLargeError{What: "manifest", Limit: "ManifestBytes", Max: mostManifestBytes})
+	manifest := asLimit(&remote.TooLargeError{What: "manifest", Limit: "ManifestBytes", Max: maxManifestBytes})
 	assert.Error(t, manifest, "manifest is larger than 4194304 bytes")
 }

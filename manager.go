@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -6,17 +8,21 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/logging"
+	"github.com/dovetailhq/plugin/internal/pluginclient"
 	"github.com/dovetailhq/plugin/internal/remote"
 	"github.com/dovetailhq/plugin/internal/rootfs"
+	"github.com/dovetailhq/plugin/internal/seam"
 	"github.com/dovetailhq/plugin/internal/socketpath"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
@@ -26,47 +32,39 @@ import (
 // [NewManager] and end it with [Manager.Shutdown].
 //
 // All methods may be called concurrently. Verbs on one plugin are serialised,
-// with one exception: disabling or removing by force interrupts a start that
-// is under way. Verbs on different plugins don't wait for each other.
+// with one exception: disabling or removing by force interrupts a start in
+// progress. Verbs on different plugins don't wait for each other.
 //
-// Plugins are named by id, by name, of which the default registry and tag may
-// be left out, or by a prefix of the id that no other plugin shares; errors of
-// every verb that takes such a reference are [NotFoundError] and
-// [AmbiguousError]. A verb that changes something fails with [FencedError]
-// once the manager was shut down or a newer manager of the same process took
-// its root over. A verb that returned nil has reached the disk.
+// A plugin reference is an ID, an unambiguous prefix of an ID, or a name; the
+// default registry and tag may be omitted from a name. Methods that take a
+// reference return [NotFoundError] or [AmbiguousError] if it does not resolve.
+// A verb that changes something fails with [FencedError] once the manager was
+// shut down or a newer manager of the same process took its root over. When a
+// verb returns nil, its effect is durable.
 type Manager struct {
-	config   ManagerConfig
-	executor Executor
-	events   broadcaster
-	files    *durable.FS
-	root     *layout.Root
+	host
+
 	blobs    *blobs.Store
 	remote   *remote.Client
-	sockets  sockets
-	execRoot *socketpath.Directory
-	archives *rootfs.Budget // what unpacking may take of memory, over all verbs
-	answers  chan struct{}  // has room for each long answer of a plugin that is being read
+	dial     func(ctx context.Context, network, address string) (net.Conn, error) // to registries, or nil
+	archives *rootfs.Budget                                                       // memory for unpacking, over all verbs
 
-	creates   places
-	transfers places // with registries
+	importing bounded.Lock // held by an import from docker 1.12
+	creates   bounded.Places
+	transfers bounded.Places // with registries
 
-	// ctx ends with the manager; background and callbacks, which runs code of
-	// the daemon, have to end before it.
-	ctx        context.Context
-	cancel     context.CancelFunc
-	halted     context.Context // ends as Shutdown begins
-	halt       context.CancelFunc
-	ended      chan struct{} // closed as Shutdown ends
-	background tasks
-	callbacks  tasks
+	cancel     context.CancelFunc // ends ctx
+	halt       context.CancelFunc // ends halted
+	ended      chan struct{}      // closed as Shutdown ends
+	background bounded.Tasks
 	garbage    chan struct{} // asks the collector for a sweep
 
-	sweepingSockets chan struct{} // holds one while they are swept
+	sweepingSockets bounded.Lock
 
 	mu      sync.RWMutex
-	units   map[string]*unit // by id, those of broken plugins too
-	orphans map[string]*unit // by id, while their processes are ended
+	units   map[string]*unit // by ID; broken plugins included
+	orphans map[string]*unit // by ID, while their processes are stopped
+	loaded  bool             // units has all plugins on the disk
 	closed  bool
 }
 
@@ -77,52 +75,38 @@ type Manager struct {
 // or after [ManagerConfig.BootWait], 5 s by default. A plugin that failed is
 // retried, with growing waits, until it is disabled.
 //
-// Processes that an earlier manager left are taken over, replaced or stopped,
-// those of unknown plugins too if the executor is a [RunLister]. As long as it
-// is not known whether one lives no second one is started.
+// Processes of enabled plugins that an earlier manager left are taken over or
+// replaced. Processes of disabled and unknown plugins are stopped if the executor
+// is a [RunLister]; otherwise the first verb on a disabled plugin stops its
+// process. While the state of a process is unknown, no second process is started.
 //
 // Errors: [ConfigError], [RootInUseError], the error of CreateExecutor, and
 // those of the file system. Nothing is left running after an error.
 func NewManager(config ManagerConfig) (_ *Manager, retErr error) {
 	defer plain(&retErr)
 	files := durable.Default
-	return newManager(config, &files, supervise.NewSockets())
+	return newManager(config, seam.Parts{Files: &files, Sockets: supervise.NewSockets()})
 }
 
-// sockets waits for plugins to listen, as [supervise.Sockets] does.
-type sockets interface {
-	Await(ctx context.Context, dir, name string) error
-	Close() error
+func init() {
+	seam.NewManager = func(config any, parts seam.Parts) (any, error) {
+		return newManager(config.(ManagerConfig), parts)
+	}
+	seam.HoldOperation = func(manager any, name string) (release func(), free bool) {
+		u, err := manager.(*Manager).unit(name)
+		if err != nil {
+			return nil, false
+		}
+		return u.operation.Unlock, u.operation.TryLock()
+	}
 }
 
-// newManager is NewManager on files of its own, with or without faults, and on
-// sockets of its own, for which virtual time may pass.
-func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Manager, err error) {
+// newManager is NewManager with parts that tests replace.
+func newManager(config ManagerConfig, parts seam.Parts) (_ *Manager, err error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	halted, halt := context.WithCancel(ctx)
-	pm := &Manager{
-		config:   config.withDefaults(),
-		files:    files,
-		sockets:  waiting,
-		ctx:      ctx,
-		cancel:   cancel,
-		halted:   halted,
-		halt:     halt,
-		ended:    make(chan struct{}),
-		garbage:  make(chan struct{}, 1),
-		archives: rootfs.NewBudget(),
-		answers:  make(chan struct{}, maxLongAnswers),
-
-		creates:   newPlaces(cmp.Or(config.Limits.Creates, defaultCreates)),
-		transfers: newPlaces(cmp.Or(config.Limits.Transfers, defaultTransfers)),
-
-		sweepingSockets: make(chan struct{}, 1),
-		units:           make(map[string]*unit),
-		orphans:         make(map[string]*unit),
-	}
+	pm := unopened(config.withDefaults(), parts)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, pm.close())
@@ -131,18 +115,51 @@ func newManager(config ManagerConfig, files *durable.FS, waiting sockets) (_ *Ma
 	if err := pm.open(); err != nil {
 		return nil, err
 	}
-	// Beside an error there may be a nil pointer that is not a nil Executor.
+	pm.join() // before another manager can see a run of this one
+	// Together with an error there may be a nil pointer in a non-nil Executor.
 	executor, err := config.CreateExecutor(pm)
 	if err != nil {
 		return nil, err
 	}
 	pm.executor = executor
-	pm.join()
 	if err := pm.boot(); err != nil {
 		return nil, err
 	}
-	pm.background.start(pm.collect)
+	pm.background.Start(pm.collect)
 	return pm, nil
+}
+
+// unopened returns a manager that has acquired nothing yet.
+func unopened(config ManagerConfig, parts seam.Parts) *Manager {
+	ctx, cancel := context.WithCancel(context.Background())
+	halted, halt := context.WithCancel(ctx)
+	pm := &Manager{
+		host: host{
+			config:  config,
+			events:  newBroadcaster(),
+			files:   parts.Files,
+			sockets: parts.Sockets,
+			ctx:     ctx,
+			halted:  halted,
+			answers: make(chan struct{}, pluginclient.MaxLongAnswers),
+		},
+		dial:     parts.Dial,
+		cancel:   cancel,
+		halt:     halt,
+		ended:    make(chan struct{}),
+		garbage:  make(chan struct{}, 1),
+		archives: rootfs.NewBudget(),
+
+		importing: bounded.NewLock(),
+		creates:   bounded.NewPlaces(cmp.Or(config.Limits.Creates, defaultCreates)),
+		transfers: bounded.NewPlaces(cmp.Or(config.Limits.Transfers, defaultTransfers)),
+
+		sweepingSockets: bounded.NewLock(),
+		units:           make(map[string]*unit),
+		orphans:         make(map[string]*unit),
+	}
+	pm.observer = pm
+	return pm
 }
 
 func (pm *Manager) open() (err error) {
@@ -162,6 +179,7 @@ func (pm *Manager) open() (err error) {
 func (pm *Manager) remoteOptions() remote.Options {
 	return remote.Options{
 		Blobs:         pm.blobs,
+		Dial:          pm.dial,
 		Endpoints:     pm.config.RegistryService,
 		Platform:      pm.config.Platform,
 		ManifestBytes: pm.config.Limits.ManifestBytes,
@@ -169,9 +187,8 @@ func (pm *Manager) remoteOptions() remote.Options {
 	}
 }
 
-// openExecRoot makes the directory of sockets. Like Root it is taken for what
-// it is now if there are links on the way, and a plugin's mounts need a path
-// that is absolute.
+// openExecRoot makes the directory of sockets and resolves links on the way to
+// it, as layout.Open does for Root. A plugin's mounts need an absolute path.
 func (pm *Manager) openExecRoot() error {
 	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
 		return err
@@ -191,7 +208,7 @@ func (pm *Manager) openExecRoot() error {
 }
 
 // Get returns the plugin that a reference names, enabled or not. Errors:
-// [BrokenError] besides those of every reference.
+// [NotFoundError], [AmbiguousError], [BrokenError].
 func (pm *Manager) Get(idOrName string) (_ *v2.Plugin, retErr error) {
 	defer plain(&retErr)
 	u, err := pm.unit(idOrName)
@@ -206,9 +223,9 @@ func (pm *Manager) Get(idOrName string) (_ *v2.Plugin, retErr error) {
 
 // HandleExitEvent takes an executor's report that the process of plugin id
 // ended. It never blocks and may be called from inside the executor. A report
-// that comes twice, late or for a process that still lives does no harm: it is
-// checked against IsRunning, and where that contradicts it during a stop, the
-// process gets SIGKILL. Errors: [NotFoundError].
+// that is repeated, late or wrong is harmless: the manager checks it by
+// IsRunning. If a process turns out to live during a stop, it gets SIGKILL.
+// Errors: [NotFoundError].
 func (pm *Manager) HandleExitEvent(id string) (retErr error) {
 	defer plain(&retErr)
 	pm.mu.RLock()
@@ -260,16 +277,17 @@ func (pm *Manager) unit(refOrID string) (*unit, error) {
 	return u, nil
 }
 
-// interruptStart makes way for a verb that ends what a user's Enable began.
+// interruptStart interrupts a start by a user's Enable, so that the verb named by
+// can have the operation lock. It reports whether there was such a start.
 func (pm *Manager) interruptStart(refOrID, by string) bool {
 	u, err := pm.unit(refOrID)
 	return err == nil && u.interruptStart(by)
 }
 
-// acquire returns the unit that a reference names, locked: the plugin exists
-// and no other verb works on it until release, which then calls what the verb
-// left to be called with no lock held. It waits for other verbs until ctx, or
-// the manager, ends, and for no upgrade.
+// acquire returns the unit that a reference names, with its operation lock held:
+// the plugin exists and no other verb works on it until release. After unlocking,
+// release runs the unit's callbacks. acquire waits for other verbs until ctx ends
+// or Shutdown begins; during an upgrade it fails at once.
 func (pm *Manager) acquire(ctx context.Context, refOrID string) (u *unit, release func(), err error) {
 	if err := pm.writable(); err != nil {
 		return nil, nil, err
@@ -282,21 +300,22 @@ func (pm *Manager) acquire(ctx context.Context, refOrID string) (u *unit, releas
 	}
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
-	if err := u.operation.lock(ctx); err != nil {
+	if err := u.operation.Lock(ctx); err != nil {
 		return nil, nil, err
 	}
 	if u.isIn(lifecycle.Removed) {
-		u.operation.unlock()
+		u.operation.Unlock()
 		return nil, nil, &NotFoundError{Ref: refOrID}
 	}
 	err = pm.writable()
 	if err == nil {
-		err = u.refuseDuringUpgrade() // one that was queued before this verb
+		err = u.refuseDuringUpgrade() // an upgrade that queued before this verb
 	}
 	if err != nil {
-		u.operation.unlock()
+		u.operation.Unlock()
 		return nil, nil, err
 	}
+	u.takeOver()
 	return u, u.release, nil
 }
 
@@ -310,7 +329,7 @@ func (pm *Manager) acquireReadable(ctx context.Context, refOrID string) (u *unit
 	return u, release, err
 }
 
-// untilShutdown returns a copy of ctx that also ends as Shutdown begins.
+// untilShutdown returns a copy of ctx that also ends when Shutdown begins.
 func (pm *Manager) untilShutdown(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(pm.halted, func() { cancel(&FencedError{Root: pm.root.Dir()}) })

@@ -1,34 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
-	dockererrdefs "github.com/docker/docker/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
+	"github.com/dovetailhq/plugin/internal/class"
+	"github.com/dovetailhq/plugin/internal/diagnose"
+	"github.com/dovetailhq/plugin/internal/durable"
 	"github.com/dovetailhq/plugin/internal/ids"
+	"github.com/dovetailhq/plugin/internal/logbook"
+	"github.com/dovetailhq/plugin/internal/mounts"
+	"github.com/dovetailhq/plugin/internal/pluginclient"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
-// process is what the supervisor of a unit drives: the executor, and what a
-// run needs around it. Any of its methods may hang where an executor, a mount
-// or a file system does; the supervisor calls them with limits.
+// process is what the supervisor of a unit drives: the executor, and the
+// directories, mounts and spec of a run. Its methods hang when an executor, a
+// mount or a file system hangs; the supervisor bounds its calls.
 type process struct {
 	unit *unit
 
-	mu     sync.Mutex // guards what follows: a start that hangs is explained meanwhile
-	output *output
+	mu     sync.Mutex // guards what follows, which explain reads while a start hangs
+	output *logbook.Writer
 	began  time.Time
-	phase  Phase
+	phase  StartPhase
+	call   string // in progress
 }
 
 var _ supervise.Process = (*process)(nil)
@@ -36,7 +47,7 @@ var _ supervise.Process = (*process)(nil)
 func (p *process) id() string { return p.unit.plugin.GetID() }
 
 func (p *process) execDir() string {
-	return filepath.Join(p.unit.manager.config.ExecRoot, p.id())
+	return filepath.Join(p.unit.host.config.ExecRoot, p.id())
 }
 
 // Start prepares the directories, mounts and spec, and starts the process.
@@ -49,81 +60,102 @@ func (p *process) Start(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	p.enter(PhaseCreate)
-	if err := p.unit.manager.executor.Create(p.id(), *spec, out.stdout(), out.stderr()); err != nil {
+	p.enter(PhaseCreate, "the executor's Create")
+	if err := p.unit.host.executor.Create(p.id(), *spec, out.Stdout(), out.Stderr()); err != nil {
 		return err
 	}
-	p.enter(PhaseReady)
+	p.enter(PhaseReady, "")
 	return nil
 }
 
-func (p *process) begin() *output {
+func (p *process) begin() *logbook.Writer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.began, p.phase, p.output = time.Now(), PhasePrepare, newOutput(p.unit)
+	p.began, p.phase, p.output = time.Now(), PhasePrepare, logbook.NewWriter(p.unit.logbook, &p.unit.outputRate, p.unit.logger())
 	return p.output
 }
 
-func (p *process) enter(phase Phase) {
+// enter notes the phase, and the call in it that begins, should it hang.
+func (p *process) enter(phase StartPhase, call string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.phase = phase
+	p.phase, p.call = phase, call
 }
 
-// progress returns how far the newest start got, and since when.
-func (p *process) progress() (phase Phase, began time.Time, out *output) {
+// progress returns phase, begin and output of the newest start.
+func (p *process) progress() (phase StartPhase, began time.Time, out *logbook.Writer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.phase, p.began, p.output
 }
 
-// prepare makes the directories, mounts and spec of a run.
-func (p *process) prepare(ctx context.Context) (*specs.Spec, error) {
-	pm := p.unit.manager
-	if pm.executor == nil {
-		return nil, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}
+// hungIn names the call of a start in an error of the supervisor, for which the whole
+// start is one call.
+func (p *process) hungIn(cause error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var hung *supervise.HungError
+	if !errors.As(cause, &hung) || hung.Call != supervise.StartCall || p.call == "" {
+		return cause
 	}
-	if err := p.checkOwned(); err != nil {
-		return nil, err
-	}
-	// The record may be older than the rules.
-	if err := p.unit.plugin.Validate(); err != nil {
-		return nil, err
-	}
-	// A cleanup of /run may have deleted it.
-	if err := pm.files.MkdirAll(pm.config.ExecRoot, 0o700); err != nil {
-		return nil, err
-	}
-	if err := p.connect(); err != nil {
-		return nil, err
-	}
-	// A socket that a crash left would be taken for a plugin that is slow.
-	if err := p.clearSockets(); err != nil {
-		return nil, err
-	}
-	if err := p.detachEarlierMounts(); err != nil {
-		return nil, err
-	}
-	if err := p.sharePropagatedMount(); err != nil {
-		return nil, err
-	}
-	// A record of docker's says nothing about devices.
-	if err := p.unit.plugin.PinDevices(ctx); err != nil {
-		return nil, err
-	}
-	return p.unit.plugin.InitSpec(pm.config.ExecRoot)
+	return &supervise.HungError{Call: p.call, Err: hung.Err}
 }
 
-// connect publishes how the plugin will be reached. Calls that come before it
-// listens are retried by the client. A plugin of another protocol than HTTP
-// has a client as well: docker's callers use it without a look at the protocol.
+// prepare makes the directories, mounts and spec of a run.
+func (p *process) prepare(ctx context.Context) (spec *specs.Spec, err error) {
+	h := p.unit.host
+	if h.executor == nil {
+		return nil, &UnsupportedError{Op: "start", Reason: "this manager has no executor"}
+	}
+	for _, step := range []struct {
+		call string // its name, should it hang
+		do   func() error
+	}{
+		{"the check of root " + h.root.Dir(), p.checkOwned},
+		// Configs that can't be started are installed nevertheless, as docker does,
+		// and docker does not check its records.
+		{"the check of the config", p.unit.plugin.Validate},
+		// A cleanup of /run may have deleted it.
+		{"the making of directory " + h.config.ExecRoot, func() error { return h.files.MkdirAll(h.config.ExecRoot, 0o700) }},
+		{"the look at directory " + p.execDir(), p.connect},
+		// Await would wait for a plugin behind a socket that a crash left.
+		{"the removal of sockets in " + p.execDir(), p.clearSockets},
+		{"the detaching of mounts in " + h.root.PropagatedMount(p.id()), p.detachEarlierMounts},
+		{"the sharing of mounts in " + h.root.PropagatedMount(p.id()), p.sharePropagatedMount},
+		{"the look at sources and devices of the host", func() error { return p.unit.pinForStart(ctx) }},
+		{"the making of the spec", func() (err error) { spec, err = p.unit.plugin.InitSpecContext(ctx, h.config.ExecRoot); return err }},
+		// From here on the plugin can leave links and nodes.
+		{"the save of writable directories in " + h.root.Dir(), p.unit.expose},
+	} {
+		p.enter(PhasePrepare, step.call)
+		if err := step.do(); err != nil {
+			return nil, err
+		}
+	}
+	return spec, nil
+}
+
+// connect publishes the plugin's address and client. The client retries calls
+// that come before the plugin listens. A plugin of a protocol other than HTTP has
+// a client as well, because docker's callers use it without checking the protocol.
 func (p *process) connect() error {
 	plugin := p.unit.plugin
-	path, err := p.unit.manager.execRoot.Path(filepath.Join(p.id(), plugin.GetSocket()))
+	if socket := plugin.GetSocket(); !filepath.IsLocal(strings.TrimLeft(socket, "/")) {
+		return &InvalidError{What: fmt.Sprintf("socket %q", socket), Err: errors.New("it leads out of the directory for sockets")}
+	}
+	path, err := p.unit.host.execRoot.Path(filepath.Join(p.id(), plugin.GetSocket()))
 	if err != nil {
 		return &InvalidError{What: "socket path", Err: err}
 	}
-	client, err := newPluginClient(path, plugin.Timeout(), p.unit.available, newLongAnswers(p.unit.manager.answers))
+	client, err := pluginclient.New(pluginclient.Options{
+		Dir:       p.execDir(),
+		Name:      plugin.GetSocket(),
+		Timeout:   plugin.Timeout(),
+		Available: p.unit.available,
+		Patience:  firstMoments,
+		Room:      pluginclient.NewRoom(p.unit.host.answers),
+		TooLong:   func(method string) error { return &AnswerError{Method: method} },
+	})
 	if err != nil {
 		return err
 	}
@@ -132,14 +164,14 @@ func (p *process) connect() error {
 	return nil
 }
 
-// detachEarlierMounts detaches what an earlier run mounted in the propagated
-// mount because its config says so. The next run mounts it there again: on top
-// of it, that mount would be made in the source as well.
+// detachEarlierMounts detaches mounts of the config that an earlier run left in
+// the propagated mount. The next run makes them again; on top of an old one, a
+// mount would propagate into the source of the old one.
 func (p *process) detachEarlierMounts() error {
-	shared := p.unit.manager.root.PropagatedMount(p.id())
+	shared := p.unit.host.root.PropagatedMount(p.id())
 	var problems []error
 	for _, place := range p.unit.plugin.MountsInPropagatedMount() {
-		problems = append(problems, detachInside(place, shared))
+		problems = append(problems, mounts.DetachInside(place, shared))
 	}
 	return errors.Join(problems...)
 }
@@ -148,40 +180,40 @@ func (p *process) sharePropagatedMount() error {
 	if p.unit.plugin.Snapshot().Config.PropagatedMount == "" {
 		return nil
 	}
-	dir := p.unit.manager.root.PropagatedMount(p.id())
-	if err := p.unit.manager.files.MkdirAll(dir, 0o755); err != nil {
+	dir := p.unit.host.root.PropagatedMount(p.id())
+	if err := p.unit.host.files.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := detachDead(dir); err != nil {
+	if err := mounts.DetachDead(dir); err != nil {
 		p.unit.logger().WithError(err).Warn("detach dead mounts of plugin")
 	}
-	return shareMounts(dir)
+	return mounts.Share(dir)
 }
 
-// Restore takes over a process that an earlier manager left, if one lives. If
-// the record is invalid the process will be stopped, so no client is made.
+// Restore takes over a process that an earlier manager left, if one lives. It does
+// so also if the plugin could not be started again.
 func (p *process) Restore() (alive bool, err error) {
-	pm := p.unit.manager
-	if pm.executor == nil {
+	h := p.unit.host
+	if h.executor == nil {
 		return false, nil
 	}
 	if err := p.checkOwned(); err != nil {
 		return false, err
 	}
 	out := p.begin()
-	// A process is stopped also when its plugin can't be run or reached.
-	sound := p.unit.plugin.Validate() == nil && p.connect() == nil
-	p.enter(PhaseCreate)
-	alive, err = pm.executor.Restore(p.id(), out.stdout(), out.stderr())
+	// The Store does not return a plugin that can't be reached, see reach.
+	reachable := p.connect() == nil
+	p.enter(PhaseCreate, "the executor's Restore")
+	alive, err = h.executor.Restore(p.id(), out.Stdout(), out.Stderr())
 	if errdefs.IsConflict(err) {
-		// The executor attends the process already: it served another manager.
+		// The executor has the process already: it served another manager.
 		alive, err = true, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("restore: %w", err)
 	}
-	p.enter(PhaseReady)
-	if alive && sound {
+	p.enter(PhaseReady, "")
+	if alive && reachable {
 		if err := p.sharePropagatedMount(); err != nil {
 			p.unit.logger().WithError(err).Warn("share mounts of plugin")
 		}
@@ -189,32 +221,36 @@ func (p *process) Restore() (alive bool, err error) {
 	return alive, nil
 }
 
-// checkOwned makes the supervisor let go of what a newer manager has.
+// checkOwned returns [supervise.ErrAbandoned] if a newer manager has the process.
 func (p *process) checkOwned() error {
-	if err := p.unit.manager.root.Check(); err != nil {
+	if err := p.unit.host.root.Check(); err != nil {
 		return fmt.Errorf("%w: %w", supervise.ErrAbandoned, err)
 	}
 	return nil
 }
 
-// Ready waits for the socket.
+// Ready waits for the socket. A process that was taken over and can't be reached
+// has no socket to wait for: it keeps running, but the Store does not return it.
 func (p *process) Ready(ctx context.Context) error {
-	return p.unit.manager.sockets.Await(ctx, p.execDir(), p.unit.plugin.GetSocket())
+	if p.unit.plugin.Addr() == nil {
+		return nil
+	}
+	return p.unit.host.sockets.Await(ctx, p.execDir(), p.unit.plugin.GetSocket())
 }
 
-// Alive asks the executor. An executor that has no such process may say so by an
-// error of class not found, as docker's does.
+// Alive reports whether the process lives. Like docker's, an executor may return
+// an error of class NotFound for an unknown process.
 func (p *process) Alive() (bool, error) {
-	alive, err := p.unit.manager.executor.IsRunning(p.id())
+	alive, err := p.unit.host.executor.IsRunning(p.id())
 	if errdefs.IsNotFound(err) {
 		return false, nil
 	}
 	return alive, err
 }
 
-// CanTell asks the executor for a process that does not exist.
+// CanTell reports whether the executor distinguishes processes that don't exist.
 func (p *process) CanTell() bool {
-	running, err := p.unit.manager.executor.IsRunning(ids.New())
+	running, err := p.unit.host.executor.IsRunning(ids.New())
 	return err != nil || !running
 }
 
@@ -223,7 +259,7 @@ func (p *process) Signal(signal syscall.Signal) error {
 	if err := p.checkOwned(); err != nil {
 		return err
 	}
-	return p.unit.manager.executor.Signal(p.id(), signal)
+	return p.unit.host.executor.Signal(p.id(), signal)
 }
 
 // Ended removes the sockets, on which no process listens any more.
@@ -241,24 +277,46 @@ func (p *process) Stopped() {
 }
 
 func (p *process) unmount() error {
-	root := p.unit.manager.root
+	root := p.unit.host.root
 	if root.Check() != nil {
 		return nil // a newer manager has the mounts
 	}
-	return unmountAll(root.Plugin(p.id()), root.PropagatedMount(p.id()))
+	return mounts.UnmountBelow(root.Plugin(p.id()), root.PropagatedMount(p.id()))
 }
 
-// explain makes the error of a start report what is known: how far it got, how
-// the process ended and what it wrote last.
+// clearSockets removes the directory of the sockets. A run can leave any number of
+// files in it, so it is moved aside, and the collector deletes the rest if that
+// takes long.
+func (p *process) clearSockets() error {
+	h := p.unit.host
+	aside := filepath.Join(h.config.ExecRoot, p.id()+"."+rand.Text()[:8]+"-removing")
+	left, err := h.files.PutAway(p.execDir(), aside)
+	var mounted *durable.MountedError
+	if errors.As(err, &mounted) && h.root.Check() == nil {
+		// Mounts that a plugin makes in it propagate to the host.
+		if err := mounts.DetachInside(p.execDir()); err != nil {
+			return err
+		}
+		left, err = h.files.PutAway(p.execDir(), aside)
+	}
+	if left {
+		h.observer.requestGC()
+	}
+	return err
+}
+
+// explain makes a [StartError] of the cause: with phase, exit code, last output
+// and hint.
 func (u *unit) explain(cause error) error {
 	u.logPanic(cause)
+	cause = u.process.hungIn(cause)
 	phase, began, out := u.process.progress()
 	explained := &StartError{
 		Plugin:   u.plugin.Name(),
 		Phase:    phase,
 		ExitCode: -1,
 		Elapsed:  time.Since(began),
-		Err:      cause,
+		Err:      startClass(cause),
 	}
 	var exited *supervise.ExitedError
 	if errors.As(cause, &exited) {
@@ -267,79 +325,69 @@ func (u *unit) explain(cause error) error {
 		explained.ExitCode, explained.OOMKilled = exit.Code, exit.OOMKilled
 	}
 	if phase == PhaseReady {
-		explained.Output = out.last()
+		explained.Output = out.Last()
 	}
 	explained.Hint = u.hint(cause, phase)
-	switch {
-	case errdefs.IsInvalidArgument(cause):
-		return dockererrdefs.InvalidParameter(explained)
-	case errdefs.IsConflict(cause):
-		return dockererrdefs.Conflict(explained)
-	}
-	return dockererrdefs.System(explained)
+	return explained
 }
 
-// hint names a cause that users can do something about.
-func (u *unit) hint(cause error, phase Phase) string {
+// startClass returns the cause of a failed start with the class of the start.
+func startClass(cause error) error {
+	switch {
+	case errdefs.IsInvalidArgument(cause):
+		return class.InvalidParameter(cause)
+	case errdefs.IsConflict(cause):
+		return class.Conflict(cause)
+	case errdefs.IsUnavailable(cause):
+		return class.Unavailable(cause)
+	}
+	return class.System(cause)
+}
+
+// hint returns a cause that users can mend, or "".
+func (u *unit) hint(cause error, phase StartPhase) string {
 	var hung *supervise.HungError
 	var exited *supervise.ExitedError
 	var silent *supervise.NoSocketError
 	switch {
 	case errors.As(cause, &hung):
-		return fmt.Sprintf("it had %s, see ManagerConfig.StartTimeout; what the call still makes is stopped when it returns", u.manager.config.StartTimeout)
+		return fmt.Sprintf("it had %s, see ManagerConfig.StartTimeout; a process that the call still makes is stopped when it returns", u.host.config.StartTimeout)
 	case errors.As(cause, &silent):
-		return fmt.Sprintf("the plugin has to listen on %s within %s, see ManagerConfig.StartTimeout", path.Join(socketsInPlugin, silent.Name), u.manager.config.StartTimeout)
+		return fmt.Sprintf("the plugin must listen on %s within %s, see ManagerConfig.StartTimeout", path.Join(socketsInPlugin, silent.Name), u.host.config.StartTimeout)
 	case phase == PhaseCreate, errors.As(cause, &exited):
-		// runc starts what can't be executed, and lets it exit.
-		text, _ := answer(answerTime, func() string { return hint(u.plugin) })
-		return text
+		// runc reports some entrypoints that can't be executed as an exit.
+		return u.diagnose()
 	}
 	return ""
 }
 
-// socketsInPlugin is where a plugin finds the directory of its sockets.
+// diagnose returns what the files of the plugin and of its mounts show. A diagnosis
+// whose file system does not answer is left, and keeps a thread; until it returns,
+// this plugin has no other.
+func (u *unit) diagnose() string {
+	const silent = "the cause is not known, because a file system of the plugin does not answer"
+	ctx, cancel := context.WithTimeout(u.host.ctx, answerTime)
+	defer cancel()
+	call, err := bounded.Start(ctx, u.diagnosis, func() (string, error) {
+		return diagnose.Cause(diagnose.Plugin{Plugin: u.plugin.Snapshot(), Rootfs: u.plugin.Rootfs, OnHost: u.plugin.ScopedPath}), nil
+	})
+	if err != nil {
+		return silent
+	}
+	text, returned, _ := call.Await(ctx)
+	if !returned {
+		return silent
+	}
+	return text
+}
+
+// socketsInPlugin is the path of the directory of sockets in a plugin.
 const socketsInPlugin = "/run/docker/plugins"
 
 // logPanic logs the stack of a panic; err may be any error.
 func (u *unit) logPanic(err error) {
-	var panicked *supervise.PanicError
+	var panicked *bounded.PanicError
 	if errors.As(err, &panicked) {
 		u.logger().WithError(err).Errorf("code of the daemon panicked:\n%s", panicked.Stack)
 	}
-}
-
-// lastExit asks the executor how the process ended.
-func (u *unit) lastExit() *Exit {
-	exit := &Exit{Code: -1, At: time.Now()}
-	reporter, ok := u.manager.executor.(ExitReporter)
-	if !ok {
-		return exit
-	}
-	type reported struct {
-		code      int
-		oomKilled bool
-		ok        bool
-	}
-	last, _ := answer(answerTime, func() (r reported) {
-		r.code, r.oomKilled, r.ok = reporter.LastExit(u.plugin.GetID())
-		return r
-	})
-	exit.OOMKilled = last.oomKilled
-	if last.ok {
-		exit.Code = last.code
-	}
-	return exit
-}
-
-// pid asks the executor for the main process, 0 if there is none.
-func (u *unit) pid() int {
-	reporter, ok := u.manager.executor.(PidReporter)
-	if !ok {
-		return 0
-	}
-	pid, _ := answer(answerTime, func() int {
-		pid, _ := reporter.Pid(u.plugin.GetID())
-		return pid
-	})
-	return pid
 }

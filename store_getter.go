@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -10,37 +12,41 @@ import (
 	"github.com/docker/docker/pkg/plugingetter"
 	"github.com/docker/docker/pkg/plugins"
 
+	"github.com/dovetailhq/plugin/internal/legacy"
+	"github.com/dovetailhq/plugin/internal/logging"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
-// presence knows whether the process of a plugin serves; units do.
+// presence reports whether the process of a plugin serves. Units implement it.
 type presence interface {
-	// available returns nil, or why calls would fail. It may wait until limit,
-	// which may have passed.
+	// available returns nil, or why calls would fail. It may wait until limit;
+	// it does not wait if limit has passed.
 	available(limit time.Time) error
 }
 
 // Get returns the enabled plugin of a name that has a capability, and applies
 // mode, one of plugingetter's Lookup, Acquire and Release, to its references
-// in the same step. What it returns can be called: Client and Addr are not nil.
+// in the same step. Client and Addr of the returned plugin are not nil.
 //
-// A plugin that does not serve now, because it exited or did not start, is
-// answered with an [UnavailableError] at once; the manager goes on starting it.
-// For the first 2 s of a start, or after an exit, Get waits for the plugin
-// instead. Release drops the reference in any case. Authorization plugins are
-// given out also when they do not serve: docker's middleware looks a plugin up
-// once, and refuses requests while its calls fail.
+// If the plugin does not serve now, because it exited or did not start, Get
+// returns an [UnavailableError]; the manager keeps trying to start the plugin.
+// During the first 2 s of a start or after an exit, Get waits for the plugin
+// first. Release drops the reference in any case. Authorization plugins are
+// returned even if they do not serve: docker's middleware looks a plugin up once,
+// and refuses requests while its calls fail.
 //
-// A name that no managed plugin has is looked up among the legacy plugins; a
-// legacy plugin that exists but does not answer yet is waited for, as docker
-// does, but an unknown name is not.
+// A name that no managed plugin has is looked up among the legacy plugins. As
+// docker does, Get waits for a legacy plugin that is not there yet, up to
+// [ManagerConfig.LegacyWait] or the end of the manager, and then up to 15 s until
+// it answers. A name with a slash or a colon can only be a managed plugin's: Get
+// does not wait for it, and neither does a Release.
 //
 // Errors: [NotFoundError], [AmbiguousError], [BrokenError], [DisabledError],
 // [UnavailableError], [v2.ErrInadequateCapability], and class System for a
 // legacy plugin that does not answer.
 func (ps *Store) Get(name, capability string, mode int) (plugingetter.CompatPlugin, error) {
 	if ps == nil {
-		return (*legacy)(nil).get(name, capability)
+		return legacyPlugin(nil, name, capability, mode)
 	}
 	p, err := ps.GetV2Plugin(name)
 	if err == nil {
@@ -50,11 +56,33 @@ func (ps *Store) Get(name, capability string, mode int) (plugingetter.CompatPlug
 	if !errors.As(err, &unknown) {
 		return nil, err
 	}
-	return ps.legacy.get(name, capability)
+	return legacyPlugin(&ps.legacy, name, capability, mode)
+}
+
+// legacyPlugin returns the legacy plugin of a name. Except for a Release it waits for
+// a plugin that is not there yet.
+func legacyPlugin(finder *legacy.Finder, name, capability string, mode int) (plugingetter.CompatPlugin, error) {
+	public := func(err error) error {
+		if errors.Is(err, legacy.ErrNotFound) {
+			return &NotFoundError{Ref: name}
+		}
+		return &LegacyError{Err: err}
+	}
+	var waiting func(time.Duration, error)
+	if mode >= 0 {
+		waiting = func(wait time.Duration, reason error) {
+			logging.L().WithField("plugin", name).WithError(public(reason)).Warnf("legacy plugin is not there: waiting for it up to %s", wait)
+		}
+	}
+	p, err := finder.Get(name, capability, waiting)
+	if err != nil {
+		return nil, public(err)
+	}
+	return p, nil
 }
 
 func (ps *Store) use(p *v2.Plugin, capability string, mode int) (plugingetter.CompatPlugin, error) {
-	// A reference that is dropped, or not to be given, is counted at once.
+	// Release and Lookup are applied before the wait, Acquire after it.
 	before, after := mode, plugingetter.Lookup
 	if mode > 0 {
 		before, after = after, before
@@ -66,7 +94,7 @@ func (ps *Store) use(p *v2.Plugin, capability string, mode int) (plugingetter.Co
 		return nil, err
 	}
 	if err := count(p, capability, after); err != nil {
-		return nil, err // it was disabled meanwhile
+		return nil, err // it was disabled during the wait
 	}
 	return p, nil
 }
@@ -74,7 +102,7 @@ func (ps *Store) use(p *v2.Plugin, capability string, mode int) (plugingetter.Co
 // count applies mode to the references of an enabled plugin.
 func count(p *v2.Plugin, capability string, mode int) error {
 	err := p.Use(capability, mode)
-	var disabled v2.ErrDisabled
+	var disabled *v2.DisabledError
 	if errors.As(err, &disabled) {
 		return &DisabledError{Name: p.Name()}
 	}
@@ -103,12 +131,12 @@ func (ps *Store) available(p *v2.Plugin, capability string, limit time.Time) err
 }
 
 // GetAllManagedPluginsByCap returns the enabled plugins that have a
-// capability and serve, ordered by id, without the legacy ones. As [Store.Get]
+// capability and serve, ordered by ID, without the legacy ones. As [Store.Get]
 // does, it waits for plugins that have just begun to start or have just
 // exited, 2 s at most for all together.
 func (ps *Store) GetAllManagedPluginsByCap(capability string) []plugingetter.CompatPlugin {
 	ps.RLock()
-	list := ps.capabilities[strings.ToLower(capability)]
+	list := ps.index.WithCapability(strings.ToLower(capability))
 	ps.RUnlock()
 	limit := time.Now().Add(firstMoments)
 	var enabled []plugingetter.CompatPlugin
@@ -120,24 +148,24 @@ func (ps *Store) GetAllManagedPluginsByCap(capability string) []plugingetter.Com
 	return enabled
 }
 
-// GetAllByCap returns what [Store.GetAllManagedPluginsByCap] does, and then the
-// legacy plugins of a capability. Legacy plugins that do not answer are left
-// out.
+// GetAllByCap returns the plugins of [Store.GetAllManagedPluginsByCap], followed
+// by the legacy plugins of the capability. Legacy plugins that do not answer are
+// left out.
 func (ps *Store) GetAllByCap(capability string) ([]plugingetter.CompatPlugin, error) {
 	var all []plugingetter.CompatPlugin
 	if ps != nil {
 		all = ps.GetAllManagedPluginsByCap(capability)
 	}
-	old, err := legacyByCapability(capability)
+	old, err := legacy.WithCapability(capability)
 	if err != nil {
-		return nil, err
+		return nil, &LegacyError{Err: err}
 	}
 	return append(all, old...), nil
 }
 
 // Handle registers a callback for the plugins of a capability. It is called with
-// the name and client of each one that becomes ready: of managed plugins, at
-// every start, and of legacy plugins, at their first use.
+// a plugin's name and client whenever a managed plugin becomes ready, and when a
+// legacy plugin is first used.
 func (ps *Store) Handle(capability string, callback func(string, *plugins.Client)) {
 	ps.Lock()
 	typ := interfaceType(capability)
@@ -146,8 +174,8 @@ func (ps *Store) Handle(capability string, callback func(string, *plugins.Client
 	plugins.Handle(capability, callback)
 }
 
-// CallHandler calls the callbacks registered for the plugin's capabilities. A
-// plugin without a client, which no manager has loaded, is ignored.
+// CallHandler calls the callbacks registered for the plugin's capabilities. It
+// ignores a plugin without a client: no manager has loaded it.
 func (ps *Store) CallHandler(p *v2.Plugin) {
 	client := p.Client()
 	if client == nil {

@@ -1,68 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/events"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
+	"github.com/dovetailhq/plugin/internal/broadcast"
+	"github.com/dovetailhq/plugin/internal/durable"
+	"github.com/dovetailhq/plugin/internal/index"
+	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
+	"github.com/dovetailhq/plugin/internal/logbook"
 	"github.com/dovetailhq/plugin/internal/logging"
+	"github.com/dovetailhq/plugin/internal/seam"
+	"github.com/dovetailhq/plugin/internal/socketpath"
 	"github.com/dovetailhq/plugin/internal/supervise"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
 
+// host is what a unit uses of its manager. It has no verbs.
+type host struct {
+	config   ManagerConfig
+	executor Executor // set before the first unit is made; nil if there is none
+	files    *durable.FS
+	root     *layout.Root
+	execRoot *socketpath.Directory
+	sockets  seam.Sockets
+	answers  chan struct{} // bounds how many long answers of plugins are read at a time
+	events   *broadcast.Broadcaster[Event]
+
+	ctx       context.Context // ends when Shutdown has stopped the plugins
+	halted    context.Context // ends when Shutdown begins
+	callbacks bounded.Tasks
+
+	observer observer
+}
+
+// observer is the part of the manager that units call.
+type observer interface {
+	// writable returns an error if the manager may no longer change anything.
+	writable() error
+	// exposed returns the directories in which plugins may have left links, as the
+	// start of a plugin sees them.
+	exposed(*v2.Plugin) v2.Exposed
+	// requestGC asks for a sweep of what a run left.
+	requestGC()
+	// forgetOrphan drops a unit without a plugin after its process has ended.
+	forgetOrphan(*unit)
+}
+
 // unit is one plugin under management: its operation lock, its actual state
 // and, from enable until no process is left, the supervisor of its process.
 type unit struct {
-	manager *Manager
+	host    *host
 	plugin  *v2.Plugin
 	process *process
-	logbook *logbook
-	// outputRate is of all runs: a plugin that floods and exits is no better.
-	outputRate rateLimit
-	broken     error // why the record can't be read; nothing but removal works then
+	logbook *logbook.Book
+	// outputRate spans all runs, so that a plugin that floods and exits gets no
+	// fresh allowance.
+	outputRate logbook.Rate
+	broken     error // why the record can't be read; only removal works then
+	diagnosis  bounded.Line
 
 	// operation serialises verbs. It is held across I/O and is the outermost
-	// lock; Disable gets past a start that holds it by interrupting that.
-	operation operation
-	after     []func() // what release calls; guarded by operation
+	// lock. Disable interrupts a start that holds it.
+	operation bounded.Lock
+	after     []func() // callbacks that release runs; guarded by operation
+	takenOver bool     // takeOver has run; guarded by operation
 
 	mu         sync.Mutex // guards what follows
 	state      lifecycle.State
 	supervisor *supervise.Supervisor // set and cleared with state
-	inherited  bool                  // no process of an earlier manager can be left that is not supervised
-	closed     bool                  // the manager ends: no supervisor is made any more
+	inherited  bool                  // no unsupervised process of an earlier manager can be left
+	closed     bool                  // the manager ends: no more supervisors are made
 	handlers   chan struct{}         // closed when the handlers of the newest start have returned
 	history    history
 
 	availability availability
 }
 
-func newUnit(pm *Manager, p *v2.Plugin, broken error) *unit {
-	u := &unit{manager: pm, plugin: p, broken: broken, operation: newOperation()}
-	p.SetOthersWritable(func() []string { return pm.writableByOthers(p) })
+func newUnit(h *host, p *v2.Plugin, broken error) *unit {
+	u := &unit{host: h, plugin: p, broken: broken, diagnosis: bounded.NewLine(), operation: bounded.NewLock()}
+	p.SetExposed(func() v2.Exposed { return h.observer.exposed(p) })
 	u.history.since = time.Now()
 	u.availability.down = u.history.since
 	u.process = &process{unit: u}
-	u.logbook = newLogbook(pm.root, p.GetID())
+	u.logbook = logbook.New(h.root, p.GetID())
 	if broken == nil {
 		u.reach()
 	}
 	return u
 }
 
-// newInstalledUnit is newUnit for a plugin that no earlier manager has run.
-func newInstalledUnit(pm *Manager, p *v2.Plugin) *unit {
-	u := newUnit(pm, p, nil)
-	u.inherited = true
+// newInstalledUnit is newUnit for a plugin that is installed now: no earlier
+// manager has run it.
+func newInstalledUnit(h *host, p *v2.Plugin) *unit {
+	u := newUnit(h, p, nil)
+	u.inherited, u.takenOver = true, true
 	return u
 }
 
-// register makes verbs find the unit, and the Store ask it.
+// register makes the unit visible to verbs and to the Store.
 func (pm *Manager) register(u *unit) {
 	pm.mu.Lock()
 	pm.units[u.plugin.GetID()] = u
@@ -70,38 +117,21 @@ func (pm *Manager) register(u *unit) {
 	pm.config.Store.attend(u.plugin.GetID(), u)
 }
 
-// operation is a lock that can be waited for with a context.
-type operation chan struct{}
-
-func newOperation() operation { return make(operation, 1) }
-
-// lock blocks until the lock is held, or returns the cause of the end of ctx.
-func (o operation) lock(ctx context.Context) error {
-	select {
-	case o <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (o operation) unlock() { <-o }
-
-// callbackTime is how long a verb that is done waits for callbacks of the
-// daemon that it calls as it ends.
+// callbackTime bounds how long a verb that is done waits for the daemon's
+// callbacks.
 const callbackTime = 10 * time.Second
 
-// release ends a verb, and calls what it left to be called, in order. Callbacks
-// that hang are left to the manager.
+// release ends a verb: it unlocks the unit and runs the callbacks of the verb, in
+// order. It waits for them for callbackTime at most.
 func (u *unit) release() {
 	after := u.after
 	u.after = nil
-	u.operation.unlock()
+	u.operation.Unlock()
 	if len(after) == 0 {
 		return
 	}
 	returned := make(chan struct{})
-	u.manager.callbacks.start(func() {
+	u.host.callbacks.Start(func() {
 		defer close(returned)
 		for _, call := range after {
 			u.guard(call)
@@ -111,18 +141,18 @@ func (u *unit) release() {
 	defer timer.Stop()
 	select {
 	case <-returned:
-	case <-u.manager.halted.Done():
+	case <-u.host.halted.Done():
 	case <-timer.C:
 		u.logger().Warnf("a callback of the daemon has not returned after %s", callbackTime)
 	}
 }
 
-// announce reports a verb that is done: to subscribers at once, so that they
-// see the order of the verbs, and to the daemon's log as the verb ends.
+// announce reports a verb that is done: to subscribers at once, so that they see
+// verbs in order, and to LogPluginEvent when the verb ends.
 func (u *unit) announce(action events.Action, event Event) {
-	u.manager.events.publish(event)
+	u.host.events.Publish(event)
 	u.after = append(u.after, func() {
-		u.manager.config.LogPluginEvent(u.plugin.GetID(), u.plugin.Name(), action)
+		u.host.config.LogPluginEvent(u.plugin.GetID(), u.plugin.Name(), action)
 	})
 }
 
@@ -145,7 +175,8 @@ func (u *unit) fireLocked(event lifecycle.Event) error {
 	return nil
 }
 
-// refuseDuringUpgrade keeps verbs from waiting as long as a registry takes.
+// refuseDuringUpgrade returns an error during an upgrade, so that verbs don't
+// wait for a registry.
 func (u *unit) refuseDuringUpgrade() error {
 	if !u.isIn(lifecycle.Upgrading) {
 		return nil
@@ -159,12 +190,12 @@ func (u *unit) isIn(state lifecycle.State) bool {
 	return u.state == state
 }
 
-// save writes the record of p, which describes this unit's plugin, perhaps
-// with changes that are not published yet.
+// save writes the record of p: this unit's plugin, or a copy with changes that
+// are not published yet.
 func (u *unit) save(op string, p *v2.Plugin) error {
 	record, err := json.Marshal(p)
 	if err == nil {
-		err = u.manager.root.SaveRecord(u.plugin.GetID(), record)
+		err = u.host.root.SaveRecord(u.plugin.GetID(), record)
 	}
 	if err != nil {
 		return &StorageError{Op: op, Name: u.plugin.Name(), Err: err}
@@ -172,7 +203,7 @@ func (u *unit) save(op string, p *v2.Plugin) error {
 	return nil
 }
 
-// saveEnabled commits the desired state, and publishes it then.
+// saveEnabled commits the desired state, then publishes it.
 func (u *unit) saveEnabled(enabled bool) error {
 	desired := u.plugin.Clone()
 	desired.SetEnabled(enabled)
@@ -180,18 +211,61 @@ func (u *unit) saveEnabled(enabled bool) error {
 		return err
 	}
 	if enabled {
-		u.plugin.ForgetReferences() // of before a forced disable
+		u.plugin.ForgetReferences() // those that a forced disable ignored
 	}
-	u.manager.config.Store.SetState(u.plugin, enabled)
+	u.host.config.Store.SetState(u.plugin, enabled)
 	return nil
 }
 
 func (u *unit) logger() logging.Entry {
-	return logging.G(u.manager.ctx).WithField("plugin", u.plugin.GetID()).WithField("name", u.plugin.Name())
+	return logging.G(u.host.ctx).WithField("plugin", u.plugin.GetID()).WithField("name", u.plugin.Name())
 }
 
 func (u *unit) closeLogbook() {
-	if err := u.logbook.close(); err != nil {
+	if err := u.logbook.Close(); err != nil {
 		u.logger().WithError(err).Warn("close file of plugin output")
 	}
+}
+
+// newBrokenUnit makes the unit of a broken plugin: its record can't be read. The
+// Store has only its ID, so that references find it but nothing uses it.
+func newBrokenUnit(h *host, id string, reason error) *unit {
+	return newUnit(h, &v2.Plugin{
+		PluginObj: types.Plugin{
+			ID:     id,
+			Name:   id,
+			Config: types.PluginConfig{Description: "broken: " + reason.Error()},
+		},
+	}, reason)
+}
+
+func (pm *Manager) brokenUnits() []*unit {
+	pm.mu.RLock()
+	defer pm.mu.RUnlock()
+	var all []*unit
+	for _, u := range pm.units {
+		if u.broken != nil {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+// allPlugins returns all plugins, ordered by name. Broken plugins are included.
+func (pm *Manager) allPlugins() []*v2.Plugin {
+	all := pm.config.Store.all()
+	if broken := pm.brokenPlugins(); len(broken) > 0 {
+		all = append(all, broken...)
+		slices.SortFunc(all, index.Compare)
+	}
+	return all
+}
+
+// brokenPlugins returns the placeholders of broken plugins.
+func (pm *Manager) brokenPlugins() []*v2.Plugin {
+	var all []*v2.Plugin
+	for _, u := range pm.brokenUnits() {
+		all = append(all, u.plugin)
+	}
+	return all
 }

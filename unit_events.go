@@ -1,16 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
 	"time"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
-// onStep takes a step of supervisor s, on its goroutine. A step that comes when
-// the plugin is being stopped, or of an earlier supervisor, changes nothing.
+// onStep handles a step of supervisor s, on its goroutine. A step of an earlier
+// supervisor, or a step that the state does not allow, changes nothing.
 func (u *unit) onStep(s *supervise.Supervisor, event lifecycle.Event, err error, wait time.Duration) {
-	var exit *Exit
+	var exit *ExitStatus
 	switch event {
 	case lifecycle.Defer:
 		err = u.explain(err)
@@ -24,29 +27,29 @@ func (u *unit) onStep(s *supervise.Supervisor, event lifecycle.Event, err error,
 	logger := u.logger()
 	switch event {
 	case lifecycle.Exit:
-		logger.WithField("exitCode", exit.Code).WithField("oomKilled", exit.OOMKilled).Warnf("plugin exited, starting it again in %s", wait.Round(time.Millisecond))
-		u.manager.events.publish(EventExited{Plugin: u.plugin.Snapshot(), Exit: *exit})
+		logger.WithField("exitCode", exit.Code).WithField("oomKilled", exit.OOMKilled).Warnf("plugin exited, restarting it in %s", wait.Round(time.Millisecond))
+		u.host.events.Publish(EventExited{Plugin: u.plugin.Snapshot(), Exit: *exit})
 	case lifecycle.Defer:
-		logger.WithError(err).Warnf("plugin did not start, trying again in %s", wait.Round(time.Millisecond))
-		u.manager.events.publish(EventStartFailed{Plugin: u.plugin.Snapshot(), Err: err})
+		logger.WithError(err).Warnf("plugin did not start, retrying in %s", wait.Round(time.Millisecond))
+		u.host.events.Publish(EventStartFailed{Plugin: u.plugin.Snapshot(), Err: err})
 	case lifecycle.Stopped:
-		u.manager.forgetOrphan(u)
+		u.host.observer.forgetOrphan(u)
 	case lifecycle.Stick:
-		logger.WithError(err).Error("plugin is not stopped yet, trying again")
+		logger.WithError(err).Error("plugin is not stopped yet, retrying")
 	case lifecycle.Ready:
 		logger.Debug("plugin is ready")
 		if u.plugin.IsEnabled() {
 			u.callHandlers()
 		}
 		if restarted {
-			u.manager.events.publish(EventRestarted{Plugin: u.plugin.Snapshot()})
+			u.host.events.Publish(EventRestarted{Plugin: u.plugin.Snapshot()})
 		}
 	}
 }
 
-// advance changes state and history in one step. With its last step a
-// supervisor is let go; an enabled plugin then gets the next one.
-func (u *unit) advance(s *supervise.Supervisor, event lifecycle.Event, err error, exit *Exit, wait time.Duration) (restarted, ok bool) {
+// advance changes state and history in one step. After the last step of a
+// supervisor it clears u.supervisor, and makes a new one if the plugin is enabled.
+func (u *unit) advance(s *supervise.Supervisor, event lifecycle.Event, err error, exit *ExitStatus, wait time.Duration) (restarted, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.supervisor != s || u.fireLocked(event) != nil {
@@ -62,8 +65,9 @@ func (u *unit) advance(s *supervise.Supervisor, event lifecycle.Event, err error
 	return restarted, true
 }
 
-// exited passes an exit report on. It takes no lock that is held across I/O,
-// and calls no executor: reports come from inside Signal, with locks held.
+// exited passes an exit report to the supervisor. It takes no lock that is held
+// across I/O and does not call the executor, because executors report from inside
+// Signal, with their locks held.
 func (u *unit) exited() {
 	u.mu.Lock()
 	s := u.supervisor
@@ -73,21 +77,21 @@ func (u *unit) exited() {
 	}
 }
 
-// callHandlers calls the daemon's handlers on a goroutine of their own, from
-// which they may call any verb.
+// callHandlers calls the daemon's handlers on a separate goroutine, so that they
+// may call any verb.
 func (u *unit) callHandlers() {
 	returned := make(chan struct{})
 	u.mu.Lock()
 	u.handlers = returned
 	u.mu.Unlock()
-	u.manager.callbacks.start(func() {
+	u.host.callbacks.Start(func() {
 		defer close(returned)
-		u.guard(func() { u.manager.config.Store.CallHandler(u.plugin) })
+		u.guard(func() { u.host.config.Store.CallHandler(u.plugin) })
 	})
 }
 
-// awaitHandlers returns when the handlers of the newest start have returned,
-// or the manager ends.
+// awaitHandlers waits until the handlers of the newest start have returned, or
+// Shutdown begins.
 func (u *unit) awaitHandlers() {
 	u.mu.Lock()
 	returned := u.handlers
@@ -97,13 +101,13 @@ func (u *unit) awaitHandlers() {
 	}
 	select {
 	case <-returned:
-	case <-u.manager.halted.Done():
+	case <-u.host.halted.Done():
 	}
 }
 
-// guard calls code of the daemon. A panic there ends no daemon.
+// guard calls code of the daemon, and logs a panic in it.
 func (u *unit) guard(call func()) {
-	if err := supervise.Protect(func() error { call(); return nil }); err != nil {
+	if err := bounded.Protect(func() error { call(); return nil }); err != nil {
 		u.logPanic(err)
 	}
 }

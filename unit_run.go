@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package plugin
 
 import (
@@ -9,26 +11,28 @@ import (
 
 	"github.com/docker/docker/pkg/authorization"
 
+	"github.com/dovetailhq/plugin/internal/bounded"
+	"github.com/dovetailhq/plugin/internal/index"
 	"github.com/dovetailhq/plugin/internal/lifecycle"
 	"github.com/dovetailhq/plugin/internal/supervise"
 )
 
 // The functions of this file bring the actual state in line with the desired
-// one. Their callers hold the operation lock, unless they say otherwise.
+// state. Callers hold the operation lock unless a comment says otherwise.
 
 // superviseLocked makes the supervisor and changes the state in one step. With
-// keepTrying a first start that fails is retried, as at boot; a user's Enable
-// gives up instead. The caller holds u.mu, and starts the supervisor.
+// keepTrying a failed first start is retried, as at boot; a user's Enable gives
+// up instead. The caller holds u.mu, and starts the supervisor.
 func (u *unit) superviseLocked(event lifecycle.Event, keepTrying bool) (*supervise.Supervisor, error) {
 	if u.closed {
-		return nil, &FencedError{Root: u.manager.root.Dir()}
+		return nil, &FencedError{Root: u.host.root.Dir()}
 	}
 	if err := u.fireLocked(event); err != nil {
 		return nil, err
 	}
 	u.inherited = true
 	u.history.restarts, u.history.down = 0, false
-	config := u.manager.config
+	config := u.host.config
 	var s *supervise.Supervisor
 	s = supervise.New(supervise.Config{
 		Process:      u.process,
@@ -42,10 +46,10 @@ func (u *unit) superviseLocked(event lifecycle.Event, keepTrying bool) (*supervi
 	return s, nil
 }
 
-// startForUser starts the process, and returns once the plugin is ready or has
-// failed; then it is disabled as before.
+// startForUser starts the process, and returns once the plugin is ready or the
+// start has failed. After a failure the plugin is disabled as before.
 func (u *unit) startForUser() error {
-	if err := u.stop(u.manager.ctx); err != nil {
+	if err := u.stop(u.host.ctx); err != nil {
 		return err
 	}
 	u.mu.Lock()
@@ -60,16 +64,17 @@ func (u *unit) startForUser() error {
 	}
 	err = u.explain(err)
 	u.remember(err)
-	u.manager.events.publish(EventStartFailed{Plugin: u.plugin.Snapshot(), Err: err})
+	u.host.events.Publish(EventStartFailed{Plugin: u.plugin.Snapshot(), Err: err})
 	return err
 }
 
-// resume starts the process of a plugin that is enabled again, or leaves that
-// to the supervisor that is still stopping it. It needs no operation lock.
+// resume enables a plugin again and starts its process. If a supervisor is still
+// stopping the process, that supervisor's last step restarts it. resume needs no
+// operation lock.
 func (u *unit) resume() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.manager.config.Store.SetState(u.plugin, true)
+	u.host.config.Store.SetState(u.plugin, true)
 	if u.supervisor == nil {
 		u.restartLocked()
 	}
@@ -84,12 +89,10 @@ func (u *unit) restartLocked() {
 	s.Start()
 }
 
-// inherit takes charge of the process that an earlier manager may have left:
-// it goes on, is replaced, or is stopped. It returns nil when a verb has done
-// so already.
+// inherit takes charge of the process that an earlier manager may have left: the
+// process is kept, replaced or stopped. It returns nil if a verb has done so.
 func (u *unit) inherit() *supervise.Supervisor {
 	desired := u.plugin.IsEnabled()
-	keep := u.manager.config.LiveRestoreEnabled && u.plugin.Validate() == nil
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.inherited {
@@ -102,8 +105,17 @@ func (u *unit) inherit() *supervise.Supervisor {
 	if err != nil {
 		return nil
 	}
-	s.Recover(keep)
+	// A record that is invalid for a start does not stop a process that runs.
+	s.Recover(u.host.config.LiveRestoreEnabled)
 	return s
+}
+
+// isInherited reports whether no unsupervised process of an earlier manager can
+// be left.
+func (u *unit) isInherited() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.inherited
 }
 
 func (u *unit) endInheritedLocked() *supervise.Supervisor {
@@ -115,15 +127,15 @@ func (u *unit) endInheritedLocked() *supervise.Supervisor {
 	return s
 }
 
-// stop ends supervision and the process, also one that an earlier manager
-// left. After an error the plugin is stopping until its process is gone; stop
-// can be called again. Without a process it does nothing.
+// stop ends supervision and the process, also a process that an earlier manager
+// left. After an error the plugin is in state stopping until its process has
+// ended; stop can be called again. Without a process it does nothing.
 func (u *unit) stop(ctx context.Context) error {
 	u.mu.Lock()
 	s := u.supervisor
 	switch {
 	case s != nil && u.state != lifecycle.Stopping:
-		// From here on the supervisor's own steps come too late.
+		// From here on the supervisor's steps can't change the state back.
 		_ = u.fireLocked(lifecycle.Disable)
 	case s == nil && !u.inherited:
 		s = u.endInheritedLocked()
@@ -138,9 +150,8 @@ func (u *unit) stop(ctx context.Context) error {
 	return nil
 }
 
-// interruptStart ends a start that a user asked for, so that its verb returns
-// and gives the operation lock back. It reports whether there was one. It
-// needs no operation lock.
+// interruptStart interrupts a start by a user, so that its verb returns and
+// unlocks the unit. It reports whether there was one. It needs no operation lock.
 func (u *unit) interruptStart(by string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -151,28 +162,35 @@ func (u *unit) interruptStart(by string) bool {
 	return u.supervisor.Interrupt(cause) && u.fireLocked(lifecycle.Disable) == nil
 }
 
-// shutdown ends the unit with its manager, until ctx ends; the desired state
-// stays. After an error leave follows.
+// shutdown stops or detaches the unit's process when the manager ends, until ctx
+// ends; the desired state stays. The manager calls leave afterwards.
 func (u *unit) shutdown(ctx context.Context) error {
 	u.interruptStart("the shutdown of the manager")
-	if u.operation.lock(ctx) == nil {
-		defer u.operation.unlock()
+	if u.operation.Lock(ctx) == nil {
+		defer u.operation.Unlock()
 	}
 	u.mu.Lock()
 	u.closed = true
 	s := u.supervisor
 	u.mu.Unlock()
-	// A newer manager has the process, and its mounts.
-	fenced := u.manager.root.Check() != nil
-	stays := s != nil && u.manager.config.LiveRestoreEnabled && u.plugin.IsEnabled()
+	// If fenced, a newer manager has the process and its mounts.
+	fenced := u.host.root.Check() != nil
+	stays := s != nil && u.host.config.LiveRestoreEnabled && u.plugin.IsEnabled()
 	switch {
 	case fenced || stays:
 		u.detach()
 		return nil
 	case s == nil:
-		return within(restTime, "unmount plugin data", ignoringContext(u.process.unmount))
+		return bounded.Step(ctx, restTime, "unmount plugin data", bounded.IgnoringContext(u.process.unmount))
 	}
 	return u.stop(ctx)
+}
+
+// shutdownOnceMore repeats shutdown after it has failed, for a moment at most.
+func (u *unit) shutdownOnceMore(ctx context.Context) error {
+	late, cancel := lastMoment(ctx)
+	defer cancel()
+	return u.shutdown(late)
 }
 
 func (u *unit) detach() {
@@ -184,8 +202,8 @@ func (u *unit) detach() {
 	}
 }
 
-// leave ends supervision and leaves a process alone. It returns what is left of
-// a plugin that is to be stopped; calls that hang have until ctx ends.
+// leave ends supervision and leaves the process alone. If the plugin is stopping,
+// it first waits until ctx ends, and returns an error if the process is left.
 func (u *unit) leave(ctx context.Context) error {
 	u.mu.Lock()
 	s, stopping := u.supervisor, u.state == lifecycle.Stopping
@@ -194,7 +212,7 @@ func (u *unit) leave(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if stopping && u.manager.root.Check() == nil {
+	if stopping && u.host.root.Check() == nil {
 		err = s.Stop(ctx)
 	}
 	s.Detach()
@@ -204,12 +222,11 @@ func (u *unit) leave(ctx context.Context) error {
 	return nil
 }
 
-// forgetAuthorization makes docker's middleware ask the plugin no more. It
-// comes after the commit of a disable or removal: what is enabled, and what
-// fails to be removed, goes on to guard.
+// forgetAuthorization removes the plugin from docker's middleware. Callers call it
+// after the commit of a disable or removal: until then the plugin stays in force.
 func (u *unit) forgetAuthorization() {
-	middleware := u.manager.config.AuthzMiddleware
-	if middleware != nil && slices.Contains(capabilitiesOf(u.plugin), authorization.AuthZApiImplements) {
+	middleware := u.host.config.AuthzMiddleware
+	if middleware != nil && slices.Contains(index.Capabilities(u.plugin), authorization.AuthZApiImplements) {
 		middleware.RemovePlugin(u.plugin.Name())
 	}
 }

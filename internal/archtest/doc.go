@@ -1,7 +1,9 @@
-// Package archtest holds the tests of how the module is built: which room may
-// import which, where a dependency may be used, and habits that a compiler
-// does not see. The tables in its tests are the architecture; who needs
-// another edge changes a table and says why.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package archtest tests the structure of the module: which room may import
+// which, where a dependency may be used, and conventions that the compiler does
+// not check. The tables in its tests define the architecture. A change that needs
+// another import edge changes a table and gives the reason.
 //
-// The tests read the sources of all platforms and run nothing.
+// The tests read the sources of all platforms and run none of them.
 package archtest

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -15,8 +17,8 @@ func TestPackagesHaveADoc(t *testing.T) { check(t, undocumentedPackages) }
 
 func TestExportedIdentifiersHaveDocs(t *testing.T) { check(t, undocumentedIdentifiers) }
 
-// undocumentedPackages finds packages none of whose files says what the
-// package is, in the form that go doc shows.
+// undocumentedPackages lists packages without a package comment in the form that
+// go doc expects.
 func undocumentedPackages(sources []source) []string {
 	problems := map[string]string{}
 	for _, s := range house(sources) {
@@ -39,8 +41,8 @@ func opening(name string) string {
 	return "Package " + name + " "
 }
 
-// undocumentedIdentifiers finds exported identifiers that no platform's file
-// documents; one doc is enough for all platforms.
+// undocumentedIdentifiers lists exported identifiers that have no doc comment on
+// any platform.
 func undocumentedIdentifiers(sources []source) []string {
 	problems, documented := map[string]string{}, map[string]bool{}
 	for _, s := range house(sources) {
@@ -62,7 +64,7 @@ func undocumentedIdentifiers(sources []source) []string {
 	return slices.Sorted(maps.Values(problems))
 }
 
-// declaration is an exported name and whether it has a doc.
+// declaration is an exported identifier.
 type declaration struct {
 	name       string
 	node       ast.Node
@@ -130,8 +132,9 @@ func receiverName(expression ast.Expr) string {
 	return ""
 }
 
-// speaksForItself is true for methods whose name everybody knows from the
-// standard library, and for markers, which classify an error and do nothing.
+// speaksForItself reports whether a method needs no doc comment: because its name
+// is well known from the standard library, or because it is an empty method that
+// marks the class of an error.
 func speaksForItself(d *ast.FuncDecl) bool {
 	known := []string{"Error", "Unwrap", "Is", "As", "String", "Read", "Write", "Close", "Len", "Less", "Swap", "ServeHTTP"}
 	isMarker := d.Body != nil && len(d.Body.List) == 0 && d.Type.Params.NumFields() == 0 && d.Type.Results.NumFields() == 0

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -12,8 +14,7 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// forbidden are functions that nothing but a test may use, by the path of
-// their package.
+// forbidden are functions that only tests may use, by package path.
 var forbidden = map[string][]string{
 	"time":    {"Sleep"}, // wait for an event, a context or a timer
 	"context": {"TODO"},
@@ -25,7 +26,8 @@ func TestForbiddenFunctions(t *testing.T) { check(t, forbiddenFunctions) }
 
 func TestNothingIsLeftToDo(t *testing.T) { check(t, leftToDo) }
 
-// forbiddenFunctions finds uses, also such as a value, outside tests.
+// forbiddenFunctions lists calls and other uses of forbidden functions outside
+// tests.
 func forbiddenFunctions(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {
@@ -50,13 +52,13 @@ func forbiddenFunctions(sources []source) []string {
 	return problems
 }
 
-// packagesByName maps the names that a file uses for its imports to their
-// paths; without a name of its own an import is known by the end of its path,
-// which holds for the packages that matter here.
+// packagesByName maps the names of a file's imports to their paths. An unnamed
+// import gets the last element of its path, which is right for the forbidden
+// packages.
 func packagesByName(s source) map[string]string {
 	packages := map[string]string{}
 	for _, spec := range s.syntax.Imports {
-		imported, _ := strconv.Unquote(spec.Path.Value) // the parser has checked that it is a string
+		imported, _ := strconv.Unquote(spec.Path.Value) // valid, because the parser has accepted it
 		name := path.Base(imported)
 		if spec.Name != nil {
 			name = spec.Name.Name
@@ -66,7 +68,7 @@ func packagesByName(s source) map[string]string {
 	return packages
 }
 
-// leftToDo finds comments outside tests that put something off.
+// leftToDo lists comments outside tests that postpone work.
 func leftToDo(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {
@@ -82,6 +84,47 @@ func leftToDo(sources []source) []string {
 		}
 	}
 	return problems
+}
+
+// Tests are skipped by internal/testenv only, which lists them.
+func TestSkipsAreListed(t *testing.T) { check(t, unlistedSkips) }
+
+// unlistedSkips lists calls of Skip, Skipf and SkipNow of tests and benchmarks, in
+// all modules.
+func unlistedSkips(sources []source) []string {
+	var problems []string
+	for _, s := range sources {
+		if s.room() == "internal/testenv" {
+			continue
+		}
+		ast.Inspect(s.syntax, func(node ast.Node) bool {
+			selector, isSelector := node.(*ast.SelectorExpr)
+			if !isSelector {
+				return true
+			}
+			name, isName := selector.X.(*ast.Ident)
+			if isName && slices.Contains([]string{"t", "b", "f", "tb"}, name.Name) && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, selector.Sel.Name) {
+				problems = append(problems, s.at(selector)+": skip by internal/testenv")
+			}
+			return true
+		})
+	}
+	return problems
+}
+
+func TestUnlistedSkipsFinds(t *testing.T) {
+	found := unlistedSkips(drawing{
+		"a_test.go": `package a
+			func TestA(t *testing.T) { t.Skip() }
+			func BenchmarkA(b *testing.B) { b.Skipf("") }
+			func TestB(t *testing.T) { testenv.Skip(t, "") }`,
+		"internal/testenv/testenv.go": `package testenv; func f(t testing.TB) { t.SkipNow() }`,
+		"nested/go.mod":               "module nested",
+		"nested/a_test.go":            `package a; func TestA(t *testing.T) { t.SkipNow() }`,
+	}.sources(t))
+	assert.DeepEqual(t, found, []string{
+		"a_test.go:2: skip by internal/testenv", "a_test.go:3: skip by internal/testenv", "nested/a_test.go:1: skip by internal/testenv",
+	})
 }
 
 func TestForbiddenFunctionsFinds(t *testing.T) {

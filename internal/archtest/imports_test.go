@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -12,14 +14,14 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// mayImport is who may import whom within the module, outside tests. A name
-// that ends in /... stands for all rooms below it. A room that is not listed
-// is not part of the architecture yet.
+// mayImport lists, for each room, the rooms that it may import outside tests. A
+// name that ends in /... stands for all rooms below it. A room that is not listed
+// is an error.
 var mayImport = map[string][]string{
 	".":                                {"v2", "internal/..."},
-	"v2":                               {},
+	"v2":                               {"internal/socketpath"},
 	"engineapi":                        {"."},
-	"cmd/...":                          {".", "engineapi", "executor/...", "internal/dirlock"},
+	"cmd/...":                          {".", "engineapi", "executor/...", "internal/build", "internal/dirlock", "internal/socketpath"},
 	"executor/...":                     {"executor/internal/...", "internal/dirlock"},
 	"examples/...":                     {".", "engineapi", "executor/..."},
 	"plugintest":                       {".", "v2", "plugintest/...", "internal/socketpath"},
@@ -29,43 +31,69 @@ var mayImport = map[string][]string{
 	"test/crash/driver":                {".", "internal/durable", "plugintest", "plugintest/...", "test/crash/..."},
 	"test/crash/harness":               {"test/crash/..."},
 	"test/crash/history":               {},
+	"test/manager":                     {"internal/..."},
+	"test/real":                        {"internal/testworld"},
 	"test/hostile/corpus":              {"plugintest"},
 	"test/hostile/driver":              {".", "plugintest", "plugintest/...", "test/hostile/corpus"},
 	"internal/archtest":                {},
+	"internal/backups":                 {"v2", "internal/blobs", "internal/layout", "internal/rootfs"},
 	"internal/blobs":                   {"internal/durable"},
+	"internal/legacy":                  {},
+	"internal/legacyroot":              {"v2"},
+	"internal/bounded":                 {},
+	"internal/build":                   {"v2", "internal/blobs", "internal/distribution", "internal/imagefile", "internal/remote", "internal/rootfs"},
+	"internal/class":                   {},
+	"internal/bounded/boundedtest":     {"internal/testenv"},
+	"internal/broadcast":               {},
+	"internal/diagnose":                {},
 	"internal/dirlock":                 {},
+	"internal/distribution":            {"v2", "internal/blobs", "internal/ids", "internal/imagefile", "internal/remote", "internal/rootfs"},
 	"internal/durable":                 {"internal/trees"},
+	"internal/hardening":               {},
 	"internal/layout":                  {"internal/dirlock", "internal/durable", "internal/trees"},
 	"internal/lifecycle":               {},
 	"internal/memnet":                  {},
+	"internal/mounts":                  {},
+	"internal/logbook":                 {"internal/durable", "internal/layout"},
 	"internal/logging":                 {},
 	"internal/plaintext":               {},
 	"internal/plaintext/plaintexttest": {},
+	"internal/pluginclient":            {"internal/socketpath"},
 	"internal/privilege":               {},
+	"internal/inflate":                 {},
+	"internal/imagefile":               {"internal/remote", "internal/rootfs"},
+	"internal/imagefile/imagefiletest": {},
+	"internal/index":                   {"v2", "internal/ids"},
+	"internal/members":                 {"internal/inflate"},
 	"internal/ids":                     {},
 	"internal/remote":                  {"internal/blobs", "internal/ids"},
-	"internal/rootfs":                  {"internal/trees"},
+	"internal/rootfs":                  {"internal/inflate", "internal/members", "internal/trees"},
+	"internal/seam":                    {"internal/durable"},
+	"internal/testenv":                 {},
+	"internal/testseed":                {},
+	"internal/testworld":               {".", "internal/durable", "internal/seam", "internal/supervise", "plugintest", "plugintest/..."},
+	"internal/siblings":                {},
 	"internal/socketpath":              {},
 	"internal/supervise":               {"internal/lifecycle", "internal/socketpath"},
 	"internal/trees":                   {},
 }
 
-// everyRoomMayImport is leaves that any room has use for. Which rooms may log is
-// told by mayLog.
-var everyRoomMayImport = []string{"internal/plaintext", "internal/logging"}
+// everyRoomMayImport lists rooms that any room may import; mayLog restricts
+// logging further.
+var everyRoomMayImport = []string{"internal/bounded", "internal/class", "internal/plaintext", "internal/logging"}
 
-// testsMayImport is what any room's tests may import beyond that.
-var testsMayImport = []string{"internal/memnet", "internal/plaintext/plaintexttest", "plugintest", "plugintest/...", "executor/..."}
+// testsMayImport lists what the tests of any room may import in addition.
+var testsMayImport = []string{"v2", "internal/bounded/boundedtest", "internal/imagefile/imagefiletest", "internal/memnet", "internal/testenv", "internal/testseed", "internal/plaintext/plaintexttest", "plugintest", "plugintest/...", "executor/..."}
 
-// restricted is where packages of others may be imported, in any file of the
-// repository: by the first element of its path, "." for the root. A package
-// stands for those below it too.
+// restricted lists, for packages of other modules, where in the repository they
+// may be imported: by the first element of a file's path, or "." for the root. A
+// package stands also for the packages below it.
 var restricted = map[string][]string{
-	// Dovetail replaces it: only what compares the two may see it.
+	// Dovetail replaces it: only code that compares the two may import it.
 	"github.com/docker/docker/plugin": {"bench", "compat"},
-	// internal/ids does what is needed of it.
+	// internal/ids replaces it.
 	"github.com/docker/docker/pkg/stringid": {},
-	// fmt and errors of the standard library do all of it.
+	// fmt and errors of the standard library replace it.
 	"github.com/pkg/errors": {},
 }
 
@@ -73,7 +101,7 @@ func TestRoomsImportWhatTheyMay(t *testing.T) { check(t, directions) }
 
 func TestRestrictedPackages(t *testing.T) { check(t, restrictions) }
 
-// directions finds imports within the module that the table does not allow.
+// directions lists imports within the module that mayImport does not allow.
 func directions(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {
@@ -96,7 +124,7 @@ func directions(sources []source) []string {
 	return problems
 }
 
-// restrictions finds imports of packages in the wrong place.
+// restrictions lists imports that restricted does not allow.
 func restrictions(sources []source) []string {
 	var problems []string
 	for _, s := range sources {
@@ -116,7 +144,7 @@ func restrictions(sources []source) []string {
 	return problems
 }
 
-// underTest returns what the tests of room may import because it is what they test.
+// underTest returns the rooms that the tests of a room test.
 func underTest(room string) []string {
 	if strings.HasPrefix(room, "test/") {
 		return []string{".", "v2", "engineapi", "executor/...", "test/..."}
@@ -146,7 +174,7 @@ func matches(patterns []string, room string) bool {
 func importsOf(s source) []string {
 	var paths []string
 	for _, spec := range s.syntax.Imports {
-		// The parser has checked that it is a string.
+		// The parser has checked that the path is a string.
 		imported, _ := strconv.Unquote(spec.Path.Value)
 		paths = append(paths, imported)
 	}

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -8,29 +10,33 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// mayLog is the rooms that may log, outside tests. All others return errors:
-// the caller decides what is worth a line.
+// mayLog lists the rooms that may log outside tests. All others return errors,
+// and the caller decides what to log.
 var mayLog = []string{
 	".", "cmd/...", "executor/...", "examples/...", "test/...", "internal/logging",
-	// A request ends here: what the daemon itself did wrong, and a panic, is
-	// for its log, and there is no caller left to return it to.
+	// Requests end in engineapi. It logs panics and internal errors, because it
+	// has no caller to which it could return them.
 	"engineapi",
+	// logbook writes the output of plugins to the daemon's log. A plugin is not a
+	// caller to which it could return errors.
+	"internal/logbook",
 }
 
-// mayLogRaw is the rooms that may import another logger than internal/logging,
-// which makes plain what comes from outside.
+// mayLogRaw lists the rooms that may import another logger than internal/logging,
+// which quotes untrusted text.
 var mayLogRaw = []string{
 	"examples/...", "test/...", "internal/logging",
 }
 
 const ownLogger = module + "/internal/logging"
 
-// rawLoggers are what else logs.
+// rawLoggers are the other loggers.
 var rawLoggers = []string{"github.com/containerd/log", "github.com/sirupsen/logrus", "log", "log/slog"}
 
 func TestOnlyTheTopLogs(t *testing.T) { check(t, loggingRooms) }
 
-// loggingRooms finds rooms that log and may not, or not by that logger.
+// loggingRooms lists files that log although their room may not, or that use the
+// wrong logger.
 func loggingRooms(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -10,14 +12,14 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// needNoPlainText is rooms whose errors reach no user.
+// needNoPlainText lists the rooms with errors that no user sees.
 var needNoPlainText = []string{"examples/...", "test/...", "internal/plaintext"}
 
 func TestErrorTypesAreHeldToPlainText(t *testing.T) { check(t, unheldErrors) }
 
 func TestVerbsAnswerPlainText(t *testing.T) { check(t, unplainVerbs) }
 
-// unheldErrors finds error types that no test of their room gives to
+// unheldErrors lists error types that no test of their room passes to
 // plaintexttest, which fills them with hostile text.
 func unheldErrors(sources []source) []string {
 	held := map[string]bool{}
@@ -46,7 +48,7 @@ func unheldErrors(sources []source) []string {
 	return problems
 }
 
-// heldErrors returns the types in calls of plaintexttest.
+// heldErrors returns the types in a file's calls of plaintexttest.
 func heldErrors(s source) (names []string) {
 	ast.Inspect(s.syntax, func(node ast.Node) bool {
 		call, ok := node.(*ast.CallExpr)
@@ -73,7 +75,7 @@ func isSelector(expression ast.Expr, of string, names ...string) bool {
 	return ok && name.Name == of && slices.Contains(names, selector.Sel.Name)
 }
 
-// neverOnLinux is whether a file is left out where the tests run.
+// neverOnLinux reports whether a file is excluded on Linux, where the tests run.
 func neverOnLinux(s source) bool {
 	for _, group := range s.syntax.Comments {
 		for _, comment := range group.List {
@@ -85,8 +87,8 @@ func neverOnLinux(s source) bool {
 	return false
 }
 
-// unplainVerbs finds methods that a manager's callers see and whose errors may
-// be of other packages' making: they have to be made plain on their way out.
+// unplainVerbs lists exported methods of Manager that return errors without
+// making them plain. Their errors can come from other packages.
 func unplainVerbs(sources []source) []string {
 	var problems []string
 	for _, s := range house(sources) {

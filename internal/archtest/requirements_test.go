@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -13,25 +15,23 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// raise is a requirement that is higher than that of the docker release whose
-// types this module uses.
+// raise is a requirement that is higher than in the docker release whose types
+// this module uses.
 type raise struct {
 	from, to string
 	why      string
 }
 
-// raises are all of them. Users of docker's packages get these versions too, so
-// each has a reason: a vulnerability that is fixed by it, or a module that asks
-// for it.
+// raises lists all raises. Users of docker's packages also get these versions, so
+// each raise has a reason: a fixed vulnerability, or a module that requires it.
 var raises = map[string]raise{
 	"github.com/containerd/containerd/v2":   {"v2.1.4", "v2.1.5", "CVE-2024-25621 and CVE-2025-64329, in containerd itself; scanners read the version alone"},
 	"github.com/opencontainers/selinux":     {"v1.12.0", "v1.13.0", "CVE-2025-52881, labels written to a file of the attacker's choice"},
 	"github.com/cyphar/filepath-securejoin": {"v0.4.1", "v0.6.0", "what opencontainers/selinux v1.13.0 needs"},
 }
 
-// TestRequirementsAreDockers holds go.mod to the versions that docker itself is
-// built with, so that a daemon can take this module beside docker's packages and
-// change nothing else.
+// go.mod requires the versions that docker itself is built with, so that a daemon
+// can use this module next to docker's packages without other changes.
 func TestRequirementsAreDockers(t *testing.T) {
 	docker := output(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/docker/docker")
 	theirs := requirements(t, filepath.Join(docker, "vendor.mod"))
@@ -41,8 +41,8 @@ func TestRequirementsAreDockers(t *testing.T) {
 	assert.Equal(t, len(problems), 0, "%s", strings.Join(problems, "\n"))
 }
 
-// unexplained lists requirements that differ from docker's and are not among
-// the raises, and raises that are none.
+// unexplained lists requirements that differ from docker's and have no raise, and
+// raises that are wrong or unused.
 func unexplained(ours, theirs map[string]string, raises map[string]raise) (problems []string) {
 	for _, module := range slices.Sorted(maps.Keys(ours)) {
 		r, raised := raises[module]
@@ -80,7 +80,7 @@ func TestUnexplainedFinds(t *testing.T) {
 	})
 }
 
-// requirements reads a go.mod, by whatever name.
+// requirements reads a file in the format of go.mod.
 func requirements(t *testing.T, file string) map[string]string {
 	t.Helper()
 	var parsed struct {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package archtest
 
 import (
@@ -20,7 +22,7 @@ const module = "github.com/dovetailhq/plugin"
 // source is one parsed file.
 type source struct {
 	path    string // relative to the module's root, with slashes
-	foreign bool   // of a nested module, or below a testdata directory
+	foreign bool   // the file is in a nested module or below a testdata directory
 	fileset *token.FileSet
 	syntax  *ast.File
 }
@@ -30,7 +32,7 @@ func (s source) room() string { return path.Dir(s.path) }
 
 func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
 
-// at tells where node is, for a problem.
+// at returns the position of node for a problem.
 func (s source) at(node ast.Node) string {
 	position := s.fileset.Position(node.Pos())
 	position.Filename = s.path
@@ -38,14 +40,14 @@ func (s source) at(node ast.Node) string {
 	return position.String()
 }
 
-// parse takes the content from disk if src is nil.
+// parse parses src, or the file on disk if src is nil.
 func parse(name string, filename string, src any) (source, error) {
 	fileset := token.NewFileSet()
 	syntax, err := parser.ParseFile(fileset, filename, src, parser.ParseComments|parser.SkipObjectResolution)
 	return source{path: name, fileset: fileset, syntax: syntax}, err
 }
 
-// tree is all Go files of the repository, parsed once for all tests.
+// tree returns all Go files of the repository, parsed once for all tests.
 var tree = sync.OnceValues(func() ([]source, error) { return load(filepath.Join("..", "..")) })
 
 func load(root string) ([]source, error) {
@@ -100,10 +102,10 @@ func check(t *testing.T, rule func([]source) []string) {
 	}
 }
 
-// drawing is a tree on paper: file names and their content.
+// drawing is a made-up tree for the tests of rules: file contents by name.
 type drawing map[string]string
 
-// sources parses the drawing; files below bench and testdata are foreign.
+// sources writes the drawing to disk and parses it like the repository.
 func (d drawing) sources(t testing.TB) []source {
 	t.Helper()
 	directory := t.TempDir()
@@ -151,7 +153,8 @@ func writeBroken(t *testing.T) string {
 	return name
 }
 
-// TestTreeIsWhole guards the other tests: a walk that sees nothing finds no problems.
+// tree finds the rooms of the module. Otherwise the other tests would check
+// nothing and pass.
 func TestTreeIsWhole(t *testing.T) {
 	sources, err := tree()
 	assert.NilError(t, err)
