@@ -19,11 +19,12 @@ import (
 
 // Result is the cost of one verb.
 type Result struct {
-	Error        string  // the beginning of a long text
-	ErrorBytes   int     // length of the text
-	MemoryBytes  int64   // maximum above the idle manager
-	CPUSeconds   float64 // of the verb
-	SweepSeconds float64 // of removing the installed plugin
+	Error       string  // the beginning of a long text
+	ErrorBytes  int     // length of the text
+	MemoryBytes int64   // maximum above the idle manager
+	Seconds     float64 // of processor time in the verb
+	Steps       float64 // Seconds in units of the yardstick
+	SweepSteps  float64 // of removing the installed plugin
 }
 
 func main() {
@@ -60,19 +61,24 @@ func run(name, verb, dir string) (*Result, error) {
 	}
 	spent := processorTime()
 	verbErr := call(context.Background())
-	result := &Result{CPUSeconds: processorTime() - spent}
+	result := &Result{Seconds: processorTime() - spent}
 	peak, err := memory("VmHWM")
 	if err != nil {
 		return nil, err
 	}
 	result.MemoryBytes = peak - before
+	step, err := yardstick(dir)
+	if err != nil {
+		return nil, err
+	}
+	result.Steps = result.Seconds / step
 	if verbErr != nil {
 		text := verbErr.Error()
 		result.ErrorBytes, result.Error = len(text), text[:min(len(text), 200)]
 	}
 	spent = processorTime()
 	err = w.sweep()
-	result.SweepSeconds = processorTime() - spent
+	result.SweepSteps = (processorTime() - spent) / step
 	return result, err
 }
 
