@@ -3,6 +3,9 @@
 package logging
 
 import (
+	"bytes"
+	"io"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -55,6 +58,55 @@ func TestALogThatBlocksDelaysLittle(t *testing.T) {
 		entry.Info("four")
 		assert.Equal(t, out.text, "one\nlines lost because the log took none: 2\nfour\n")
 	})
+}
+
+// TestAPatientLoggerBlocksNoCaller pauses the reader of a patient logger's output, to
+// which other packages write as well.
+func TestAPatientLoggerBlocksNoCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &paused{read: make(chan struct{})}
+		logger := logrus.New()
+		logger.SetOutput(out)
+		logger.SetFormatter(raw{})
+		makePatient(logger)
+		makePatient(logger)
+		entry := G(log.WithLogger(t.Context(), logrus.NewEntry(logger)))
+		began := time.Now()
+		logger.Info("one")
+		assert.Equal(t, time.Since(began), outPatience+bounded.Grace)
+		logger.Warn("two")
+		entry.Error("three")
+		assert.Equal(t, time.Since(began), outPatience+bounded.Grace)
+
+		close(out.read)
+		synctest.Wait()
+		logger.Info("four")
+		entry.Info("five")
+		assert.Equal(t, out.text, "one\nlines lost because the log took none: 2\nfour\nfive\n")
+	})
+}
+
+// TestAPatientLoggerKeepsColors: a terminal is a character device.
+func TestAPatientLoggerKeepsColors(t *testing.T) {
+	device, err := os.Open(os.DevNull)
+	assert.NilError(t, err)
+	defer device.Close()
+	for _, tc := range []struct {
+		name string
+		out  io.Writer
+		want bool
+	}{
+		{"device", device, true},
+		{"buffer", &bytes.Buffer{}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			logger, formatter := logrus.New(), &logrus.TextFormatter{}
+			logger.SetOutput(tc.out)
+			logger.SetFormatter(formatter)
+			makePatient(logger)
+			assert.Equal(t, formatter.ForceColors, tc.want)
+		})
+	}
 }
 
 // TestAPanicOfTheLogIsNoPanicOfItsCaller writes to a log with a hook that panics.
