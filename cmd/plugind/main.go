@@ -25,6 +25,9 @@
 // not leave plugins that no daemon manages. A second SIGHUP has no effect: both the
 // shell and the kernel send SIGHUP when a terminal is closed. Under nohup SIGHUP is
 // ignored.
+//
+// SIGPIPE has no effect: plugind and its plugins outlive the reader of its log, such
+// as a journald that restarts.
 package main
 
 import (
@@ -75,3 +78,7 @@ func untilSignal() context.Context {
 	}()
 	return ctx
 }
+
+// outliveReaders keeps a write to a log or a terminal whose reader is gone from ending
+// this process. SIGPIPE is caught, because ignored signals stay ignored in plugins.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }

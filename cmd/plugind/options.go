@@ -120,6 +120,7 @@ func (o options) lockExecRoot() (*os.File, error) {
 var errInUse = errors.New("stop it or choose another directory")
 
 func (o options) setUpLog() error {
+	logging.MakePatient()
 	logging.MakePlain()
 	if err := logging.SetLevel(o.logLevel); err != nil {
 		return fmt.Errorf("--log-level %q: use debug, info, warn, error or fatal", o.logLevel)

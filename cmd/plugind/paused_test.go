@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,43 @@ func TestAPausedLogDelaysLittle(t *testing.T) {
 	assert.NilError(t, s.enable())
 	assert.NilError(t, s.finish(syscall.SIGTERM))
 	assert.Equal(t, len(s.programs()), 0)
+}
+
+// TestALogWithoutAReader closes the pipe of plugind's log, as a journald that restarts
+// does. Plugins are started, restarted and stopped as before, and inherit nothing of how
+// plugind survives SIGPIPE.
+func TestALogWithoutAReader(t *testing.T) {
+	s := newScene(t, executortest.BuildProbe(t), "", false)
+	pipe := s.fifo(filepath.Join(s.Directory, "log"))
+	s.wrapper = []string{"sh", "-c", `exec "$0" 2>"` + pipe.Name() + `"`}
+	s.launch("")
+	awaitLine(t, pipe, "plugind is listening")
+	assert.NilError(t, pipe.Close())
+
+	s.create()
+	assert.NilError(t, s.enable())
+	started := s.programs()
+	assert.Equal(t, len(started), 1)
+	assert.Equal(t, ignoredSignals(t, started[0])>>(syscall.SIGPIPE-1)&1, uint64(0))
+	assert.NilError(t, syscall.Kill(started[0], syscall.SIGKILL))
+	awaitEnd(t, started[0])
+	assert.NilError(t, s.disable())
+	assert.NilError(t, s.enable())
+	assert.NilError(t, s.finish(syscall.SIGTERM))
+	assert.Equal(t, len(s.programs()), 0)
+}
+
+// ignoredSignals returns the signals that process pid ignores, see
+// https://man7.org/linux/man-pages/man5/proc_pid_status.5.html.
+func ignoredSignals(t *testing.T, pid int) (set uint64) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	assert.NilError(t, err)
+	_, after, found := strings.Cut(string(status), "\nSigIgn:\t")
+	assert.Assert(t, found)
+	_, err = fmt.Sscanf(after, "%x", &set)
+	assert.NilError(t, err)
+	return set
 }
 
 // TestAPausedTerminalDelaysNoExit fills the pipe of the standard error, to which
