@@ -72,14 +72,15 @@ func (p *Plugin) InitSpec(execRoot string) (*specs.Spec, error) {
 // has a deadline, the error of a file system that does not answer comes before it.
 func (p *Plugin) InitSpecContext(ctx context.Context, execRoot string) (*specs.Spec, error) {
 	view := p.Clone()
-	spec, err := lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return newSpec(view, execRoot, fileExists) })
+	made, err := lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return newSpec(view, execRoot, fileExists) })
 	if err != nil {
 		return nil, err
 	}
 	if modify := p.specModifier(); modify != nil {
-		modify(spec)
+		modify(made)
 	}
-	if spec, err = lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return spec, fitHost(spec, view, execRoot) }); err != nil {
+	spec, err := lookFor(ctx, view, func(view *Plugin) (*specs.Spec, error) { return made, fitHost(made, view, execRoot) })
+	if err != nil {
 		return nil, err
 	}
 	if err := makeSocketDir(socketDir(execRoot, view), view.PluginObj.Config.User); err != nil {

@@ -3,7 +3,9 @@
 package v2
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -309,6 +311,22 @@ func TestSpecModifierComesLast(t *testing.T) {
 	spec, err := p.InitSpec(t.TempDir())
 	assert.NilError(t, err)
 	assert.Equal(t, spec.Hostname, "modified")
+}
+
+// TestSpecIsGivenUpAfterItsModifier ends the wait for the second look at the host.
+// The look continues, and uses the spec.
+func TestSpecIsGivenUpAfterItsModifier(t *testing.T) {
+	for range 20 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		p := minimal()
+		gone := errors.New("the caller has gone")
+		p.SetSpecOptModifier(func(*specs.Spec) { cancel(gone) })
+		spec, err := p.InitSpecContext(ctx, t.TempDir())
+		assert.Check(t, spec == nil || err == nil)
+		if err != nil {
+			assert.ErrorIs(t, err, gone)
+		}
+	}
 }
 
 // TestSpecsShareNoMemory scribbles over one spec: neither the plugin nor the
