@@ -136,13 +136,13 @@ func TestPruneStopsAtMounts(t *testing.T) {
 func TestPruneMeasuresWithinPatience(t *testing.T) {
 	testenv.NeedsRoot(t, "mounting")
 	f := unstarted(t)
-	f.files.Patience = -1
-	assert.NilError(t, f.boot())
 	f.litterLive()
 	busy := filepath.Join(f.Config.Root, "tmp", "a stage", "busy")
 	assert.NilError(t, os.Mkdir(busy, 0o700))
 	assert.NilError(t, unix.Mount("none", busy, "tmpfs", 0, ""))
 	t.Cleanup(func() { assert.NilError(t, unix.Unmount(busy, 0)) })
+	f.files.Patience = -1
+	assert.NilError(t, f.boot())
 	deleted, err := f.Prune(t.Context())
 	assert.Check(t, is.ErrorIs(err, context.DeadlineExceeded))
 	assert.Check(t, is.ErrorContains(err, "is mounted below it"))
