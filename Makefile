@@ -27,7 +27,7 @@ DOCKERD_BUILD   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dovetail-dockerd
 # How often bench-dockerd measures.
 ROUNDS ?= 7
 
-.PHONY: help test modules unit deps compat dockerd dockerd-twice test-dockerd test-moby bench-dockerd canary fuzz demo lint tidy vuln voice bench bench-compare build docs crash powercut
+.PHONY: help test modules unit deps compat dockerd dockerd-twice test-dockerd test-moby bench-dockerd canary fuzz demo lint tidy vuln voice bench bench-compare bench-guard build docs crash powercut
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -129,6 +129,10 @@ bench: ## run the benchmarks, also those of docker's package, and write docs/per
 
 bench-compare: ## compare the benchmarks with those of another commit: REF=
 	cd bench && go run ./compare $(REF)
+
+bench-guard: REF ?= $(shell git rev-parse --quiet --verify HEAD^)
+bench-guard: ## print quick ratios to docker's package; fail if one is half of that at REF (the parent commit)
+	cd bench && go run ./guard $(REF)
 
 docs: bench crash powercut ## write all generated pages: differences, performance and durability; takes hours
 	cd compat && go test -count 1 ./behaviour -update

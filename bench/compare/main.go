@@ -66,31 +66,11 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 
 // buildBoth builds the benchmarks with the library of the other commit and with
 // that of the work tree.
-func buildBoth(ctx context.Context, s settings, dir string) (err error) {
+func buildBoth(ctx context.Context, s settings, dir string) error {
 	if err := runs.Build(ctx, s.module, filepath.Join(dir, "here.test")); err != nil {
 		return err
 	}
-	tree := filepath.Join(dir, "tree")
-	if err := do(ctx, s.module, "git", "worktree", "add", "--quiet", "--detach", tree, s.ref); err != nil {
-		return err
-	}
-	defer func() {
-		// Also if ctx has ended: git would keep the work tree in its list.
-		removed := do(context.WithoutCancel(ctx), s.module, "git", "worktree", "remove", "--force", tree)
-		if err == nil {
-			err = removed
-		}
-	}()
-	modfile := filepath.Join(dir, "other.mod")
-	for from, to := range map[string]string{"go.mod": modfile, "go.sum": filepath.Join(dir, "other.sum")} {
-		if err := copyFile(filepath.Join(s.module, from), to); err != nil {
-			return err
-		}
-	}
-	if err := do(ctx, dir, "go", "mod", "edit", "-replace=github.com/dovetailhq/plugin="+tree, modfile); err != nil {
-		return err
-	}
-	return runs.Build(ctx, s.module, filepath.Join(dir, "other.test"), "-modfile="+modfile, "-mod=mod")
+	return runs.BuildAt(ctx, s.module, s.ref, filepath.Join(dir, "other.test"))
 }
 
 func measureBoth(ctx context.Context, s settings, dir string) error {
@@ -113,21 +93,4 @@ func measureBoth(ctx context.Context, s settings, dir string) error {
 		}
 	}
 	return nil
-}
-
-func do(ctx context.Context, dir, name string, arguments ...string) error {
-	command := exec.CommandContext(ctx, name, arguments...)
-	command.Dir = dir
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w\n%s", name, arguments[0], err, out)
-	}
-	return nil
-}
-
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o600)
 }

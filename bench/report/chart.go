@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"github.com/dovetailhq/plugin/bench/internal/figures"
 )
 
 var (
@@ -23,11 +25,11 @@ const barWidth = 14
 
 // chart draws the ratios of a section as bars, with a line where both are
 // equal. The first row is on top.
-func chart(f figures, s section, path string) error {
+func chart(f figures.Figures, s section, path string) error {
 	var ratios plotter.Values
 	var names []string
 	for _, r := range s.rows {
-		if ratio, ok := f.line(r).ratio(); ok {
+		if ratio, ok := lineOf(f, r).ratio(); ok {
 			ratios = append(ratios, ratio)
 			names = append(names, fmt.Sprintf("%s: %s ×", r.what, digits(ratio)))
 		}

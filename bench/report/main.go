@@ -19,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/dovetailhq/plugin/bench/internal/figures"
 	"github.com/dovetailhq/plugin/bench/internal/runs"
 )
 
@@ -50,7 +51,7 @@ func run(ctx context.Context, s settings, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	all, machine, err := read(bytes.NewReader(raw))
+	all, machine, err := figures.Read(bytes.NewReader(raw))
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func measure(ctx context.Context, s settings, progress io.Writer) (raw []byte, l
 	return output.Bytes(), load, nil
 }
 
-func write(docs string, raw []byte, all figures, circumstances []string) error {
+func write(docs string, raw []byte, all figures.Figures, circumstances []string) error {
 	for _, s := range sections {
 		if err := chart(all, s, filepath.Join(docs, "performance-"+s.name+".svg")); err != nil {
 			return err

@@ -2,7 +2,11 @@
 
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/dovetailhq/plugin/bench/internal/figures"
+)
 
 // row is a line of the table.
 type row struct {
@@ -29,7 +33,7 @@ type section struct {
 }
 
 const (
-	seconds    = "sec/op"
+	seconds    = figures.Seconds
 	layerBytes = "layer-B"
 	peakBytes  = "peak-B"
 	requests   = "layer-requests"

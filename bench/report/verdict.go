@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/dovetailhq/plugin/bench/internal/figures"
 )
 
 // line is a row with its figures. A figure that was not measured is negative.
@@ -16,15 +18,15 @@ type line struct {
 
 const unknown = -1
 
-func (f figures) line(r row) line {
+func lineOf(f figures.Figures, r row) line {
 	l := line{row: r}
 	of := func(whose string) (median, spread float64) {
-		k := key{r.benchmark, whose, r.unit}
-		median, ok := f.median(k)
+		k := figures.Key{Benchmark: r.benchmark, Of: whose, Unit: r.unit}
+		median, ok := f.Median(k)
 		if !ok {
 			return unknown, 0
 		}
-		return median, f.spread(k)
+		return median, f.Spread(k)
 	}
 	l.docker, l.dockerSpread = of("docker")
 	l.ours, l.oursSpread = of("dovetail")
