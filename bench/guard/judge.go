@@ -40,7 +40,7 @@ func judge(out io.Writer, ref string, base, here figures.Figures) error {
 		return err
 	}
 	if len(worse) > 0 {
-		return fmt.Errorf("slower than half of %s, beside docker's package: %s", ref, strings.Join(worse, ", "))
+		return fmt.Errorf("slower than half of %s, compared with docker's package: %s", ref, strings.Join(worse, ", "))
 	}
 	return nil
 }
