@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"gotest.tools/v3/assert"
+	is "gotest.tools/v3/assert/cmp"
 )
 
 // goModule writes a module with a main package serve and a package lib.
@@ -45,6 +46,49 @@ func TestGoPackage(t *testing.T) {
 	other := build(t, Options{}, Source{Package: "example.com/x/serve", Platform: &arm})
 	assert.Equal(t, len(other.Warnings), 0, "%v", other.Warnings)
 	assert.Check(t, other.Manifest.Digest != first.Manifest.Digest)
+}
+
+// The program is where the config's entrypoint names it.
+func TestGoPackageWithAnEntrypoint(t *testing.T) {
+	t.Chdir(goModule(t))
+	found := build(t, Options{Config: []byte(strings.Replace(config, "/plugin", "/usr/lib/driver", 1))}, Source{Package: "./other"})
+	assert.Equal(t, len(found.Warnings), 0, "%v", found.Warnings)
+	assert.DeepEqual(t, found.config.Entrypoint, []string{"/usr/lib/driver"})
+	_, err := newBuilder(t, Options{Config: []byte("{")}).Build(t.Context(), Source{Package: "./other"})
+	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
+}
+
+func TestPlaceOf(t *testing.T) {
+	for config, want := range map[string]string{
+		`{}`:                                     "/bin/other",
+		`{"entrypoint":["/sbin/x","--flag"]}`:    "/sbin/x",
+		`{"entrypoint":["x"],"workdir":"/work"}`: "/bin/x",
+		`{"entrypoint":["./x"],"workdir":"/w"}`:  "/w/x",
+		`{"entrypoint":["a/x"]}`:                 "/a/x",
+		`{"entrypoint":["../../x"]}`:             "/x",
+		`{"entrypoint":["/"]}`:                   "/bin/other",
+	} {
+		place, err := placeOf([]byte(config), "other")
+		assert.NilError(t, err)
+		assert.Check(t, is.Equal(place, want), config)
+	}
+	_, err := placeOf([]byte("{"), "other")
+	assert.Check(t, errdefs.IsInvalidParameter(err), "%v", err)
+}
+
+// A directory can be in a module below that of the working directory, or in none of
+// its modules.
+func TestGoPackageOfAnotherModule(t *testing.T) {
+	top := goModule(t)
+	assert.NilError(t, os.WriteFile(filepath.Join(top, "serve", "go.mod"), []byte("module example.com/nested\n"), 0o600))
+	t.Chdir(top)
+	nested := build(t, Options{}, Source{Package: "./serve"})
+	assert.DeepEqual(t, nested.config.Entrypoint, []string{"/bin/nested"})
+	t.Chdir(filepath.Join(top, "other"))
+	t.Setenv("TMPDIR", ".")
+	assert.Equal(t, build(t, Options{}, Source{Package: "../serve"}).Manifest.Digest, nested.Manifest.Digest)
+	t.Chdir(t.TempDir())
+	assert.Equal(t, build(t, Options{}, Source{Package: filepath.Join(top, "serve")}).Manifest.Digest, nested.Manifest.Digest)
 }
 
 func TestGoPackageErrors(t *testing.T) {
