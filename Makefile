@@ -7,8 +7,9 @@ FUZZTIME  ?= 60s
 TESTS     ?= ./...
 LINT      := go tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 # Lint vets every module. The compressor runs in goroutines of internal/members, which is
-# checked; its own loops take ten times as long with the detector.
-RACE      := -vet=off -race -gcflags=github.com/klauspost/compress/flate=-race=false
+# checked; its own loops take ten times as long with the detector. Many tests wait for
+# processes and disks, so more packages than processors run at a time.
+RACE      := -vet=off -p 4 -race -gcflags=github.com/klauspost/compress/flate=-race=false
 VULNCHECK := go tool -modfile=$(CURDIR)/tools/lint/go.mod govulncheck
 # Unpacking and creating plugins needs root.
 UNIT      := $(filter-out ./internal/rootfs ./internal/backups,. ./engineapi ./v2 ./plugintest/registry $(wildcard ./internal/*) $(wildcard ./executor/internal/*))
@@ -36,8 +37,8 @@ test: deps ## run everything: lint, cross-builds, all tests with -race, and the 
 	@$(MAKE) --no-print-directory lint tidy build
 	@test/skips.sh $(MAKE) --no-print-directory modules demo
 
-# The longest packages begin first, one on each of two processors.
-modules: LONGEST := ./test/manager ./test/real
+# The longest packages begin first.
+modules: LONGEST := ./test/manager ./executor/containerd ./cmd/plugind ./test/real
 modules:
 	@failed=; for module in $(filter-out ./compat ./compat/dockerd,$(MODULES)); do \
 		echo "== go test in $$module"; \
