@@ -184,7 +184,9 @@ func (s *Supervisor) awaitReady(ctx context.Context) error {
 	select {
 	case err := <-ready:
 		cancel()
-		if <-ended {
+		// A process that ended took its socket along. Its report may be late, or
+		// be there and not checked.
+		if <-ended || err != nil && ctx.Err() == nil && s.lookOnceMore() == gone {
 			return &ExitedError{}
 		}
 		return err
@@ -260,6 +262,13 @@ func (s *Supervisor) look(ctx context.Context) presence {
 		return lives
 	}
 	return gone
+}
+
+// lookOnceMore is a last look after the context has ended.
+func (s *Supervisor) lookOnceMore() presence {
+	ctx, cancel := context.WithTimeout(s.detached, bounded.Grace)
+	defer cancel()
+	return s.look(ctx)
 }
 
 // release releases the resources of a run that has ended. If that hangs, the next

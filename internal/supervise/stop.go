@@ -187,13 +187,6 @@ func (e *ending) kill(ctx context.Context) (isGone bool, err error) {
 	return true, nil
 }
 
-// lookOnceMore is a last look after the context has ended.
-func (e *ending) lookOnceMore() presence {
-	ctx, cancel := context.WithTimeout(e.detached, bounded.Grace)
-	defer cancel()
-	return e.look(ctx)
-}
-
 // killFake sends SIGKILL to a process that was reported as ended by an executor
 // that reports every process as running. Such executors are fakes, and some hang
 // in this call.

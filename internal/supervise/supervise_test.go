@@ -222,6 +222,45 @@ func TestFirstStartFails(t *testing.T) {
 	}
 }
 
+// vanishing is a process whose directory of sockets disappears as it ends: Ready
+// fails, and the end is reported after a delay; a negative one is before.
+type vanishing struct {
+	*program
+	report time.Duration
+}
+
+var errVanished = errors.New("lstat: no such directory")
+
+func (v vanishing) Ready(context.Context) error {
+	v.set(func() { v.alive = false })
+	if v.report < 0 {
+		v.supervisor.Exited()
+	} else {
+		time.AfterFunc(v.report, v.supervisor.Exited)
+	}
+	return errVanished
+}
+
+// TestAnExitIsTheReason: a process that ended before it was ready is reported as
+// ended, whenever its end is reported and whatever Ready returns.
+func TestAnExitIsTheReason(t *testing.T) {
+	for _, report := range []time.Duration{-1, 0, time.Millisecond} {
+		for range 20 { // which of two events comes first is random
+			synctest.Test(t, func(t *testing.T) {
+				p := &program{}
+				s := p.supervise(false)
+				s.Process = vanishing{p, report}
+				s.Start()
+				var exited *ExitedError
+				assert.Check(t, errors.As(s.First(), &exited), "reported after %s: %v", report, s.First())
+				<-s.done
+				time.Sleep(time.Second)
+				assert.Equal(t, p.starts, p.ended)
+			})
+		}
+	}
+}
+
 func TestRestartsWithDoublingWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{lives: time.Millisecond}
