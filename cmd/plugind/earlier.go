@@ -116,24 +116,24 @@ func (d *daemon) endElsewhere(ctx context.Context) error {
 	return nil
 }
 
-// endRuns ends all runs in a place.
-func (d *daemon) endRuns(ctx context.Context, earlier place) error {
+// endRuns ends all runs in a place, also if its directory was deleted: runs outlive
+// their files, and executors find them without.
+func (d *daemon) endRuns(ctx context.Context, earlier place) (err error) {
 	o := options{execRoot: earlier.ExecRoot, containerd: earlier.Containerd, runtime: d.options.runtime, hardening: d.options.hardening}
-	if _, err := os.Stat(o.execRoot); isAbsent(err) {
-		return nil // an executor finds no runs without its files
+	if o.containerd != "" && !hasRuns(o.containerdRoot(), o.containerd) {
+		return nil // its containerd need not answer
 	}
 	if o.execRoot != resolved(d.options.execRoot) {
-		lock, err := o.lockExecRoot()
-		if errors.Is(err, errInUse) {
+		giveBack, err := o.borrowExecRoot()
+		switch {
+		case errors.Is(err, errInUse):
 			return nil // another plugind has ended the runs in it that it did not know
-		}
-		if err != nil {
+		case isAbsent(err):
+			return nil // a file is in its place
+		case err != nil:
 			return err
 		}
-		defer lock.Close()
-	}
-	if o.containerd != "" && !hasRuns(o.containerdRoot()) {
-		return nil // its containerd need not answer
+		defer giveBack()
 	}
 	r, err := newRunner(ctx, o)
 	if err != nil {
@@ -142,15 +142,38 @@ func (d *daemon) endRuns(ctx context.Context, earlier place) error {
 	return errors.Join(endUnknown(r), r.close())
 }
 
-// hasRuns reports whether the directory of an executor can have runs.
-func hasRuns(directory string) bool {
+// borrowExecRoot locks --exec-root until giveBack is called. A directory that was
+// absent is deleted then, as what an executor makes there is of no use without runs.
+func (o options) borrowExecRoot() (giveBack func(), err error) {
+	_, absent := os.Stat(o.execRoot)
+	lock, err := o.lockExecRoot()
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if isAbsent(absent) {
+			if err := os.RemoveAll(o.execRoot); err != nil {
+				logging.L().WithError(err).Warn("remove exec root of an earlier plugind")
+			}
+		}
+		_ = lock.Close()
+	}, nil
+}
+
+// hasRuns reports whether the containerd at address can have runs of the executor
+// with the given directory.
+func hasRuns(directory, address string) bool {
 	entries, err := os.ReadDir(directory)
+	if isAbsent(err) {
+		_, err := os.Stat(strings.TrimPrefix(address, "unix://"))
+		return !isAbsent(err)
+	}
 	for _, entry := range entries {
 		if !strings.HasPrefix(entry.Name(), ".") {
 			return true
 		}
 	}
-	return err != nil && !isAbsent(err)
+	return err != nil
 }
 
 func isAbsent(err error) bool {

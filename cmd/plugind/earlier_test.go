@@ -37,7 +37,7 @@ func TestRecordsOfPlacesThatHinderNoStart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
-			o := options{root: filepath.Join(dir, "root"), execRoot: filepath.Join(dir, "exec")}
+			o := options{root: filepath.Join(dir, "root"), execRoot: filepath.Join(dir, "exec"), runtime: "true"}
 			assert.NilError(t, os.Mkdir(o.root, 0o700))
 			before := filepath.Join(dir, "before")
 			assert.NilError(t, os.Mkdir(before, 0o700))
@@ -45,7 +45,7 @@ func TestRecordsOfPlacesThatHinderNoStart(t *testing.T) {
 			d := &daemon{options: o}
 			assert.NilError(t, d.endElsewhere(t.Context()))
 			_, err := os.Stat(filepath.Join(before, "gone"))
-			assert.Assert(t, os.IsNotExist(err), "a directory was made")
+			assert.Assert(t, os.IsNotExist(err), "a directory was left")
 		})
 	}
 }

@@ -5,11 +5,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -41,6 +43,7 @@ type gate struct {
 	Containerd  string
 	LiveRestore bool
 	At          string
+	Exec        string // name of the exec root; "exec" if empty
 }
 
 // The gates of an executor: before and after each call, and while the runtime
@@ -59,7 +62,7 @@ const (
 func (g gate) options() options {
 	o := options{
 		root:        g.Directory + "/root",
-		execRoot:    g.Directory + "/exec",
+		execRoot:    g.execRoot(),
 		host:        "unix://" + g.socket(),
 		runtime:     "runc",
 		containerd:  g.Containerd,
@@ -80,6 +83,8 @@ func (g gate) options() options {
 	}
 	return o
 }
+
+func (g gate) execRoot() string { return filepath.Join(g.Directory, cmp.Or(g.Exec, "exec")) }
 
 func (g gate) socket() string { return g.Directory + "/s" }
 

@@ -239,6 +239,38 @@ func TestPlugindChangesItsPlace(t *testing.T) {
 	s.stop()
 }
 
+// TestPlugindLosesItsPlace deletes the exec root of a plugind that left its plugin
+// running, and starts the next plugind with other flags.
+func TestPlugindLosesItsPlace(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	address := startContainerd(t)
+	for _, tc := range []struct {
+		name, before, after, exec string
+	}{
+		{"another exec root", "", "", "other"},
+		{"another exec root, containerd", address, address, "other"},
+		{"from containerd to runc", address, "", ""},
+		{"from runc to containerd", "", address, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScene(t, probe, tc.before, true)
+			s.running("")
+			before, gone := s.programs(), s.execRoot()
+			s.kill()
+			assert.NilError(t, os.RemoveAll(gone))
+			s.Containerd, s.Exec = tc.after, tc.exec
+			s.startAfresh(before)
+			if s.execRoot() != gone {
+				_, err := os.Stat(gone)
+				assert.ErrorIs(t, err, os.ErrNotExist)
+			}
+			assert.NilError(t, s.disable())
+			s.awaitNothingLeft()
+			s.stop()
+		})
+	}
+}
+
 // startAfresh starts plugind, and checks that the plugin runs once, as another
 // process than before.
 func (s *scene) startAfresh(before []int) {

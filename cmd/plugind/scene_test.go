@@ -234,7 +234,7 @@ func (s *scene) pid() int {
 func (s *scene) check() {
 	s.t.Helper()
 	assert.NilError(s.t, plugintest.CheckRoot(filepath.Join(s.Directory, "root", "plugins"), plugintest.RootCheck{
-		ExecRoot: filepath.Join(s.Directory, "exec", "plugins"),
+		ExecRoot: filepath.Join(s.execRoot(), "plugins"),
 	}))
 }
 
@@ -289,7 +289,7 @@ func (s *scene) awaitNothingLeft() {
 		return nil
 	}))
 	for _, directory := range []string{"plugins", "runtime/bundles", "runtime/runtime", "containerd"} {
-		left, err := os.ReadDir(filepath.Join(s.Directory, "exec", directory))
+		left, err := os.ReadDir(filepath.Join(s.execRoot(), directory))
 		assert.Assert(s.t, err == nil || errors.Is(err, os.ErrNotExist), "%v", err)
 		left = slices.DeleteFunc(left, func(entry fs.DirEntry) bool { return strings.HasPrefix(entry.Name(), ".lock-") })
 		assert.Equal(s.t, len(left), 0, "%s holds %v", directory, left)
