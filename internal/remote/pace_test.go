@@ -55,23 +55,27 @@ func TestPace(t *testing.T) {
 	}
 	tests := []struct {
 		name    string
-		upload  int // a negative one is a question
+		message *message
 		handler http.HandlerFunc
 		what    string // of the StalledError, empty if there is none
 		after   time.Duration
 	}{
-		{"answers late", 0, waits(59 * time.Second), "", 59 * time.Second},
-		{"answers too late", 0, waits(61 * time.Second), "sent nothing", time.Minute},
-		{"sends just enough", 0, trickle(32<<10, 59*time.Second), "", 118 * time.Second},
-		{"trickles", 0, trickle(1, 2*time.Second), "moved no more than", 2 * time.Minute},
-		{"trickles rarely", 0, trickle(1, 59*time.Second), "moved no more than", 2 * time.Minute},
-		{"takes enough", 64 << 10, sips(16<<10, 20*time.Second), "", 80 * time.Second},
-		{"takes an upload by bytes", 64 << 10, sips(1, time.Second), "of an upload", 2 * time.Minute},
-		{"takes nothing of an upload", 1 << 20, func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Minute) }, "took nothing of an upload", 2 * time.Minute},
-		{"commits for long", 64 << 10, waits(14 * time.Minute), "", 14 * time.Minute},
-		{"answers a question late", -100, waits(59 * time.Second), "", 59 * time.Second},
-		{"answers no question", -100, waits(61 * time.Second), "did not answer", time.Minute},
-		{"commits for ever", 64 << 10, waits(time.Hour), unansweredUpload, 15 * time.Minute},
+		{"answers late", get(), waits(59 * time.Second), "", 59 * time.Second},
+		{"answers too late", get(), waits(61 * time.Second), "sent nothing", time.Minute},
+		{"sends just enough", get(), trickle(32<<10, 59*time.Second), "", 118 * time.Second},
+		{"trickles", get(), trickle(1, 2*time.Second), "moved no more than", 2 * time.Minute},
+		{"trickles rarely", get(), trickle(1, 59*time.Second), "moved no more than", 2 * time.Minute},
+		{"takes enough", put(64 << 10), sips(16<<10, 20*time.Second), "", 80 * time.Second},
+		{"takes an upload by bytes", put(64 << 10), sips(1, time.Second), "of an upload", 2 * time.Minute},
+		{"takes nothing of an upload", put(1 << 20), func(http.ResponseWriter, *http.Request) { time.Sleep(3 * time.Minute) }, "took nothing of an upload", 2 * time.Minute},
+		{"commits for long", put(64 << 10), waits(14 * time.Minute), "", 14 * time.Minute},
+		{"answers a question late", question(100), waits(59 * time.Second), "", 59 * time.Second},
+		{"answers no question", question(100), waits(61 * time.Second), "did not answer", time.Minute},
+		{"commits an upload of chunks for long", put(0), waits(14 * time.Minute), "", 14 * time.Minute},
+		{"commits an upload of chunks for ever", put(0), waits(time.Hour), unansweredUpload, 15 * time.Minute},
+		{"answers an empty question late", question(0), waits(59 * time.Second), "", 59 * time.Second},
+		{"answers no empty question", question(0), waits(61 * time.Second), "sent nothing", time.Minute},
+		{"commits for ever", put(64 << 10), waits(time.Hour), unansweredUpload, 15 * time.Minute},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -87,7 +91,7 @@ func TestPace(t *testing.T) {
 				options := Options{Dial: network.Dial}.withDefaults()
 				transport := options.transport(nil)
 				began := time.Now()
-				err := exchange(t.Context(), &pacer{next: transport, options: options, questions: test.upload < 0}, max(test.upload, -test.upload))
+				err := exchange(t.Context(), &pacer{next: transport, options: options, questions: test.message.method == http.MethodPost}, test.message)
 				took := time.Since(began)
 				stalled, is := find[*StalledError](err)
 				switch {
@@ -109,12 +113,22 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// exchange sends an upload of some bytes and reads the answer.
-func exchange(ctx context.Context, wire http.RoundTripper, upload int) error {
-	m := &message{method: http.MethodGet, header: http.Header{}}
-	if upload > 0 {
-		m.method, m.size, m.body = http.MethodPut, int64(upload), opens(make([]byte, upload))
-	}
+func get() *message { return &message{method: http.MethodGet, header: http.Header{}} }
+
+// put is an upload. The last one of an upload in chunks has no bytes.
+func put(bytes int) *message {
+	return &message{method: http.MethodPut, header: http.Header{}, size: int64(bytes), body: opens(make([]byte, bytes))}
+}
+
+// question is a form for a token server.
+func question(bytes int) *message {
+	m := put(bytes)
+	m.method = http.MethodPost
+	return m
+}
+
+// exchange sends a message and reads the answer.
+func exchange(ctx context.Context, wire http.RoundTripper, m *message) error {
 	response, err := m.send(ctx, wire, &url.URL{Scheme: "http", Host: "host", Path: "/"})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // pacer ends an exchange with a server that sends no byte for IdleTimeout, is
@@ -34,7 +35,7 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 			return &pacedUpload{ReadCloser: body, pace: upload, question: p.questions}, nil
 		}
 	}
-	upload.beginTurn(p.options.IdleTimeout, "sent nothing")
+	upload.beginTurn(p.firstTurn(request))
 	response, err := p.next.RoundTrip(watched)
 	upload.end()
 	if err != nil {
@@ -44,6 +45,16 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	response.Body = newPacedBody(response.Body, ctx, cancel, newPace(request.URL.Host, p.options, cancel))
 	return response, nil
+}
+
+// firstTurn returns the bound of the server's turn that begins with a request, and
+// what a server that exceeds it did. A body of no bytes completes an upload in chunks,
+// which the server may process for as long as one in a single request.
+func (p *pacer) firstTurn(request *http.Request) (bound time.Duration, what string) {
+	if request.Body == http.NoBody && !p.questions {
+		return p.options.CommitTimeout, unansweredUpload
+	}
+	return p.options.IdleTimeout, "sent nothing"
 }
 
 // stallOf returns the [StalledError] that ended the exchange, or else err.

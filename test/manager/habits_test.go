@@ -153,25 +153,8 @@ func habits() []habit {
 			h.registry.NoMounts = true
 			h.registry.Inject("PUT", "/uploads/", 0, fake.LoseUpload)
 		}, want: errdefs.IsNotFound, verbs: []string{"push", "push empty", "push copy"}},
-		{name: "a slow commit", begin: func(h *habitual) {
-			h.registry.Inject("PUT", "/uploads/", 0, func(next http.Handler) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					later := make(chan struct{})
-					time.AfterFunc(10*time.Minute, func() { close(later) })
-					fake.HoldUpload(later)(next).ServeHTTP(w, r)
-				})
-			})
-		}, check: func(t *testing.T, h *habitual) {
-			sent := map[string]int{}
-			for _, r := range h.log {
-				if r.Method == http.MethodPut && strings.Contains(r.Path, "/uploads/") {
-					sent[strings.Split(r.Path, "/blobs/")[0]+r.Query]++
-				}
-			}
-			for what, times := range sent {
-				assert.Equal(t, times, 1, "%s was sent again", what)
-			}
-		}},
+		slowCommit("a slow commit", 0),
+		slowCommit("a slow commit after chunks", 16<<20),
 	}
 	for status := range slices.Values([]int{200, 201, 202, 204}) {
 		all = append(all, upload(fmt.Sprintf("%d for an upload", status), func(h *habitual) { h.registry.UploadStatus = status }))
@@ -224,6 +207,34 @@ func habits() []habit {
 		}
 	}
 	return all
+}
+
+// slowCommit is a registry that takes minutes to process a complete upload. least, if
+// positive, makes it require chunks.
+func slowCommit(name string, least int64) habit {
+	return habit{name: name, begin: func(h *habitual) {
+		h.registry.ChunkMinLength = least
+		h.registry.Inject("PUT", "/uploads/", 0, func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				later := make(chan struct{})
+				time.AfterFunc(10*time.Minute, func() { close(later) })
+				fake.HoldUpload(later)(next).ServeHTTP(w, r)
+			})
+		})
+	}, check: committedOnce}
+}
+
+// committedOnce checks that no complete upload was sent again.
+func committedOnce(t *testing.T, h *habitual) {
+	sent := map[string]int{}
+	for _, r := range h.log {
+		if r.Method == http.MethodPut && strings.Contains(r.Path, "/uploads/") {
+			sent[strings.Split(r.Path, "/blobs/")[0]+r.Query]++
+		}
+	}
+	for what, times := range sent {
+		assert.Equal(t, times, 1, "%s was sent again", what)
+	}
 }
 
 // triedOnce checks that each verb sent a wrong account once.
