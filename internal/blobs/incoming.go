@@ -154,16 +154,28 @@ func (i *Incoming) change(change func()) {
 // Reader returns a reader of the blob from its beginning. Read waits, until ctx
 // ends, for bytes that were not written yet. It returns io.EOF only after Commit
 // succeeded, so that a caller that has read everything has read verified content.
-// Otherwise it returns the error of Commit or Fail. The caller closes the reader.
+// Otherwise it returns the error of Commit or Fail, as does Reader if the bytes are
+// deleted already. The caller closes the reader.
 func (i *Incoming) Reader(ctx context.Context) (io.ReadCloser, error) {
 	file, err := os.Open(filepath.Join(i.store.ingestPath(i.ref), "data"))
 	if errors.Is(err, fs.ErrNotExist) {
 		file, err = os.Open(i.store.path(i.blob.Digest))
 	}
+	if refused := i.failure(); err != nil && refused != nil {
+		return nil, refused
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read incoming blob: %w", err)
 	}
 	return &incomingReader{File: file, ctx: ctx, incoming: i}, nil
+}
+
+// failure returns the error of Commit or Fail, which is set before the bytes are
+// deleted.
+func (i *Incoming) failure() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
 }
 
 type incomingReader struct {
