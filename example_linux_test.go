@@ -199,17 +199,17 @@ func ExampleStartError() {
 func ExampleWithHardening() {
 	e := newExample(plugintest.Behaviour{}, func(config *plugin.ManagerConfig) {
 		config.Hardening = plugin.Hardening{NoNewPrivileges: true}
-		config.Store.RegisterRuntimeOpt("volumedriver", plugin.WithHardening(plugin.Hardening{Pids: 100}))
+		config.Store.RegisterRuntimeOpt("volumedriver", plugin.WithHardening(plugin.Hardening{MemoryBytes: 64 << 20}))
 	})
 	defer e.end()
 	check(e.enable())
 
 	spec := e.executor.Specs(e.executor.Running()[0])[0]
 	fmt.Println("no new privileges:", spec.Process.NoNewPrivileges)
-	fmt.Println("processes:", spec.Linux.Resources.Pids.Limit)
+	fmt.Println("bytes of memory:", *spec.Linux.Resources.Memory.Limit)
 	// Output:
 	// no new privileges: true
-	// processes: 100
+	// bytes of memory: 67108864
 }
 
 // Redact masks settings that clients of the API should not read.
