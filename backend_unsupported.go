@@ -62,6 +62,10 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	return errUnsupported
 }
 
+func (pm *Manager) UpgradeFromLayout(ctx context.Context, path, name string) error {
+	return errUnsupported
+}
+
 func (pm *Manager) ImportLegacy(ctx context.Context, dir string) (ImportReport, error) {
 	return ImportReport{}, errUnsupported
 }

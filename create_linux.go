@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/dovetailhq/plugin/internal/bounded"
 	"github.com/dovetailhq/plugin/internal/distribution"
 	"github.com/dovetailhq/plugin/internal/imagefile"
+	"github.com/dovetailhq/plugin/internal/layout"
 	"github.com/dovetailhq/plugin/internal/rootfs"
 	v2 "github.com/dovetailhq/plugin/v2"
 )
@@ -75,12 +77,7 @@ func (pm *Manager) create(ctx context.Context, options *types.PluginCreateOption
 	if err != nil {
 		return err
 	}
-	if err := pm.writable(); err != nil {
-		return err
-	}
-	leave, err := pm.creates.Take(ctx, func() {
-		pm.logger().WithField("name", name).Info("create waits for other creates to end, see Limits.Creates")
-	})
+	leave, err := pm.takeCreate(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -100,6 +97,16 @@ func (pm *Manager) create(ctx context.Context, options *types.PluginCreateOption
 	out := progress.DiscardOutput()
 	pm.warnOfConfig(name, p.PluginObj.Config, out)
 	return in.commit(ctx, p, out, events.ActionCreate)
+}
+
+// takeCreate waits for a place among the creates, which the caller leaves.
+func (pm *Manager) takeCreate(ctx context.Context, name string) (leave func(), err error) {
+	if err := pm.writable(); err != nil {
+		return nil, err
+	}
+	return pm.creates.Take(ctx, func() {
+		pm.logger().WithField("name", name).Info("create waits for other creates to end, see Limits.Creates")
+	})
 }
 
 // clientPatience bounds the silence of a create's client. The one of engineapi is
@@ -162,25 +169,11 @@ func (in *install) describe(ctx context.Context, config types.PluginConfig, laye
 // load makes the plugin's rootfs in the stage of the layers in a layout, and copies its
 // blobs.
 func (in *install) load(ctx context.Context, path string) (*v2.Plugin, error) {
-	config := in.manager.config
-	limits := imagefile.Limits{Archives: in.manager.archiveLimits(), ManifestBytes: config.Limits.ManifestBytes}
-	file, err := imagefile.Open(ctx, path, filepath.Dir(in.stage.Rootfs()), limits)
+	file, local, err := in.manager.openLayout(ctx, path, in.stage, in.pin)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	platform := config.Platform
-	if platform.OS == "" {
-		platform = platforms.DefaultSpec()
-	}
-	image, err := file.Image(&platform)
-	if err != nil {
-		return nil, err
-	}
-	local, err := in.manager.content().Open(ctx, in.pin, image)
-	if err != nil {
-		return nil, err
-	}
 	if err := local.Unpack(ctx, in.stage.Rootfs(), in.stage.FileCloser()); err != nil {
 		return nil, err
 	}
@@ -192,4 +185,28 @@ func (in *install) load(ctx context.Context, path string) (*v2.Plugin, error) {
 	}
 	p.InitEmptySettings()
 	return p, nil
+}
+
+// openLayout opens the plugin for this host in a layout, and stores its config and
+// manifest. A compressed archive is inflated in the stage. The caller closes the file after
+// the plugin was unpacked.
+func (pm *Manager) openLayout(ctx context.Context, path string, stage *layout.Stage, pin *blobs.Pin) (*imagefile.File, *distribution.Local, error) {
+	limits := imagefile.Limits{Archives: pm.archiveLimits(), ManifestBytes: pm.config.Limits.ManifestBytes}
+	file, err := imagefile.Open(ctx, path, filepath.Dir(stage.Rootfs()), limits)
+	if err != nil {
+		return nil, nil, err
+	}
+	platform := pm.config.Platform
+	if platform.OS == "" {
+		platform = platforms.DefaultSpec()
+	}
+	image, err := file.Image(&platform)
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	local, err := pm.content().Open(ctx, pin, image)
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, local, nil
 }

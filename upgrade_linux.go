@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/pkg/progress"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/dovetailhq/plugin/internal/blobs"
 	"github.com/dovetailhq/plugin/internal/distribution"
@@ -52,6 +53,34 @@ func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string
 	return pm.upgrade(ctx, u, t, privileges)
 }
 
+// UpgradeFromLayout replaces a disabled plugin by the plugin in an OCI image layout, without
+// a registry. The new config grants itself what it requests. It reads path, and waits for a place, like
+// [Manager.CreateFromLayout]. The plugin keeps its ID, name, references, settings and data, and
+// other verbs on it are refused, as in [Manager.Upgrade].
+//
+// Errors: [EnabledError], [BusyError], those of CreateFromLayout for the layout, and
+// [v2.LostSettingsError] unless ctx was made by [DropLostSettings]. On error the old version
+// is unchanged, in memory and on disk.
+func (pm *Manager) UpgradeFromLayout(ctx context.Context, path, name string) (retErr error) {
+	defer plain(&retErr)
+	ctx, cancel := pm.untilShutdown(ctx)
+	defer cancel()
+	leave, err := pm.takeCreate(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	u, err := pm.beginUpgrade(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer u.endUpgrade()
+	pin := pm.blobs.NewPin()
+	defer pm.requestGC()
+	defer pin.Release()
+	return pm.upgradeFrom(ctx, u, path, pin)
+}
+
 // beginUpgrade makes other verbs on the plugin fail until endUpgrade. It does not
 // keep the operation lock, because registry and client may take any time.
 func (pm *Manager) beginUpgrade(ctx context.Context, name string) (*unit, error) {
@@ -87,26 +116,22 @@ func (pm *Manager) upgrade(ctx context.Context, u *unit, t distribution.Transfer
 		return err
 	}
 	defer f.Close()
-	old, err := pm.presentConfig(ctx, u, t)
+	old, err := pm.presentConfig(ctx, u, t.Progress)
 	if err != nil {
-		return fmt.Errorf("read present config: %w", err)
+		return err
 	}
 	if err := checkGrants(old, f.PluginConfig, privileges); err != nil {
 		return err
 	}
-	next, err := u.next(ctx, t, f, old)
+	next, err := u.next(ctx, old, version{t.Reference.String(), f.PluginConfig, f.Config.Digest, f.Manifest.Digest, f.Blobsums()}, t.Progress)
 	if err != nil {
 		return err
 	}
-	stage, err := pm.root.Stage(ctx, u.plugin.GetID())
+	stage, abort, err := u.stage(ctx)
 	if err != nil {
-		return &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+		return err
 	}
-	defer func() {
-		if err := stage.Abort(); err != nil {
-			pm.warnOfLeftover(err, "remove upgrade that failed")
-		}
-	}()
+	defer abort()
 	f.Announce()
 	pm.warnOfConfig(u.plugin.Name(), f.PluginConfig, t.Progress)
 	if err := pm.unpack(ctx, f, stage); err != nil {
@@ -118,17 +143,64 @@ func (pm *Manager) upgrade(ctx context.Context, u *unit, t distribution.Transfer
 	return u.swap(ctx, stage, next)
 }
 
+// upgradeFrom upgrades to the plugin in a layout.
+func (pm *Manager) upgradeFrom(ctx context.Context, u *unit, path string, pin *blobs.Pin) error {
+	stage, abort, err := u.stage(ctx)
+	if err != nil {
+		return err
+	}
+	defer abort()
+	file, local, err := pm.openLayout(ctx, path, stage, pin)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	out := progress.DiscardOutput()
+	old, err := pm.presentConfig(ctx, u, out)
+	if err != nil {
+		return err
+	}
+	next, err := u.next(ctx, old, version{u.plugin.Name(), local.PluginConfig, local.Config, local.Manifest, local.Blobsums}, out)
+	if err != nil {
+		return err
+	}
+	pm.warnOfConfig(u.plugin.Name(), local.PluginConfig, out)
+	if err := local.Unpack(ctx, stage.Rootfs(), stage.FileCloser()); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return u.swap(ctx, stage, next)
+}
+
+// stage begins the stage of an upgrade. The caller calls abort, also after a commit.
+func (u *unit) stage(ctx context.Context) (_ *layout.Stage, abort func(), err error) {
+	stage, err := u.host.root.Stage(ctx, u.plugin.GetID())
+	if err != nil {
+		return nil, nil, &StorageError{Op: "upgrade", Name: u.plugin.Name(), Err: err}
+	}
+	return stage, func() {
+		if err := stage.Abort(); err != nil {
+			u.logger().WithError(err).Warn("remove upgrade that failed")
+		}
+	}, nil
+}
+
 // presentConfig returns the author's config of the present version. If the disk has
 // damaged it, presentConfig returns that of the record with a warning, because an
 // upgrade is how a user gets rid of the damage.
-func (pm *Manager) presentConfig(ctx context.Context, u *unit, t distribution.Transfer) (types.PluginConfig, error) {
+func (pm *Manager) presentConfig(ctx context.Context, u *unit, out progress.Output) (types.PluginConfig, error) {
 	p := u.plugin.Clone()
 	config, err := pm.content().OwnConfig(ctx, p)
 	if damaged := (*blobs.CorruptError)(nil); errors.As(err, &damaged) {
-		pm.warn(p.Name(), []string{"the config of the present version is damaged: settings that docker made can be lost"}, t.Progress)
+		pm.warn(p.Name(), []string{"the config of the present version is damaged: settings that docker made can be lost"}, out)
 		return p.PluginObj.Config, nil
 	}
-	return config, err
+	if err != nil {
+		return types.PluginConfig{}, fmt.Errorf("read present config: %w", err)
+	}
+	return config, nil
 }
 
 // checkGrants refuses grants that are not those of the new version. Its error
@@ -142,24 +214,32 @@ func checkGrants(old, config types.PluginConfig, granted types.PluginPrivileges)
 	return err
 }
 
+// version is what an upgrade installs.
+type version struct {
+	reference        string
+	plugin           types.PluginConfig
+	config, manifest digest.Digest
+	blobsums         []digest.Digest
+}
+
 // next returns the record of the new version; old is the present config.
-func (u *unit) next(ctx context.Context, t distribution.Transfer, f *distribution.Plugin, old types.PluginConfig) (*v2.Plugin, error) {
+func (u *unit) next(ctx context.Context, old types.PluginConfig, to version, out progress.Output) (*v2.Plugin, error) {
 	next := u.plugin.Clone()
-	settings, err := v2.MergeSettings(old, next.PluginObj.Settings, f.PluginConfig)
+	settings, err := v2.MergeSettings(old, next.PluginObj.Settings, to.plugin)
 	if err != nil && !DropsLostSettings(ctx) {
 		return nil, err
 	}
 	if err != nil {
-		progress.Message(t.Progress, "", "Warning: settings are dropped: "+err.Error())
+		progress.Message(out, "", "Warning: settings are dropped: "+err.Error())
 		u.logger().WithError(err).Warn("upgrade drops settings")
 	}
-	next.PluginObj.Config = f.PluginConfig
+	next.PluginObj.Config = to.plugin
 	next.PluginObj.Settings = settings
-	if err := u.host.pinGrants(ctx, next, t.Progress); err != nil {
+	if err := u.host.pinGrants(ctx, next, out); err != nil {
 		return nil, err
 	}
-	next.PluginObj.PluginReference = t.Reference.String()
-	next.Config, next.Manifest, next.Blobsums = f.Config.Digest, f.Manifest.Digest, f.Blobsums()
+	next.PluginObj.PluginReference = to.reference
+	next.Config, next.Manifest, next.Blobsums = to.config, to.manifest, to.blobsums
 	return next, nil
 }
 

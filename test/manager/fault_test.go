@@ -266,6 +266,15 @@ var verbs = []struct {
 		`p:latest false [DEBUG=1] "v2"`,
 	},
 	{
+		"upgrade from layout", func(f *faultyWorld) {
+			assert.NilError(f.T, f.pullVersion("v1"))
+			assert.NilError(f.T, f.Set("p", []string{"DEBUG=1"}))
+			f.layout, _ = buildLayout(f.T)
+		},
+		func(f *faultyWorld) error { return f.UpgradeFromLayout(f.T.Context(), f.layout, "p") },
+		`p:latest false [DEBUG=1] "one"`,
+	},
+	{
 		"enable", func(f *faultyWorld) { f.install("p") },
 		func(f *faultyWorld) error { return f.Enable("p", &backend.PluginEnableConfig{Timeout: 7}) },
 		`p:latest true [DEBUG=0] "p"`,
