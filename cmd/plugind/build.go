@@ -35,6 +35,7 @@ const buildHelp = `Build a plugin from files, without a daemon.
 
 A source is one of
   a directory with config.json and rootfs/, as docker plugin create takes it
+  a directory with config.json and a Go main package
   a directory with a rootfs
   a directory or an archive with an OCI image layout
   an archive of docker save

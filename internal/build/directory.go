@@ -37,7 +37,7 @@ func (b *Builder) ofDirectory(ctx context.Context, s Source, directory string) (
 		return nil, &SourceError{Source: s.Path, Err: fmt.Errorf("%s is not a directory", rootfsName)}
 	}
 	m := &material{config: b.options.Config, platform: s.platform()}
-	m.layers = []layer{{open: func() (io.ReadCloser, error) { return b.pack(ctx, directory), nil }}}
+	m.layers = []layer{{open: func() (io.ReadCloser, error) { return b.pack(ctx, directory), nil }, keep: b.options.Uncompressed}}
 	return m, nil
 }
 

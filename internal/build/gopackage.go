@@ -64,7 +64,7 @@ func (b *Builder) packageConfig(ctx context.Context, s Source) ([]byte, error) {
 	if len(b.options.Config) > 0 {
 		return b.options.Config, nil
 	}
-	directory, err := goCommand(ctx, s, "list", "-f", "{{.Dir}}")
+	directory, err := directoryOf(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,15 @@ func (b *Builder) packageConfig(ctx context.Context, s Source) ([]byte, error) {
 		err = &ConfigError{Reason: "the package has none: set --config, or add " + name}
 	}
 	return config, err
+}
+
+// directoryOf returns the directory of a package. The go command takes longer to tell it
+// than a small layer takes to pack.
+func directoryOf(ctx context.Context, s Source) (string, error) {
+	if directory, _ := whereIs(s.Package); directory != "" {
+		return filepath.Abs(directory)
+	}
+	return goCommand(ctx, s, "list", "-f", "{{.Dir}}")
 }
 
 // placeOf returns where a program belongs in the rootfs: where the config's entrypoint

@@ -42,10 +42,36 @@ func TestGoPackage(t *testing.T) {
 	assert.Equal(t, len(first.Warnings), 0, "%v", first.Warnings)
 	t.Chdir(goModule(t))
 	assert.Equal(t, build(t, Options{}, Source{Package: "./serve"}).Manifest.Digest, first.Manifest.Digest)
+	directory := Source{Path: filepath.Join(goModule(t), "serve")}
+	assert.Equal(t, build(t, Options{}, directory).Manifest.Digest, first.Manifest.Digest)
+	assert.Check(t, build(t, Options{Uncompressed: true}, directory).Manifest.Digest != first.Manifest.Digest)
 	arm := ocispec.Platform{OS: "linux", Architecture: "arm", Variant: "v7"}
 	other := build(t, Options{}, Source{Package: "example.com/x/serve", Platform: &arm})
 	assert.Equal(t, len(other.Warnings), 0, "%v", other.Warnings)
 	assert.Check(t, other.Manifest.Digest != first.Manifest.Digest)
+}
+
+func TestTree(t *testing.T) {
+	module, plain := goModule(t), contextDirectory(t)
+	for name, tt := range map[string]struct {
+		path, want string
+		isGo       bool
+	}{
+		"package":           {filepath.Join(module, "serve"), module, true},
+		"without a config":  {filepath.Join(module, "other"), filepath.Join(module, "other"), false},
+		"config and rootfs": {plain, plain, false},
+		"missing":           {filepath.Join(plain, "gone"), filepath.Join(plain, "gone"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree, isGo := Source{Path: tt.path}.Tree()
+			assert.Equal(t, tree, tt.want)
+			assert.Equal(t, isGo, tt.isGo)
+		})
+	}
+	t.Chdir(filepath.Join(module, "serve"))
+	tree, isGo := Source{Path: "."}.Tree()
+	assert.Equal(t, tree, module)
+	assert.Check(t, isGo)
 }
 
 // The program is where the config's entrypoint names it.

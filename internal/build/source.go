@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/containerd/platforms"
@@ -19,9 +20,9 @@ import (
 
 // Source names what a plugin is made of.
 type Source struct {
-	// Path is a directory with config.json and rootfs, a rootfs, an OCI image layout,
-	// or an archive that has an OCI layout or was written by docker save. It is empty
-	// for a Go package.
+	// Path is a directory with config.json and rootfs, a Go main package with
+	// config.json, a rootfs, an OCI image layout, or an archive that has an OCI layout or
+	// was written by docker save. It is empty if Package is set.
 	Path string
 	// Package is a Go main package, as the go command names it.
 	Package string
@@ -112,8 +113,40 @@ func (b *Builder) open(ctx context.Context, s Source) (*material, error) {
 		return b.ofImage(ctx, s)
 	case exists(filepath.Join(s.Path, configName)) && exists(filepath.Join(s.Path, rootfsName)):
 		return b.ofContext(ctx, s)
+	case s.isGo():
+		if s.Package, err = filepath.Abs(s.Path); err != nil {
+			return nil, err
+		}
+		return b.ofPackage(ctx, s)
 	}
 	return b.ofDirectory(ctx, s, s.Path)
+}
+
+// isGo reports whether Path is a directory with a Go package and its config.
+func (s Source) isGo() bool {
+	entries, err := os.ReadDir(s.Path)
+	return err == nil && exists(filepath.Join(s.Path, configName)) && !exists(filepath.Join(s.Path, rootfsName)) &&
+		slices.ContainsFunc(entries, func(entry os.DirEntry) bool { return filepath.Ext(entry.Name()) == ".go" })
+}
+
+// Tree returns the directory with all files of the source: Path, or the module of a Go
+// package at Path.
+func (s Source) Tree() (directory string, isGo bool) {
+	if !s.isGo() {
+		return s.Path, false
+	}
+	absolute, err := filepath.Abs(s.Path)
+	if err != nil {
+		return s.Path, true
+	}
+	for directory := absolute; ; directory = filepath.Dir(directory) {
+		if exists(filepath.Join(directory, "go.mod")) {
+			return directory, true
+		}
+		if directory == filepath.Dir(directory) {
+			return absolute, true
+		}
+	}
 }
 
 const (
