@@ -112,6 +112,7 @@ func (d *daemon) newManager() (*plugin.Manager, error) {
 		Root:               filepath.Join(d.options.root, "plugins"),
 		ExecRoot:           filepath.Join(d.options.execRoot, "plugins"),
 		CreateExecutor:     d.newExecutor,
+		StopTimeout:        d.options.stopTimeout,
 		Hardening:          d.options.hardening,
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,8 @@ type options struct {
 	logLevel           string
 	hardening          plugin.Hardening
 
+	// stopTimeout is that of the manager.
+	stopTimeout time.Duration
 	// executor replaces the executor of the flags in tests.
 	executor plugin.ExecutorCreator
 }
@@ -53,7 +56,7 @@ func newCommand() *cobra.Command {
 			return run(command.Context(), o)
 		},
 	}
-	command.AddCommand(newBuildCommand(), newImportCommand())
+	command.AddCommand(newBuildCommand(), newDevCommand(), newImportCommand(), newInitCommand())
 	flags := command.Flags()
 	flags.StringVar(&o.root, "root", "/var/lib/plugind", "directory for persistent data")
 	flags.StringVar(&o.execRoot, "exec-root", "/run/plugind", "directory for sockets and runtime state")

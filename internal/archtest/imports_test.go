@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	".":                                {"v2", "internal/..."},
 	"v2":                               {"internal/socketpath"},
 	"engineapi":                        {"."},
-	"cmd/...":                          {".", "engineapi", "executor/...", "internal/build", "internal/dirlock", "internal/socketpath"},
+	"cmd/...":                          {".", "v2", "engineapi", "executor/...", "internal/build", "internal/dirlock", "internal/skeleton", "internal/socketpath", "internal/watch"},
 	"executor/...":                     {"executor/internal/...", "internal/dirlock"},
 	"examples/...":                     {".", "engineapi", "executor/..."},
 	"plugintest":                       {".", "v2", "plugintest/...", "internal/socketpath"},
@@ -75,7 +75,9 @@ var mayImport = map[string][]string{
 	"internal/siblings":                {},
 	"internal/socketpath":              {},
 	"internal/supervise":               {"internal/lifecycle", "internal/socketpath"},
+	"internal/skeleton":                {},
 	"internal/trees":                   {},
+	"internal/watch":                   {},
 }
 
 // everyRoomMayImport lists rooms that any room may import; mayLog restricts

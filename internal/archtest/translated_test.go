@@ -22,6 +22,8 @@ var unseen = map[string]string{
 	"build.SourceError":    "plugind build returns it, and no verb builds",
 	"layout.LeftoverError": "the verb has succeeded; the leftover is logged",
 	"remote.RequestError":  "it is a part of others",
+	"skeleton.Error":       "plugind init returns it",
+	"watch.Error":          "plugind dev returns it",
 }
 
 func TestVerbsReturnErrorsWithPublicNames(t *testing.T) { check(t, untranslated) }
@@ -93,6 +95,8 @@ func TestUntranslatedFinds(t *testing.T) {
 		"internal/blobs/b.go":      file("blobs", "InUseError"),
 		"internal/build/b.go":      file("build", "ConfigError", "GoError", "SourceError"),
 		"internal/layout/b.go":     file("layout", "LeftoverError"),
+		"internal/skeleton/b.go":   file("skeleton", "Error"),
+		"internal/watch/b.go":      file("watch", "Error"),
 		"v2/v.go":                  file("v2", "PublicError"),
 		"internal/a/testdata/b.go": file("a", "FixtureError"),
 	}.sources(t))
