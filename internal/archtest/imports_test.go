@@ -23,7 +23,6 @@ var mayImport = map[string][]string{
 	"engineapi":                        {"."},
 	"cmd/...":                          {".", "v2", "engineapi", "executor/...", "internal/build", "internal/dirlock", "internal/skeleton", "internal/socketpath", "internal/watch"},
 	"executor/...":                     {"executor/internal/...", "internal/dirlock"},
-	"examples/...":                     {".", "engineapi", "executor/..."},
 	"plugintest":                       {".", "v2", "plugintest/...", "internal/socketpath"},
 	"plugintest/...":                   {".", "v2", "plugintest/..."},
 	"test/...":                         {},

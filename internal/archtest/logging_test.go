@@ -13,7 +13,7 @@ import (
 // mayLog lists the rooms that may log outside tests. All others return errors,
 // and the caller decides what to log.
 var mayLog = []string{
-	".", "cmd/...", "executor/...", "examples/...", "test/...", "internal/logging",
+	".", "cmd/...", "executor/...", "test/...", "internal/logging",
 	// Requests end in engineapi. It logs panics and internal errors, because it
 	// has no caller to which it could return them.
 	"engineapi",
@@ -25,7 +25,7 @@ var mayLog = []string{
 // mayLogRaw lists the rooms that may import another logger than internal/logging,
 // which quotes untrusted text.
 var mayLogRaw = []string{
-	"examples/...", "test/...", "internal/logging",
+	"test/...", "internal/logging",
 }
 
 const ownLogger = module + "/internal/logging"
@@ -67,7 +67,7 @@ func TestLoggingRoomsFinds(t *testing.T) {
 		{"edge", "engineapi/a.go", ownLogger, nil},
 		{"root, raw", "a.go", "github.com/containerd/log", []string{"a.go: . may not log by github.com/containerd/log"}},
 		{"executor, raw", "executor/runc/a.go", "log/slog", []string{"executor/runc/a.go: executor/runc may not log by log/slog"}},
-		{"example", "examples/a/a.go", "log", nil},
+		{"end-to-end test", "test/a/a.go", "log", nil},
 		{"room by our own", "internal/layout/a.go", ownLogger, []string{"internal/layout/a.go: internal/layout may not log by " + ownLogger}},
 		{"room", "internal/layout/a.go", "github.com/containerd/log", []string{"internal/layout/a.go: internal/layout may not log by github.com/containerd/log"}},
 		{"handle", "v2/a.go", "log/slog", []string{"v2/a.go: v2 may not log by log/slog"}},

@@ -13,7 +13,7 @@ import (
 )
 
 // needNoPlainText lists the rooms with errors that no user sees.
-var needNoPlainText = []string{"examples/...", "test/...", "internal/plaintext"}
+var needNoPlainText = []string{"test/...", "internal/plaintext"}
 
 func TestErrorTypesAreHeldToPlainText(t *testing.T) { check(t, unheldErrors) }
 
@@ -133,7 +133,6 @@ func TestUnheldErrorsFinds(t *testing.T) {
 		"b/b.go":          "package b\ntype T struct{}\nfunc (T) Error() string { return \"\" }\nfunc (T) String() string { return \"\" }",
 		"b/b_test.go":     "package b\nfunc f() { other.Check(t, &T{}); plaintexttest.CheckLines(t, 1, &U{}) }",
 		"c/c.go":          "//go:build !linux\n\npackage c\ntype T struct{}\nfunc (T) Error() string { return \"\" }",
-		"examples/x/a.go": "package a\ntype T struct{}\nfunc (T) Error() string { return \"\" }",
 		"test/x/a.go":     "package a\ntype T struct{}\nfunc (T) Error() string { return \"\" }",
 		"d/d_test.go":     "package d\ntype T struct{}\nfunc (T) Error() string { return \"\" }",
 		"e/e.go":          "package e\ntype L struct{}\nfunc (L) Error() string { return \"\" }",
