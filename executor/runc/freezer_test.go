@@ -8,11 +8,14 @@ import (
 	"context"
 	"crypto/rand"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/internal/testenv"
@@ -26,6 +29,29 @@ func TestAFrozenProcessIsKilled(t *testing.T) {
 	assert.NilError(t, err)
 	defer p.close()
 	freeze(t, p.PID)
+	limit, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	assert.NilError(t, p.kill(limit))
+	assert.ErrorContains(t, command.Wait(), "killed")
+}
+
+// TestAFrozenDescendantHindersNoEnd kills the init of a pid namespace with a process
+// in a frozen cgroup, as of a paused container in a plugin.
+func TestAFrozenDescendantHindersNoEnd(t *testing.T) {
+	testenv.NeedsRoot(t, "freezing a cgroup")
+	command := exec.Command("sh", "-c", "sleep 1000 & echo; wait")
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID}
+	said, err := command.StdoutPipe()
+	assert.NilError(t, err)
+	assert.NilError(t, command.Start())
+	_, err = said.Read(make([]byte, 1))
+	assert.NilError(t, err)
+	p, err := openProcess(command.Process.Pid)
+	assert.NilError(t, err)
+	defer p.close()
+	below := descendants(p.PID)
+	assert.Equal(t, len(below), 1)
+	freeze(t, below[0])
 	limit, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	assert.NilError(t, p.kill(limit))
