@@ -109,7 +109,7 @@ func (d *daemon) newManager() (*plugin.Manager, error) {
 		RegistryService:    d.registry,
 		LiveRestoreEnabled: d.options.liveRestore,
 		LogPluginEvent:     d.journal.logPlugin,
-		Root:               filepath.Join(d.options.root, "plugins"),
+		Root:               d.options.pluginRoot(),
 		ExecRoot:           filepath.Join(d.options.execRoot, "plugins"),
 		CreateExecutor:     d.newExecutor,
 		StopTimeout:        d.options.stopTimeout,

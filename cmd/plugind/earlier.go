@@ -22,6 +22,7 @@ import (
 
 	"github.com/dovetailhq/plugin"
 	"github.com/dovetailhq/plugin/internal/bounded"
+	"github.com/dovetailhq/plugin/internal/dirlock"
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
@@ -52,6 +53,9 @@ func resolved(path string) string {
 	}
 	return path
 }
+
+// pluginRoot is the root of the manager.
+func (o options) pluginRoot() string { return filepath.Join(o.root, "plugins") }
 
 // placeFile is the file with the place of the newest plugind of this root.
 func (o options) placeFile() string { return filepath.Join(o.root, "place.json") }
@@ -108,6 +112,13 @@ func (d *daemon) endElsewhere(ctx context.Context) error {
 	earlier, err := d.options.earlierPlace()
 	if err != nil || earlier.Boot != here.Boot || earlier == here {
 		return err
+	}
+	lock, err := dirlock.Lock(d.options.pluginRoot())
+	if errors.Is(err, dirlock.ErrLocked) {
+		return nil // the plugind that runs them lives, and the manager will be refused
+	}
+	if err == nil {
+		defer lock.Close()
 	}
 	end := func(ctx context.Context) error { return d.endRuns(ctx, earlier) }
 	if err := bounded.Step(ctx, elsewhereTimeout, "end plugins that run elsewhere", end); err != nil {

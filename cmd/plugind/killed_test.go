@@ -271,6 +271,27 @@ func TestPlugindLosesItsPlace(t *testing.T) {
 	}
 }
 
+// TestASecondPlugindEndsNothing deletes the exec root of a plugind that runs. Another
+// one with the same root and other flags is refused, and leaves its plugin alone.
+func TestASecondPlugindEndsNothing(t *testing.T) {
+	probe := executortest.BuildProbe(t)
+	for _, containerd := range []string{startContainerd(t), ""} {
+		s := newScene(t, probe, containerd, true)
+		s.running("")
+		before := s.programs()
+		assert.NilError(t, os.RemoveAll(s.execRoot()))
+		second := s.gate
+		second.Exec = "other"
+		o := second.options()
+		o.host += "2"
+		_, err := newDaemon(t.Context(), o)
+		assert.ErrorContains(t, err, "plugins")
+		assert.DeepEqual(t, s.programs(), before)
+		assert.NilError(t, s.disable())
+		s.stop()
+	}
+}
+
 // startAfresh starts plugind, and checks that the plugin runs once, as another
 // process than before.
 func (s *scene) startAfresh(before []int) {
