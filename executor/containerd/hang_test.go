@@ -42,7 +42,10 @@ func TestContainerdHangs(t *testing.T) {
 		for _, deaf := range []bool{true, false} {
 			t.Run(fmt.Sprintf("at call %d/before it is asked %v", k, deaf), func(t *testing.T) {
 				t.Parallel()
-				hung := liveWith(t, d, rootfs, k, deaf)
+				hung, slow := liveWith(t, d, rootfs, k, deaf)
+				for slow && !hung {
+					hung, slow = liveWith(t, d, rootfs, k, deaf) // the machine was too busy to reach call k
+				}
 				if k <= 10 || k == enough {
 					assert.Equal(t, hung, k < enough)
 				}
@@ -52,9 +55,9 @@ func TestContainerdHangs(t *testing.T) {
 }
 
 // liveWith starts a plugin, calls every method and ends the plugin, with a containerd
-// that stops answering at call k. It reports whether that call was made. Steps can
-// fail but must not hang.
-func liveWith(t *testing.T, d *daemon, rootfs string, k int, deaf bool) (hung bool) {
+// that stops answering at call k. It reports whether that call was made, and whether a
+// method ran out of time. Methods can fail but must not hang.
+func liveWith(t *testing.T, d *daemon, rootfs string, k int, deaf bool) (hung, slow bool) {
 	p, cli := startProxy(t, d)
 	root, ended, id := t.TempDir(), make(attendtest.Exits, 2), attendtest.NewID()
 	e, err := containerd.New(t.Context(), root, cli, namespace, ended, shim, nil)
@@ -68,6 +71,7 @@ func liveWith(t *testing.T, d *daemon, rootfs string, k int, deaf bool) (hung bo
 		return e.Create(id, executortest.Spec(rootfs, "wait=", "id="+id), stdout, attendtest.NewOutput())
 	})
 	if created != nil {
+		slow = true
 		assert.Assert(t, errdefs.IsUnavailable(created), "%v", created)
 		stdout.All(t)
 		created = attendtest.Within(t, shortCreate+2*shortOutage, "Create again", func() error {
@@ -78,6 +82,7 @@ func liveWith(t *testing.T, d *daemon, rootfs string, k int, deaf bool) (hung bo
 	for _, name := range []string{"IsRunning", "Restore", "Signal", "Runs"} {
 		call := callsOf(e, id, executortest.Spec(rootfs))[name]
 		err := attendtest.Within(t, shortOutage, name, call)
+		slow = slow || errdefs.IsUnavailable(err)
 		if name == "Restore" && created == nil {
 			assert.Assert(t, errdefs.IsConflict(err) || errdefs.IsUnavailable(err), "%v", err)
 			continue
@@ -94,7 +99,7 @@ func liveWith(t *testing.T, d *daemon, rootfs string, k int, deaf bool) (hung bo
 	awaitUndone(t, e, id)
 	assert.NilError(t, attendtest.Within(t, 5*time.Second, "Close", e.Close))
 	d.assertNothingLeftOf(t, id, root)
-	return hung
+	return hung, slow
 }
 
 // Containerd knows the deadline of a request, and can report its end before the
