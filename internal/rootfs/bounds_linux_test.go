@@ -179,26 +179,55 @@ func TestUnpackingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// The zeros of a sparse file become holes, and count for the compression ratio.
+// The zeros of a sparse file become holes, and count for the compression ratio, in
+// both formats of GNU tar and on both ways in.
 func TestSparseFiles(t *testing.T) {
-	p := newPlayground(t)
-	assert.NilError(t, p.apply(t, Limits{}, sparseArchive(t, "hole", 100<<20)))
-	var stat unix.Stat_t
-	assert.NilError(t, unix.Stat(filepath.Join(p.root, "hole"), &stat))
-	assert.Equal(t, stat.Size, int64(100<<20))
-	assert.Check(t, stat.Blocks < 100, "%d blocks", stat.Blocks)
+	const size = 100 << 20
+	for _, format := range []struct {
+		name  string
+		entry func(name string) []byte
+	}{
+		{"PAX", func(name string) []byte { return bytes.TrimSuffix(sparseArchive(t, name, size), make([]byte, 1024)) }},
+		{"old", func(name string) []byte { return oldSparseEntry(name, size) }},
+	} {
+		for _, way := range []struct {
+			name  string
+			apply func(p *playground, limits Limits) error
+		}{
+			{"layer", func(p *playground, limits Limits) error {
+				return p.apply(t, limits, append(format.entry("hole"), archive(t)...))
+			}},
+			{"build context", func(p *playground, limits Limits) error {
+				_, _, err := p.split(t, append(format.entry("rootfs/hole"), buildContext(t)...), limits)
+				return err
+			}},
+		} {
+			t.Run(format.name+" in a "+way.name, func(t *testing.T) {
+				p := newPlayground(t)
+				assert.NilError(t, way.apply(p, Limits{}))
+				var stat unix.Stat_t
+				assert.NilError(t, unix.Stat(filepath.Join(p.root, "hole"), &stat))
+				assert.Equal(t, stat.Size, int64(size))
+				assert.Check(t, stat.Blocks < 100, "%d blocks", stat.Blocks)
 
-	tight := Limits{UnpackedBytes: 256 << 20}
+				checkRatio(t, way.apply(newPlayground(t), Limits{UnpackedBytes: 256 << 20}))
+			})
+		}
+	}
+}
+
+func TestSparseFilesOfStoredLayers(t *testing.T) {
 	layer := sparseArchive(t, "hole", 100<<20)
-	err := p.apply(t, tight, layer)
-	var limit *LimitError
-	assert.Assert(t, errors.As(err, &limit), "%v", err)
-	assert.Equal(t, limit.Limit, "CompressionRatio")
-
-	u, err := NewUnpacker(newPlayground(t).root, tight)
+	u, err := NewUnpacker(newPlayground(t).root, Limits{UnpackedBytes: 256 << 20})
 	assert.NilError(t, err)
 	defer u.Close()
-	err = u.ApplyAll(t.Context(), []Source{stored(gzipped(t, layer)), stored(layer)}, func(int, Layer) error { return nil })
+	checkRatio(t, u.ApplyAll(t.Context(), []Source{stored(gzipped(t, layer)), stored(layer)}, func(int, Layer) error { return nil }))
+}
+
+// checkRatio checks that err is a LimitError of the compression ratio.
+func checkRatio(t *testing.T, err error) {
+	t.Helper()
+	var limit *LimitError
 	assert.Assert(t, errors.As(err, &limit), "%v", err)
 	assert.Equal(t, limit.Limit, "CompressionRatio")
 }

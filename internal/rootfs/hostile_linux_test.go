@@ -197,6 +197,25 @@ func sparseArchive(t testing.TB, name string, size int64) []byte {
 	return gnuSparseArchive(t, name, size, "0\n", "")
 }
 
+// oldSparseEntry packs a file of size zeros in the older format of GNU tar, see
+// https://www.gnu.org/software/tar/manual/html_node/Old-GNU-Format.html.
+func oldSparseEntry(name string, size int64) []byte {
+	header := make([]byte, 512)
+	copy(header, name)
+	copy(header[100:], "0000644\x00")
+	copy(header[124:], fmt.Sprintf("%011o\x00", 0))
+	copy(header[148:], "        ")
+	header[156] = tar.TypeGNUSparse
+	copy(header[257:], "ustar  \x00")
+	copy(header[483:], fmt.Sprintf("%011o\x00", size))
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	return header
+}
+
 // fragmentedArchive packs a sparse file of single bytes at equal distances.
 func fragmentedArchive(t testing.TB, name string, fragments, apart int) []byte {
 	t.Helper()

@@ -165,15 +165,17 @@ func (s *splitter) readConfig(header *tar.Header, nested bool, content io.Reader
 
 // file writes an entry to the layer and to disk at the same time.
 func (s *splitter) file(header *tar.Header, name string, content io.Reader) error {
-	header, err := layerHeader(header, name)
+	inLayer, err := layerHeader(header, name)
 	if err != nil {
 		return err
 	}
-	if err := s.layer.WriteHeader(header); err != nil {
-		return &EntryError{Entry: header.Name, Reason: err.Error()}
+	if err := s.layer.WriteHeader(inLayer); err != nil {
+		return &EntryError{Entry: inLayer.Name, Reason: err.Error()}
 	}
+	onDisk := *inLayer
+	onDisk.Typeflag = header.Typeflag // a sparse file stays one on disk
 	both := io.TeeReader(content, s.layer)
-	if err := s.rootfs.add(header, name, both); err != nil {
+	if err := s.rootfs.add(&onDisk, name, both); err != nil {
 		return err
 	}
 	// add reads the content of regular files only; the layer keeps all content.

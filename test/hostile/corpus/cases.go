@@ -68,6 +68,7 @@ var Cases = []Case{
 		})(a)
 	})},
 	{Name: "sparse files", Layers: layers(repeat(4, func(a *Archive, i int) { sparse(a, fmt.Sprint(i), 3<<30) }))},
+	{Name: "sparse files of the older format", Layers: layers(repeat(3000, func(a *Archive, i int) { oldSparse(a, fmt.Sprint(i), 1<<30) }))},
 	{Name: "fragments of sparse files", Layers: layers(func(a *Archive) { fragments(a, "f", 40_000, 128<<10) })},
 	{Name: "attributes of ordinary headers", Window: 8 << 20, Layers: layers(repeat(30_000, func(a *Archive, _ int) {
 		records := map[string]string{}
@@ -237,6 +238,24 @@ func chains(a *Archive) {
 // sparse adds a file of a few bytes in the PAX form of GNU tar.
 func sparse(a *Archive, name string, size int64) {
 	gnuSparse(a, name, size, fmt.Sprintf("1\n%d\n0\n", size), "")
+}
+
+// oldSparse adds a file of size zeros in the older form of GNU tar.
+func oldSparse(a *Archive, name string, size int64) {
+	header := make([]byte, 512)
+	copy(header, a.prefix+name)
+	copy(header[100:], "0000644\x00")
+	copy(header[124:], fmt.Sprintf("%011o\x00", 0))
+	copy(header[148:], "        ")
+	header[156] = tar.TypeGNUSparse
+	copy(header[257:], "ustar  \x00")
+	copy(header[483:], fmt.Sprintf("%011o\x00", size))
+	sum := 0
+	for _, b := range header {
+		sum += int(b)
+	}
+	copy(header[148:], fmt.Sprintf("%06o\x00 ", sum))
+	a.Raw(header)
 }
 
 // fragments adds a sparse file of single bytes at the distance apart.
