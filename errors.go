@@ -234,7 +234,7 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	return plaintext.Sprintf("call %s: the plugin's answer is too long: %d MiB, %d values and %d volumes are allowed, and %d KiB for an error or a mountpoint",
+	return plaintext.Sprintf("call %s: the plugin's answer is too long: %d MiB, %d values and %d volumes are allowed, and %d KiB for an error, a mountpoint or one volume",
 		e.Method, pluginclient.MaxAnswer>>20, pluginclient.MaxAnswerItems, pluginclient.MaxListedVolumes, pluginclient.MaxShortAnswer>>10)
 }
 

@@ -18,6 +18,7 @@ import (
 type driver struct {
 	mu      sync.Mutex
 	volumes map[string]int // how often each is mounted
+	hostile string         // what the texts of a single volume end with
 }
 
 type driverRequest struct {
@@ -64,6 +65,9 @@ func (d *driver) answer(path, name string) (map[string]any, error) {
 	}
 	switch path {
 	case "/VolumeDriver.Get":
+		if d.hostile != "" {
+			return map[string]any{"Volume": d.hostileVolume(name)}, nil
+		}
 		return map[string]any{"Volume": map[string]string{"Name": name}}, nil
 	case "/VolumeDriver.Path":
 		return map[string]any{"Mountpoint": "/data"}, nil
@@ -78,6 +82,17 @@ func (d *driver) answer(path, name string) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	return nil, fmt.Errorf("unknown call %s", path)
+}
+
+// hostileVolume returns a volume whose every text ends with d.hostile. Its name is
+// name if that does.
+func (d *driver) hostileVolume(name string) map[string]any {
+	if !strings.HasSuffix(name, d.hostile) {
+		name += d.hostile
+	}
+	inner := map[string]any{"key" + d.hostile: "value" + d.hostile}
+	status := map[string]any{"status" + d.hostile: []any{"item" + d.hostile, inner, 7}, "inner": inner}
+	return map[string]any{"Name": name, "Mountpoint": "/data" + d.hostile, "Status": status}
 }
 
 func (d *driver) listLocked() []map[string]string {

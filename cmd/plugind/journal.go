@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/events"
+
+	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 // journalSize is how many events are kept for clients that ask for past events.
@@ -53,9 +55,14 @@ func (j *journal) logPlugin(id, name string, action events.Action) {
 	j.log(events.PluginEventType, action, events.Actor{ID: id, Attributes: map[string]string{"name": name}})
 }
 
-// LogVolumeEvent records a verb of docker's volume service.
+// LogVolumeEvent records a verb of docker's volume service, with plain texts: a plugin
+// chooses the names of its volumes, and command lines print events.
 func (j *journal) LogVolumeEvent(id string, action events.Action, attributes map[string]string) {
-	j.log(events.VolumeEventType, action, events.Actor{ID: id, Attributes: maps.Clone(attributes)})
+	plain := maps.Clone(attributes)
+	for name, value := range plain {
+		plain[name] = plaintext.Quote(value)
+	}
+	j.log(events.VolumeEventType, action, events.Actor{ID: plaintext.Quote(id), Attributes: plain})
 }
 
 // since returns the kept events from position on, the position after them, and

@@ -20,7 +20,7 @@ import (
 )
 
 // volumeList is the answer to a request for volumes. Requests share it, so it
-// must not change. The texts of its volumes are not plain, see [plainVolume].
+// must not change. The texts of its volumes are not plain, see [plainVolumes].
 type volumeList struct {
 	found    []*volumetypes.Volume
 	warnings []string
@@ -28,7 +28,7 @@ type volumeList struct {
 
 // router returns docker's routes, except that lists are written piece by piece.
 func (v *volumes) router() router.Router {
-	all := routes(volumerouter.NewRouter(v, noSwarm{}).Routes())
+	all := routes(volumerouter.NewRouter(plainVolumes{v}, noSwarm{}).Routes())
 	for i, route := range all {
 		if route.Method() == http.MethodGet && route.Path() == "/volumes" {
 			all[i] = router.NewGetRoute(route.Path(), v.serveList)

@@ -17,8 +17,6 @@ import (
 	"github.com/docker/docker/volume/service"
 	"github.com/docker/docker/volume/service/opts"
 	"golang.org/x/sync/semaphore"
-
-	"github.com/dovetailhq/plugin/internal/plaintext"
 )
 
 const (
@@ -134,16 +132,6 @@ func (v *volumes) do(ctx context.Context, op string, call func() error) error {
 
 func ignore[T any](T) {}
 
-// List returns volumes with plain texts.
-func (v *volumes) List(ctx context.Context, filter filters.Args) ([]*volumetypes.Volume, []string, error) {
-	list, err := v.list(ctx, filter)
-	found := make([]*volumetypes.Volume, len(list.found))
-	for i, volume := range list.found {
-		found[i] = plainVolume(volume)
-	}
-	return found, list.warnings, err
-}
-
 // list makes a list, or waits for the list of another request. A list outlives
 // the request that began it.
 func (v *volumes) list(ctx context.Context, filter filters.Args) (list volumeList, err error) {
@@ -157,21 +145,6 @@ func (v *volumes) list(ctx context.Context, filter filters.Args) (list volumeLis
 			return volumeList{found, plainTexts(warnings)}, err
 		})
 	}, ignore)
-}
-
-// plainVolume returns a copy in which the fields that a command line prints are
-// escaped, because plugins choose them.
-func plainVolume(volume *volumetypes.Volume) *volumetypes.Volume {
-	plain := *volume
-	plain.Name, plain.Mountpoint = plaintext.Quote(plain.Name), plaintext.Quote(plain.Mountpoint)
-	return &plain
-}
-
-func plainTexts(texts []string) []string {
-	for i, text := range texts {
-		texts[i] = plaintext.Quote(text)
-	}
-	return texts
 }
 
 func (v *volumes) Get(ctx context.Context, name string, options ...opts.GetOption) (*volumetypes.Volume, error) {
@@ -211,11 +184,7 @@ func (v *volumes) Remove(ctx context.Context, name string, options ...opts.Remov
 
 func (v *volumes) Prune(ctx context.Context, filter filters.Args) (*volumetypes.PruneReport, error) {
 	return within(ctx, v, "prune volumes", func() (*volumetypes.PruneReport, error) {
-		report, err := v.VolumesService.Prune(ctx, filter)
-		if report != nil {
-			report.VolumesDeleted = plainTexts(report.VolumesDeleted)
-		}
-		return report, err
+		return v.VolumesService.Prune(ctx, filter)
 	}, ignore)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/volume/service/opts"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -131,6 +132,53 @@ func TestVolumesOfAHostilePlugin(t *testing.T) {
 	_, err = docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "example/volume", DriverOpts: map[string]string{"fail": name}})
 	assert.Check(t, is.ErrorContains(err, plaintext.Lines(name[:10])))
 	assert.Check(t, !strings.ContainsAny(err.Error(), "\x1b\a\b\x7f"), "%q", err)
+}
+
+// TestOneVolumeOfAHostilePlugin creates, gets and mounts a volume of a plugin that
+// puts hostile text everywhere.
+func TestOneVolumeOfAHostilePlugin(t *testing.T) {
+	h := newHouse(t)
+	docker, stop := h.start(t)
+	defer stop()
+	createPlugin(t, docker, "example/volume")
+	assert.NilError(t, docker.PluginEnable(t.Context(), "example/volume", types.PluginEnableOptions{}))
+	// As JSON encodes it, without newlines, which no route matches, and with an end
+	// that docker's client does not trim.
+	hostile := strings.ReplaceAll(strings.ToValidUTF8(plaintexttest.Hostile, ""), "\n", "") + "."
+	plain := plaintext.Quote(hostile)
+	h.driver.mu.Lock()
+	h.driver.hostile = hostile
+	h.driver.volumes["data"] = 0
+	h.driver.mu.Unlock()
+
+	inner := map[string]any{"key" + plain: "value" + plain}
+	status := map[string]any{"status" + plain: []any{"item" + plain, inner, 7.0}, "inner": inner}
+	created, err := docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: "data", Driver: "example/volume"})
+	assert.NilError(t, err)
+	got, err := docker.VolumeInspect(t.Context(), "data")
+	assert.NilError(t, err)
+	assert.Check(t, is.DeepEqual(got.Status, status))
+	for _, v := range []volume.Volume{created, got} {
+		assert.Check(t, is.Equal(v.Name, "data"+plain))
+		assert.Check(t, is.Equal(v.Mountpoint, "/data"+plain))
+		assert.Check(t, plaintext.Is(v.Driver+v.Scope+v.CreatedAt), "%v", v)
+	}
+
+	own := "own" + hostile
+	created, err = docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: own, Driver: "example/volume"})
+	assert.NilError(t, err)
+	assert.Check(t, is.Equal(created.Name, own), "a client can't use the name that it chose")
+	assert.NilError(t, docker.VolumeRemove(t.Context(), own, false))
+}
+
+// TestEventsOfVolumesArePlain records a volume with a hostile name.
+func TestEventsOfVolumesArePlain(t *testing.T) {
+	j := newJournal()
+	j.LogVolumeEvent(plaintexttest.Hostile, events.ActionMount, map[string]string{"id": plaintexttest.Hostile})
+	found, _, _, _ := j.since(0)
+	assert.Assert(t, is.Len(found, 1))
+	assert.Check(t, is.Equal(found[0].Actor.ID, plaintext.Quote(plaintexttest.Hostile)))
+	assert.Check(t, is.Equal(found[0].Actor.Attributes["id"], plaintext.Quote(plaintexttest.Hostile)))
 }
 
 // TestLongTextsOfAPlugin measures what texts of 8 MiB cost, in which each character

@@ -25,9 +25,10 @@ const (
 	// makes some 700 bytes of an empty one, and plugind makes two lists at a time:
 	// 262,144 volumes took more than 260 MiB.
 	MaxListedVolumes = 32 << 10
-	// MaxShortAnswer bounds errors, and answers of volume plugins that describe no
-	// volume. Daemons escape and wrap such texts, which takes up to fifty times
-	// their length: a name of 8 MiB took 1.25 GiB.
+	// MaxShortAnswer bounds errors, and all answers of volume plugins except lists.
+	// Daemons escape and wrap such texts, which takes up to fifty times their length: a
+	// name of 8 MiB took 1.25 GiB. They also keep the status of a volume in memory for
+	// each client that reads it slowly.
 	MaxShortAnswer = 64 << 10
 	// maxText bounds the name and the mountpoint of a volume, as PATH_MAX does, see
 	// https://man7.org/linux/man-pages/man7/path_resolution.7.html.
@@ -36,8 +37,7 @@ const (
 
 // limitOf returns how long the answer to a call can be.
 func limitOf(method string, status int) int64 {
-	describes := method == listMethod || method == getMethod
-	if status != http.StatusOK || strings.HasPrefix(method, volumeMethods) && !describes {
+	if status != http.StatusOK || strings.HasPrefix(method, volumeMethods) && method != listMethod {
 		return MaxShortAnswer
 	}
 	return MaxAnswer

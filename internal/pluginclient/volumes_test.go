@@ -87,7 +87,7 @@ func TestLimitOf(t *testing.T) {
 		want   int64
 	}{
 		{listMethod, http.StatusOK, MaxAnswer},
-		{getMethod, http.StatusOK, MaxAnswer},
+		{getMethod, http.StatusOK, MaxShortAnswer},
 		{getMethod, http.StatusInternalServerError, MaxShortAnswer},
 		{"VolumeDriver.Path", http.StatusOK, MaxShortAnswer},
 		{"NetworkDriver.CreateNetwork", http.StatusOK, MaxAnswer},
