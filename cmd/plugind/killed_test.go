@@ -5,7 +5,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"gotest.tools/v3/assert"
 	is "gotest.tools/v3/assert/cmp"
 
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -116,7 +116,7 @@ func (s *scene) killAll() {
 	pid := s.pid()
 	s.kill()
 	assert.NilError(s.t, unix.Kill(pid, unix.SIGKILL))
-	awaitEnd(s.t, pid)
+	testenv.WatchProcess(s.t, pid)()
 }
 
 // TestKilledInEveryStage kills plugind at each stage. The next plugind finds
@@ -312,7 +312,7 @@ func TestPlugindCannotEndWhatRunsElsewhere(t *testing.T) {
 	s.running("")
 	before := s.programs()
 	s.kill()
-	shim := parent(t, before[0])
+	shim := testenv.ParentOf(t, before[0])
 	assert.NilError(t, unix.Kill(shim, unix.SIGSTOP))
 	t.Cleanup(func() { _ = unix.Kill(shim, unix.SIGCONT) })
 	s.Containerd = ""
@@ -326,15 +326,4 @@ func TestPlugindCannotEndWhatRunsElsewhere(t *testing.T) {
 	assert.NilError(t, s.disable())
 	s.awaitNothingLeft()
 	s.stop()
-}
-
-// parent returns the parent of a process, see proc(5).
-func parent(t *testing.T, pid int) (parent int) {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	assert.NilError(t, err)
-	_, line, _ := strings.Cut(string(status), "\nPPid:\t")
-	_, err = fmt.Sscan(line, &parent)
-	assert.NilError(t, err)
-	return parent
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
 
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -38,7 +39,7 @@ func TestAPausedLogDelaysLittle(t *testing.T) {
 	started := s.programs()
 	assert.Equal(t, len(started), 1)
 	assert.NilError(t, syscall.Kill(started[0], syscall.SIGKILL))
-	awaitEnd(t, started[0])
+	testenv.WatchProcess(t, started[0])()
 	assert.NilError(t, s.disable())
 	assert.Equal(t, len(s.programs()), 0)
 	assert.NilError(t, s.enable())
@@ -63,7 +64,7 @@ func TestALogWithoutAReader(t *testing.T) {
 	assert.Equal(t, len(started), 1)
 	assert.Equal(t, ignoredSignals(t, started[0])>>(syscall.SIGPIPE-1)&1, uint64(0))
 	assert.NilError(t, syscall.Kill(started[0], syscall.SIGKILL))
-	awaitEnd(t, started[0])
+	testenv.WatchProcess(t, started[0])()
 	assert.NilError(t, s.disable())
 	assert.NilError(t, s.enable())
 	assert.NilError(t, s.finish(syscall.SIGTERM))

@@ -28,6 +28,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
@@ -280,7 +281,7 @@ func (s *scene) processes(file string, match func(path string) bool) (found []in
 func (s *scene) awaitNothingLeft() {
 	s.t.Helper()
 	for _, pid := range slices.Concat(s.attendants(), s.programs()) {
-		awaitEnd(s.t, pid)
+		testenv.WatchProcess(s.t, pid)()
 	}
 	assert.NilError(s.t, filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Name() == s.id {
@@ -304,27 +305,6 @@ func (s *scene) stop() {
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(s.Directory))
 	assert.NilError(s.t, err)
 	assert.Equal(s.t, len(mounts), 0, "%v", mounts)
-}
-
-// awaitEnd waits for the end of a process that is not a child of this one.
-func awaitEnd(t testing.TB, pid int) {
-	t.Helper()
-	fd, err := unix.PidfdOpen(pid, unix.O_NONBLOCK)
-	if errors.Is(err, unix.ESRCH) {
-		return
-	}
-	assert.NilError(t, err)
-	file := os.NewFile(uintptr(fd), "pidfd")
-	defer file.Close()
-	arguments, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	assert.NilError(t, file.SetReadDeadline(time.Now().Add(patience)))
-	connection, err := file.SyscallConn()
-	assert.NilError(t, err)
-	assert.NilError(t, connection.Read(func(fd uintptr) bool {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		return err == nil && n == 1
-	}), "process %d lives on: %q", pid, arguments)
 }
 
 // end cleans up, also after a test that failed.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/dovetailhq/plugin/executor/containerd"
 	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -238,7 +239,7 @@ func TestAShimIsStopped(t *testing.T) {
 	assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
 	assert.ErrorContains(t, err, "executor is closed")
 
-	shimPid := attendtest.ParentOf(t, pid)
+	shimPid := testenv.ParentOf(t, pid)
 	stopProcess(t, shimPid)
 	next := d.newExecutor(root, ended)
 	defer next.Close()

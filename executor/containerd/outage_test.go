@@ -12,6 +12,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -63,7 +64,7 @@ func TestContainerdRestarts(t *testing.T) {
 			stdout.AwaitText(t, "up\n")
 			pid, ok := e.Pid(id)
 			assert.Assert(t, ok)
-			awaitDeath := attendtest.WatchProcess(t, pid)
+			awaitDeath := testenv.WatchProcess(t, pid)
 
 			test.outage(t, d, func() {
 				pull()
@@ -147,8 +148,8 @@ func TestAShimIsKilled(t *testing.T) {
 	assert.NilError(t, e.Create(id, executortest.Spec(rootfs, "wait="), attendtest.NewOutput(), attendtest.NewOutput()))
 	pid, ok := e.Pid(id)
 	assert.Assert(t, ok)
-	awaitDeath := attendtest.WatchProcess(t, pid)
-	assert.NilError(t, syscall.Kill(attendtest.ParentOf(t, pid), syscall.SIGKILL))
+	awaitDeath := testenv.WatchProcess(t, pid)
+	assert.NilError(t, syscall.Kill(testenv.ParentOf(t, pid), syscall.SIGKILL))
 	ended.Await(t, id)
 	awaitDeath()
 	d.assertNothingLeft(root)

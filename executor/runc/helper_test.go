@@ -16,6 +16,7 @@ import (
 
 	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 func newExecutor(t testing.TB, runtime, root string, exits runc.ExitHandler) *runc.Executor {
@@ -64,7 +65,7 @@ func assertNothingLeft(t testing.TB, root string) {
 // killProcess ends a process that is not ours to wait for, and waits.
 func killProcess(t testing.TB, pid int) {
 	t.Helper()
-	awaitDeath := attendtest.WatchProcess(t, pid)
+	awaitDeath := testenv.WatchProcess(t, pid)
 	assert.NilError(t, unix.Kill(pid, unix.SIGKILL))
 	awaitDeath()
 }

@@ -14,6 +14,7 @@ import (
 	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -56,7 +57,7 @@ func TestNewRemovesTheDead(t *testing.T) {
 	root, id := t.TempDir(), attendtest.NewID()
 	pull := attendtest.Trigger(t, rootfs, "go")
 	leave(t, root, rootfs, id, "step=/go")
-	awaitDeath := attendtest.WatchProcess(t, recordedInit(t, root, id))
+	awaitDeath := testenv.WatchProcess(t, recordedInit(t, root, id))
 	pull()
 	awaitDeath()
 	// More stages of a crash: before there was a record, when there was nothing
@@ -105,7 +106,7 @@ func TestNewEndsAContainerWithoutABundle(t *testing.T) {
 
 // The kernel reuses PIDs. A record that names an unrelated process, here the test
 // itself, does not end that process.
-func TestARecordOfAnotherTimeKillsNobody(t *testing.T) {
+func TestARecordOfAnotherTimeKillsNoProcess(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	edits := map[string]func(record map[string]any){
 		"another process":  func(record map[string]any) { setPID(record, "init"); setPID(record, "runtime") },

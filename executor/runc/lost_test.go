@@ -165,7 +165,7 @@ func TestARunWithoutRecordIsReplaced(t *testing.T) {
 
 // A living daemon goes on: its run can be ended, others start, and the
 // directory is its own as before.
-func TestTheDirectoryIsClearedMeanwhile(t *testing.T) {
+func TestTheDirectoryIsClearedDuringARun(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	for how, clearDirectory := range clearings {
 		t.Run(how, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/dovetailhq/plugin/executor/internal/attend/attendtest"
 	"github.com/dovetailhq/plugin/executor/runc"
+	"github.com/dovetailhq/plugin/internal/testenv"
 	"github.com/dovetailhq/plugin/plugintest/executortest"
 )
 
@@ -155,7 +156,7 @@ func TestTheKernelKillsForMemory(t *testing.T) {
 }
 
 // A SIGKILL that is not from the OOM killer is not reported as one.
-func TestAKillIsNoOOMKill(t *testing.T) {
+func TestAKillIsNotAnOOMKill(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
 	ended := make(attendtest.Exits, 1)
@@ -193,7 +194,7 @@ func TestARunThatLostItsRuntime(t *testing.T) {
 	stdout.AwaitText(t, "up\n")
 	pid, ok := e.Pid(id)
 	assert.Assert(t, ok)
-	killProcess(t, attendtest.ParentOf(t, pid))
+	killProcess(t, testenv.ParentOf(t, pid))
 	stdout.All(t)
 	alive, err := e.IsRunning(id)
 	assert.NilError(t, err)
@@ -310,7 +311,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // Close does not wait for a runtime that hangs.
-func TestCloseEndsACreateUnderWay(t *testing.T) {
+func TestCloseEndsACreateInProgress(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	root := t.TempDir()
 	begun := filepath.Join(t.TempDir(), "begun")

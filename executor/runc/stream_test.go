@@ -105,7 +105,7 @@ func TestFinishDeliversWhatThePipeHolds(t *testing.T) {
 }
 
 // A process that never stops writing must not keep a stream from its end.
-func TestFinishEndsThoughSomebodyWrites(t *testing.T) {
+func TestFinishEndsWhileAProcessWrites(t *testing.T) {
 	to := newSink(1 << 20)
 	s, writer := pipe(t, to)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -159,7 +159,7 @@ func TestLeaveLeavesThePipeToTheNext(t *testing.T) {
 	<-s.done
 }
 
-func TestAFailingWriterHoldsNobodyUp(t *testing.T) {
+func TestAFailingWriterDelaysNothing(t *testing.T) {
 	to := newSink(100_000)
 	to.fail = errors.New("disk full")
 	_, writer := pipe(t, to)
