@@ -9,6 +9,10 @@
 //	plugind --root DIR --exec-root DIR --host unix:///run/plugind.sock
 //	docker --host unix:///run/plugind.sock plugin ls
 //
+// Two commands need no docker: plugind build makes a plugin of a directory, an image
+// or a Go package, and plugind import asks the daemon to import plugins of docker
+// 1.12. Each lists its flags with --help.
+//
 // Two more endpoints use a volume as a container would:
 //
 //	POST /volumes/{name}/mount?id=USER      answers {"Mountpoint": path on the host}
