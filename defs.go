@@ -37,8 +37,8 @@ type Executor interface {
 	// Create leaves nothing behind.
 	Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error
 	// IsRunning reports whether the main process of plugin id lives. For an
-	// unknown ID it returns false, without an error or with one of class not
-	// found. Any other error means that the answer is not known.
+	// unknown ID it returns false, without an error or with one of class
+	// NotFound. Any other error means that the answer is not known.
 	IsRunning(id string) (bool, error)
 	// Restore takes over a run that a previous manager left, with its
 	// streams, and reports whether it lives. The leftovers of a dead run are

@@ -34,7 +34,7 @@ func (e *Executor) perform(id string, limit time.Duration, stdout, stderr io.Wri
 }
 
 // prepare waits for the end of a run of id that is ending. A living run is an error
-// of class conflict.
+// of class Conflict.
 func (e *Executor) prepare(ctx context.Context, id string) error {
 	if !validID(id) {
 		return class.InvalidParameter(fmt.Errorf("id %q is not a file name", id))

@@ -20,12 +20,12 @@ import (
 // and closes them when the run has ended, or at once if Create fails.
 //
 // Leftovers of id from a crashed daemon are replaced, a living process included.
-// If id already runs in this executor, the error is of class conflict. If the
+// If id already runs in this executor, the error is of class Conflict. If the
 // runtime fails, the error is a [RuntimeError].
 //
 // Create blocks as long as the runtime takes, for a minute at most, plus ten seconds
 // to undo a start that took longer. Close ends it at once. Both errors are of class
-// unavailable. A failed Create leaves nothing behind, except when the runtime also
+// Unavailable. A failed Create leaves nothing behind, except when the runtime also
 // hangs during the cleanup: then no process is left, and the next Create or Restore
 // of id, or New, retries.
 func (e *Executor) Create(id string, spec specs.Spec, stdout, stderr io.WriteCloser) error {

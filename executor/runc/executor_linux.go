@@ -135,7 +135,7 @@ func (e *Executor) IsRunning(id string) (bool, error) {
 }
 
 // Signal sends signal to the main process of plugin id. The error is of class
-// not found if the process does not run, and unavailable after Close, or once a
+// NotFound if the process does not run, and Unavailable after Close, or once a
 // newer executor of this process has taken the directory over. It does not block.
 func (e *Executor) Signal(id string, signal syscall.Signal) error {
 	err := e.signal(id, signal)

@@ -25,7 +25,7 @@ import (
 //
 // An error means that it is not known whether the run lives, or that its leftovers
 // can't be removed. A living run continues then, and the call can be repeated. If
-// id already runs in this executor, the error is of class conflict. Restore takes
+// id already runs in this executor, the error is of class Conflict. Restore takes
 // ten seconds at most, plus ten seconds if the removal hangs; Close ends it at
 // once.
 func (e *Executor) Restore(id string, stdout, stderr io.WriteCloser) (alive bool, err error) {
