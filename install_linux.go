@@ -41,7 +41,7 @@ type place interface {
 	TakeBack() error
 }
 
-// beginInstall reserves name for a plugin with a fresh id. The caller must call end.
+// beginInstall reserves name for a plugin with a fresh ID. The caller must call end.
 func (pm *Manager) beginInstall(ctx context.Context, name string) (*install, error) {
 	return pm.beginInstallAs(ctx, name, ids.New())
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/dovetailhq/plugin/internal/logging"
 )
 
-// Bounds of the stages of a shutdown: what hangs in one of them leaves time for the
-// next. A callback that called Shutdown itself, for example, can't return before
-// Shutdown does.
+// Bounds of the stages of a shutdown: a stage that hangs leaves time for the next. A
+// callback that called Shutdown itself, for example, can't return before Shutdown
+// does.
 const (
 	killTime     = 10 * time.Second // from SIGKILL until a process has ended
 	executorTime = 5 * time.Second  // as executor/runc and executor/containerd take at most

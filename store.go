@@ -71,7 +71,7 @@ func (ps *Store) all() []*v2.Plugin {
 }
 
 // SetAll replaces the inventory. If two plugins have the same name, a look-up by
-// that name finds the plugin with the lower id.
+// that name finds the plugin with the lower ID.
 func (ps *Store) SetAll(all map[string]*v2.Plugin) { ps.fill(all, nil) }
 
 // fill replaces the inventory by the plugins that were read, and by the IDs of
@@ -172,7 +172,7 @@ func (ps *Store) Remove(p *v2.Plugin) {
 	ps.index.Remove(p.GetID())
 }
 
-// replace makes p the version that next describes, under its old id and name.
+// replace makes p the version that next describes, under its old ID and name.
 func (ps *Store) replace(p, next *v2.Plugin) {
 	ps.Lock()
 	defer ps.Unlock()

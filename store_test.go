@@ -183,7 +183,7 @@ func TestStoreByCapability(t *testing.T) {
 	ps.Remove(first)
 	assert.DeepEqual(t, names("volumedriver"), []string{"second:latest"})
 	assert.Equal(t, held[0].Name(), "first:latest", "a list that was handed out changed")
-	assert.NilError(t, ps.Add(first), "a removed name and id are free again")
+	assert.NilError(t, ps.Add(first), "a removed name and ID are free again")
 }
 
 func TestStoreSetAll(t *testing.T) {

@@ -83,11 +83,11 @@ func (h *host) installEnabled(start subject.Start, plugins int) {
 	assert.NilError(h.b, err)
 	assert.Equal(h.b, len(records), plugins)
 	for _, record := range records {
-		wishEnabled(h.b, record)
+		writeEnabled(h.b, record)
 	}
 }
 
-func wishEnabled(b *testing.B, path string) {
+func writeEnabled(b *testing.B, path string) {
 	b.Helper()
 	data, err := os.ReadFile(path)
 	assert.NilError(b, err)

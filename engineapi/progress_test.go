@@ -56,7 +56,7 @@ func TestErrorAfterProgressEndsTheStream(t *testing.T) {
 	}
 }
 
-func TestPullTellsTheName(t *testing.T) {
+func TestPullReportsTheName(t *testing.T) {
 	for _, tc := range []struct{ target, name string }{
 		{"/plugins/pull?remote=foo", "foo:latest"},
 		{"/plugins/pull?remote=foo:v1", "foo:v1"},

@@ -134,9 +134,9 @@ func TestSilentClientsAreGivenUp(t *testing.T) {
 	}
 }
 
-// TestSlowBackendIsNoSilentClient delays the backend between reads and after
+// TestSlowBackendIsNotASilentClient delays the backend between reads and after
 // the body.
-func TestSlowBackendIsNoSilentClient(t *testing.T) {
+func TestSlowBackendIsNotASilentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, end := connect(t, slowReader{})
 		defer end()

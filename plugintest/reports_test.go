@@ -115,7 +115,7 @@ func TestAlwaysRunning(t *testing.T) {
 	}
 }
 
-func TestExitOfNobody(t *testing.T) {
+func TestExitWithoutARun(t *testing.T) {
 	e := &plugintest.Executor{}
 	assert.Assert(t, errdefs.IsNotFound(e.Exit("p", 1)))
 	assert.Assert(t, errdefs.IsNotFound(e.Signal("p", syscall.SIGTERM)))
@@ -124,7 +124,7 @@ func TestExitOfNobody(t *testing.T) {
 	assert.Assert(t, errdefs.IsNotFound(e.Exit("p", 1)))
 }
 
-func TestRunsOfAClosedExecutorAreReportedToNobody(t *testing.T) {
+func TestRunsOfAClosedExecutorAreNotReported(t *testing.T) {
 	executortest.VerifyNoLeaks(t)
 	e := &plugintest.Executor{}
 	before := newNotebook(e)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # skips.sh COMMAND...   runs a command, and prints one line about the tests that
-# internal/testenv skipped meanwhile: how many, and why. As root it fails if there
-# were any: root lacks nothing that make deps can't install.
+# internal/testenv skipped in it: how many, and why. As root it fails if there were
+# any: root lacks nothing that make deps can't install.
 set -u
 DOVETAIL_SKIPS=$(mktemp) || exit 1
 export DOVETAIL_SKIPS

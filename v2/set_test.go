@@ -100,7 +100,7 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
-// TestSetPublishesNewMemory: who read the settings before keeps what was read.
+// TestSetPublishesNewMemory: a reader of the earlier settings keeps what it has read.
 func TestSetPublishesNewMemory(t *testing.T) {
 	p := example()
 	held := p.PluginObj.Settings
@@ -138,9 +138,9 @@ func TestSetIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// TestSetBesideAnEmptyList sets a variable with an empty list of settable fields:
+// TestSetNextToAnEmptyList sets a variable with an empty list of settable fields:
 // the whole call has no effect.
-func TestSetBesideAnEmptyList(t *testing.T) {
+func TestSetNextToAnEmptyList(t *testing.T) {
 	p := &Plugin{}
 	p.PluginObj.Config.Env = []types.PluginEnv{
 		{Name: "DIR", Value: pointer("/a"), Settable: []string{}},
@@ -177,7 +177,7 @@ func TestSetOfManyArguments(t *testing.T) {
 	assert.Check(t, after.TotalAlloc-before.TotalAlloc < most, "%d bytes were allocated", after.TotalAlloc-before.TotalAlloc)
 }
 
-// docker's own tests hold the words of these refusals.
+// Docker's own tests compare the words of these refusals.
 func TestSetReplacesOnlyWhatTheConfigHas(t *testing.T) {
 	p := &Plugin{PluginObj: types.Plugin{Config: types.PluginConfig{
 		Env:    []types.PluginEnv{{Name: "LEVEL", Settable: []string{"value"}}},

@@ -139,7 +139,7 @@ func (v *validator) config(c types.PluginConfig) {
 	v.strings("args.value", c.Args.Value)
 	v.text("workdir", c.WorkDir, maxPathBytes)
 	if c.User.UID == noUser || c.User.GID == noUser {
-		v.impossible("user", fmt.Sprintf("%d:%d", c.User.UID, c.User.GID), fmt.Sprintf("uses the reserved id %d", uint32(noUser)))
+		v.impossible("user", fmt.Sprintf("%d:%d", c.User.UID, c.User.GID), fmt.Sprintf("uses the reserved ID %d", uint32(noUser)))
 	}
 	if !slices.Contains(networkTypes, c.Network.Type) {
 		v.warn("network.type", c.Network.Type, "is not a documented type: the plugin gets a separate network namespace without a network")

@@ -62,8 +62,8 @@ func TestValidateRefuses(t *testing.T) {
 		{"NUL in the entrypoint", func(c *types.PluginConfig) { c.Entrypoint = []string{"/plugin", "a\x00b"} }, `entrypoint[1] "a\x00b" has a NUL byte`},
 		{"long argument", func(c *types.PluginConfig) { c.Args.Value = []string{long} }, "args.value[0] \"xx"},
 		{"NUL in the workdir", func(c *types.PluginConfig) { c.WorkDir = "/\x00" }, "workdir"},
-		{"user with the reserved id", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0" uses the reserved id 4294967295`},
-		{"group with the reserved id", func(c *types.PluginConfig) { c.User.GID = math.MaxUint32 }, "uses the reserved id 4294967295"},
+		{"user with the reserved ID", func(c *types.PluginConfig) { c.User.UID = math.MaxUint32 }, `user "4294967295:0" uses the reserved ID 4294967295`},
+		{"group with the reserved ID", func(c *types.PluginConfig) { c.User.GID = math.MaxUint32 }, "uses the reserved ID 4294967295"},
 
 		{"socket that leads out", func(c *types.PluginConfig) { c.Interface.Socket = "../x/plugin.sock" }, `interface.socket "../x/plugin.sock" leads out of the directory for sockets`},
 		{"socket that leads out in the end", func(c *types.PluginConfig) { c.Interface.Socket = "a/../../x" }, "leads out of the directory"},

@@ -81,7 +81,7 @@ func createPlugin(t testing.TB, docker *client.Client, name string) {
 	assert.NilError(t, docker.PluginCreate(t.Context(), buildContext, types.PluginCreateOptions{RepoName: name}))
 }
 
-func TestDaemonTellsClientsAboutItself(t *testing.T) {
+func TestDaemonDescribesItselfToClients(t *testing.T) {
 	h := newHouse(t)
 	h.options.insecureRegistries = []string{"registry.example:5000"}
 	docker, stop := h.start(t)

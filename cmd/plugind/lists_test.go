@@ -88,9 +88,9 @@ func TestListsAreNewerThanTheirRequests(t *testing.T) {
 	})
 }
 
-// TestListsBesideOneThatHangs lists volumes while a list with another filter
+// TestListsDuringAListThatHangs lists volumes while a list with another filter
 // hangs.
-func TestListsBesideOneThatHangs(t *testing.T) {
+func TestListsDuringAListThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLists[int]()
 		hang := make(chan struct{})

@@ -239,9 +239,9 @@ func TestCreatesHaveMemory(t *testing.T) {
 	assert.Check(t, v.memory.TryAcquire(maxCreateMemory), "memory was not given back")
 }
 
-// TestVolumesBesideAPluginThatIsDown ends one of two volume plugins for good.
+// TestVolumesNextToAPluginThatIsDown ends one of two volume plugins for good.
 // It is unavailable; the volumes of the other plugin are not.
-func TestVolumesBesideAPluginThatIsDown(t *testing.T) {
+func TestVolumesNextToAPluginThatIsDown(t *testing.T) {
 	h := newHouse(t)
 	h.executor.Choose = func(_ string, attempt int, spec specs.Spec) plugintest.Behaviour {
 		behaviour := h.executor.Behaviour

@@ -76,7 +76,7 @@ var daemonScenarios = []Scenario{
 		write(filepath.Join(damaged, "config.json"), "nonsense")
 		write("tmp/left/rootfs/file", "of an install")
 		write(damaged[:63]+"x-removing/file", "of a removal")
-		write("strange/file", "of somebody")
+		write("strange/file", "of another program")
 		r.Hide(damaged[:63]+"x", "REMOVED")
 		r.Hide(damaged, "DAMAGED")
 		r.Do("start again", r.begin)

@@ -21,7 +21,7 @@ import (
 	is "gotest.tools/v3/assert/cmp"
 )
 
-func TestServesDockersProtocolUntilToldToStop(t *testing.T) {
+func TestServesDockersProtocolUntilItIsStopped(t *testing.T) {
 	address := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unix", address)
 	assert.NilError(t, err)
@@ -113,7 +113,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, given.Size, "2m")
 }
 
-func TestLogTellsFailuresAndOnDemandTheRest(t *testing.T) {
+func TestLogHasFailuresAndOnDemandTheRest(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		verbose bool

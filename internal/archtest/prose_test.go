@@ -19,7 +19,8 @@ import (
 	"gotest.tools/v3/assert"
 )
 
-// passage is a piece of prose: a comment, a text in the code, a page.
+// passage is a piece of prose: a comment, a text in the code, the name of a test, a
+// page.
 type passage struct {
 	path   string
 	line   int // of its beginning
@@ -96,8 +97,8 @@ func withoutCode(page string) string {
 	return quoted.ReplaceAllString(page, "`code`")
 }
 
-// passagesOfCode returns the comments and texts of a file, and only the comments
-// of a test. A file that does not parse has none: other code bases keep such files.
+// passagesOfCode returns the comments and texts of a file, and of a test the comments
+// and the names of its functions. A file that does not parse has none: other code bases keep such files.
 func passagesOfCode(name string, content []byte) (all []passage) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, name, content, parser.ParseComments|parser.SkipObjectResolution)
@@ -113,7 +114,12 @@ func passagesOfCode(name string, content []byte) (all []passage) {
 	}
 	ast.Inspect(file, func(node ast.Node) bool {
 		switch node := node.(type) {
-		case *ast.File:
+		case *ast.FuncDecl:
+			if isTest {
+				all = append(all, passage{name, files.Position(node.Name.Pos()).Line, sentence(node.Name.Name), false})
+			}
+			return !isTest
+		case *ast.GenDecl:
 			return !isTest
 		case *ast.ImportSpec:
 			return false
@@ -129,6 +135,19 @@ func passagesOfCode(name string, content []byte) (all []passage) {
 	})
 	slices.SortStableFunc(all, func(a, b passage) int { return a.line - b.line })
 	return all
+}
+
+var capitalised = regexp.MustCompile(`\p{Lu}[\p{Ll}\d]+`)
+
+// sentence returns the words of a name in lower case, except abbreviations.
+func sentence(name string) string {
+	words := strings.Fields(capitalised.ReplaceAllString(name, " $0 "))
+	for i, word := range words {
+		if len(word) == 1 || word != strings.ToUpper(word) {
+			words[i] = strings.ToLower(word)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 var directive = regexp.MustCompile(`^(//[a-z]+:|// SPDX-|//nolint)`)
@@ -218,7 +237,7 @@ func (T) M() {}
 	tree := fstest.MapFS{
 		"a/a.go":        {Data: []byte(code)},
 		"internal/i.go": {Data: []byte("// Package i is.\npackage i")},
-		"a/a_test.go":   {Data: []byte("// Package a tests.\npackage a\nvar A = \"a text\"")},
+		"a/a_test.go":   {Data: []byte("// Package a tests.\npackage a\nvar A = \"a text\"\nfunc TestOfAnOOMKill() { _ = \"a text\" }")},
 		"testdata/b.go": {Data: []byte(code)},
 		".hidden/b.go":  {Data: []byte(code)},
 		"vendor/b.go":   {Data: []byte(code)},
@@ -242,8 +261,9 @@ func (T) M() {}
 		`a/a.go:19 true "a text"`,
 		`a/a.go:21 true " M does."`,
 		`a/a_test.go:1 false " Package a tests."`,
+		`a/a_test.go:4 false "test of an OOM kill"`,
 		`internal/i.go:1 false " Package i is."`,
 		`page.md:1 true "one\n\n\n\nthree ` + "`code`" + ` five"`,
 	})
-	assert.Equal(t, wordCount(all), 27)
+	assert.Equal(t, wordCount(all), 32)
 }

@@ -61,7 +61,7 @@ var habits = []habit{
 	{"for, because", words(`[,;:] for ` + clauseSubject + `\b`), never, "because, since", 0},
 	{"has X do", words(`\b(has|have|had) (it|them|((a|an|the|its) )?[a-z]+) ` + bareVerb + `\b`), words(` to [a-z]+$`), "makes X happen, runs X", 1},
 	{"wish", words(`\bwish(es|ed)?\b`), never, "desired state", 0},
-	{"id", words(`\b(?-i:([Tt]he|[Aa]n?|its|by|no|this|same|unknown|plugin's) id|(all|the|of|these|their|unknown|plugin|with) ids)\b`), never, "ID, IDs", 0},
+	{"id", words(`\b(?-i:([Tt]he|[Aa]n?|[Ii]ts|by|no|this|same|unknown|plugin's|reserved|fresh|free|lower) id|(all|the|of|these|their|unknown|plugin|with) ids)\b`), never, "ID, IDs", 0},
 	{": give", words(`[:;] give\b`), never, "use, set, pass", 0},
 }
 
@@ -74,7 +74,7 @@ func (h habit) find(text string) [][]int {
 
 // TestVoice holds the prose to the rates of other code bases, separately for
 // what users read (docs of packages that they can import, texts in the code,
-// pages) and for the other comments, those of tests included. With -v it lists
+// pages) and for the other comments, with those and the names of tests. With -v it lists
 // every place, file by file.
 func TestVoice(t *testing.T) {
 	if *otherTree != "" {
@@ -163,6 +163,7 @@ func TestHabitsAreFound(t *testing.T) {
 		{"has X do", "have them fail"},
 		{"wish", "the wished state"},
 		{"id", "found by id"},
+		{"id", "Its id is free"},
 		{"id", "all ids"},
 		{": give", "negative: give seconds"},
 	}

@@ -130,7 +130,7 @@ func TestSweepAbandonedThatFails(t *testing.T) {
 }
 
 // Every writer gets its blob while SweepAbandoned runs again and again.
-func TestSweepAbandonedBesideWriters(t *testing.T) {
+func TestSweepAbandonedDuringWrites(t *testing.T) {
 	s := open(t, nil)
 	stop := make(chan struct{})
 	var sweeper, writers sync.WaitGroup

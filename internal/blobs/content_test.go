@@ -92,7 +92,7 @@ func TestContentPins(t *testing.T) {
 
 // A sweep while a blob is written, or right after its commit, deletes nothing of
 // it.
-func TestContentBesideSweep(t *testing.T) {
+func TestContentDuringSweep(t *testing.T) {
 	s := open(t, nil)
 	pin := s.NewPin()
 	w, err := s.Content(pin).Writer(t.Context(), content.WithRef("unknown digest"))

@@ -53,7 +53,7 @@ func (x *Index) Has(id string) bool {
 	return sound || broken
 }
 
-// Add adds a plugin. Its id is free. Of several plugins with one name, a look-up by
+// Add adds a plugin. Its ID is free. Of several plugins with one name, a look-up by
 // name finds the first that was added.
 func (x *Index) Add(p *v2.Plugin) {
 	id := p.GetID()
@@ -83,7 +83,7 @@ func (x *Index) Remove(id string) {
 	}
 }
 
-// Replace makes p the version that next describes, under its old id and name.
+// Replace makes p the version that next describes, under its old ID and name.
 func (x *Index) Replace(p, next *v2.Plugin) {
 	x.remove(p)
 	p.ReplaceData(next)

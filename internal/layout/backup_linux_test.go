@@ -22,10 +22,10 @@ func replaced(r *Root) error {
 	return errors.Join(moved(r), os.Mkdir(r.Rootfs(id), 0o755), os.WriteFile(filepath.Join(r.Rootfs(id), "entrypoint"), []byte("new"), 0o755))
 }
 
-// TestBackupGoesBack stops the restoring of a backup at each step, and then lets it be
-// done, on a file system that renames the backup and on overlayfs that does not.
+// TestBackupGoesBack interrupts the restore of a backup at each step, and then
+// completes it, on a file system that renames the backup and on overlayfs that does not.
 func TestBackupGoesBack(t *testing.T) {
-	for name, state := range map[string]func(r *Root) error{"alone": moved, "beside a rootfs": replaced} {
+	for name, state := range map[string]func(r *Root) error{"alone": moved, "next to a rootfs": replaced} {
 		for where, prepare := range map[string]func(*testing.T, func(r *Root)) string{
 			"renamed": func(t *testing.T, do func(r *Root)) string {
 				dir := t.TempDir()
@@ -78,7 +78,8 @@ func goBack(r *Root) error {
 	return errors.Join(found[0].Err, r.RestoreBackup(id))
 }
 
-// TestSpentBackupIsGarbage: a backup counts from when it is known to be garbage.
+// TestSpentBackupIsGarbage: a backup counts as garbage once it is discarded, not
+// before.
 func TestSpentBackupIsGarbage(t *testing.T) {
 	r := open(t, t.TempDir(), &durable.FS{Patience: -1})
 	assert.NilError(t, install(r, "old"))
@@ -107,7 +108,7 @@ func TestSpentBackupIsGarbage(t *testing.T) {
 
 // A backup that was partly deleted is not used by the next start, whichever of its
 // files are left.
-func TestDiscardedBackupIsNoChoice(t *testing.T) {
+func TestDiscardedBackupIsNotRestored(t *testing.T) {
 	for name, where := range map[string]func(t *testing.T, do func(r *Root)) string{
 		"plain": func(t *testing.T, do func(r *Root)) string {
 			dir := t.TempDir()

@@ -48,8 +48,8 @@ func TestMergeExposures(t *testing.T) {
 	}
 }
 
-// TestMergedExposuresCoverEach adds at random: whatever was added is covered for
-// ever, no exposure covers another one, and there are few.
+// TestMergedExposuresCoverEach adds exposures at random. Each stays covered, no
+// exposure covers another one, and there are few.
 func TestMergedExposuresCoverEach(t *testing.T) {
 	seed := testseed.Of(t)
 	random := rand.New(rand.NewPCG(seed, 0))

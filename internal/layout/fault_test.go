@@ -111,9 +111,9 @@ func TestLeftoverOfUpgradeIsNotTakenForItsSuccessors(t *testing.T) {
 	assert.Equal(t, recovered(t, dir), "second")
 }
 
-// TestSweepBesideRemoval has a plugin removed while what an upgrade left in its
-// directory is swept.
-func TestSweepBesideRemoval(t *testing.T) {
+// TestSweepDuringRemoval removes a plugin while a sweep deletes the leftovers of an
+// upgrade in its directory.
+func TestSweepDuringRemoval(t *testing.T) {
 	dir := t.TempDir()
 	files := &durable.FS{}
 	r := open(t, dir, files)

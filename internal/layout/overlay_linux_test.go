@@ -198,8 +198,8 @@ func TestOverlayUpgradeStopsAtMounts(t *testing.T) {
 	assert.Equal(t, recovered(t, dir), "old")
 }
 
-// TestOverlaySweepBesideRemoval sweeps at each step of a removal.
-func TestOverlaySweepBesideRemoval(t *testing.T) {
+// TestOverlaySweepDuringRemoval sweeps at each step of a removal.
+func TestOverlaySweepDuringRemoval(t *testing.T) {
 	dir := onOverlay(t, prepared(t))
 	files := &durable.FS{}
 	r := open(t, dir, files)

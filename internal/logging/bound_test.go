@@ -109,8 +109,8 @@ func TestAPatientLoggerKeepsColors(t *testing.T) {
 	}
 }
 
-// TestAPanicOfTheLogIsNoPanicOfItsCaller writes to a log with a hook that panics.
-func TestAPanicOfTheLogIsNoPanicOfItsCaller(t *testing.T) {
+// TestAPanicOfTheLogStaysInTheLog writes to a log with a hook that panics.
+func TestAPanicOfTheLogStaysInTheLog(t *testing.T) {
 	entry, written := recording(t)
 	entry.entry.Logger.AddHook(panics{})
 	entry.Info("one")

@@ -81,7 +81,7 @@ var errUnknownClient = errors.New("this version of github.com/docker/docker/pkg/
 
 // transportOf returns the transport of a client that docker's package made.
 // That package has no constructor that takes one. Its field of the HTTP client
-// is only read; what is changed, before the first call, are exported fields.
+// is only read; exported fields are changed, before the first call.
 func transportOf(client *plugins.Client) (*transport.HTTPTransport, error) {
 	field := reflect.ValueOf(client).Elem().FieldByName("http")
 	if !field.IsValid() || field.Type() != reflect.TypeFor[*http.Client]() {

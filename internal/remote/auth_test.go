@@ -119,7 +119,7 @@ func TestAccountIsForItsRegistry(t *testing.T) {
 	assert.Check(t, !isFor(&registrytypes.AuthConfig{ServerAddress: "behind.example"}, named(t, "front.example/plugin"), behind))
 }
 
-// Neither a mirror nor a host that is redirected to learns who asks.
+// The account reaches neither a mirror nor a host that the registry redirects to.
 func TestCredentialsGoNowhereElse(t *testing.T) {
 	b := newBench(t)
 	mirror, elsewhere := fake.New(), fake.New()
@@ -152,9 +152,9 @@ func TestCredentialsGoNowhereElse(t *testing.T) {
 	}
 }
 
-// TestErrorsTellNoSignatures redirects to an address with a signature, which works
+// TestErrorsShowNoSignatures redirects to an address with a signature, which works
 // like a password.
-func TestErrorsTellNoSignatures(t *testing.T) {
+func TestErrorsShowNoSignatures(t *testing.T) {
 	b := newBench(t)
 	b.Inject(http.MethodGet, blobPath(b.packed[0]), 0, fake.Redirect("http://127.0.0.1:1"))
 	_, err := b.pull(t.Context(), b.request(t))

@@ -83,7 +83,7 @@ func TestFirstUsableChallenge(t *testing.T) {
 	})
 }
 
-// FuzzChallenges: what is read of a field has a scheme, and ends.
+// FuzzChallenges reads any field: each challenge has a scheme, and reading ends.
 func FuzzChallenges(f *testing.F) {
 	for _, field := range []string{`Bearer realm="x",service=y`, `a b=c, d e="f\"", g`, `=,=`, `"`, "x\x00=y"} {
 		f.Add(field)

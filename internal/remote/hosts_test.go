@@ -146,9 +146,9 @@ func TestPeculiarRegistries(t *testing.T) {
 	}
 }
 
-// TestStalledPullDelaysNobody stalls a pull: neither another pull nor a sweep waits
+// TestStalledPullDelaysNoOtherVerb stalls a pull: neither another pull nor a sweep waits
 // for it.
-func TestStalledPullDelaysNobody(t *testing.T) {
+func TestStalledPullDelaysNoOtherVerb(t *testing.T) {
 	b := newBench(t)
 	b.PutPlugin("other/plugin", "latest", []byte(`{"other":true}`), pack(t, "other"))
 	stalled := make(chan struct{})

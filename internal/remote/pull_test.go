@@ -375,7 +375,7 @@ func TestPullCancelled(t *testing.T) {
 }
 
 // A registry that stalls does not delay the same layer from another registry.
-func TestPullBesideStalledSource(t *testing.T) {
+func TestPullDuringAStalledPull(t *testing.T) {
 	b := newBench(t)
 	stalled := make(chan struct{})
 	b.Inject(http.MethodGet, blobPath(b.packed[0]), 0, func(next http.Handler) http.Handler {

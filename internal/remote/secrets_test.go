@@ -55,7 +55,7 @@ func TestDiscreet(t *testing.T) {
 	}
 }
 
-// TestSecretsInHeaders: what a caller sends along is as secret as its account.
+// TestSecretsInHeaders: the caller's headers are as secret as its account.
 func TestSecretsInHeaders(t *testing.T) {
 	headers := http.Header{
 		"authorization": {"Bearer own+token"},
@@ -102,9 +102,9 @@ func TestAnswersThatRepeatHeaders(t *testing.T) {
 	}
 }
 
-// TestUnreachablePlacesTellNoSecret names and redirects to unreachable addresses with
+// TestUnreachablePlacesShowNoSecret names and redirects to unreachable addresses with
 // secrets in them.
-func TestUnreachablePlacesTellNoSecret(t *testing.T) {
+func TestUnreachablePlacesShowNoSecret(t *testing.T) {
 	const nowhere = "http://user:hunter2@127.0.0.1:1/x?signature=hunter2"
 	tests := []struct {
 		name    string

@@ -54,8 +54,8 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// TestCallsWaitForOneThatHangs makes a call after another call was given up.
-func TestCallsWaitForOneThatHangs(t *testing.T) {
+// TestCallsWaitForACallThatHangs makes a call after another call was given up.
+func TestCallsWaitForACallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCalls()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -170,9 +170,9 @@ func TestAwaitSocketNamesWhatIsThere(t *testing.T) {
 	assert.Check(t, is.ErrorContains(err, `socket "p.sock" does not accept connections, found ["wrong.sock"]`))
 }
 
-// TestAwaitSocketOfSomebodyElse has a process that makes a link to a socket of
-// the host and waits for the daemon to talk to that.
-func TestAwaitSocketOfSomebodyElse(t *testing.T) {
+// TestAwaitSocketOfTheHost puts a link to a socket of the host in the place of the
+// plugin's socket. The daemon does not talk to that socket.
+func TestAwaitSocketOfTheHost(t *testing.T) {
 	others := filepath.Join(shortDir(t), "other.sock")
 	listener, err := net.Listen("unix", others)
 	assert.NilError(t, err)

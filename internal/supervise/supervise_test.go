@@ -436,7 +436,7 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-func TestRecoverWhatDiedMeanwhile(t *testing.T) {
+func TestRecoverAProcessThatHasDied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{}
 		s := p.supervise(true)

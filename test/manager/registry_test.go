@@ -343,7 +343,7 @@ func newUpgradable(t *testing.T) upgradable {
 	return u
 }
 
-// TestUpgradeKeepsThePlugin upgrades a plugin. Its id, name, settings and data
+// TestUpgradeKeepsThePlugin upgrades a plugin. Its ID, name, settings and data
 // stay, after a restart of the manager and a collection as well.
 func TestUpgradeKeepsThePlugin(t *testing.T) {
 	u := newUpgradable(t)

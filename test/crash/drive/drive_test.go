@@ -58,7 +58,7 @@ func turnsOf(count int) <-chan struct{} {
 	return turns
 }
 
-func TestDriverTellsWhatItDoes(t *testing.T) {
+func TestDriverReportsWhatItDoes(t *testing.T) {
 	subject, paths := open(t)
 	manager, err := subject.Open(paths)
 	assert.NilError(t, err)
@@ -98,7 +98,7 @@ func TestDriverTellsWhatItDoes(t *testing.T) {
 	assert.Equal(t, len(ledger.Problems), 0, "%s", ledger.Problems)
 }
 
-func TestDriverStopsWhenNobodyListens(t *testing.T) {
+func TestDriverStopsWithoutAReader(t *testing.T) {
 	subject, paths := open(t)
 	manager, err := subject.Open(paths)
 	assert.NilError(t, err)

@@ -24,7 +24,7 @@ func driverOf(t *testing.T, script string) Driver {
 	return Driver{Binary: binary, Paths: drive.Paths{Root: "/nowhere", ExecRoot: "/nowhere"}}
 }
 
-func TestProcessIsToldAndKilled(t *testing.T) {
+func TestProcessIsSteppedAndKilled(t *testing.T) {
 	d := driverOf(t, `
 echo '{"Verb":"create","Name":"p","Value":"v1","At":1}'
 read -r turn || true
