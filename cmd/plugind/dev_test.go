@@ -158,7 +158,7 @@ func (d *development) end() []string {
 	d.interrupt()
 	assert.NilError(d.t, <-d.ended)
 	if pid != 0 {
-		awaitEnd(d.t, pid)
+		testenv.WatchProcess(d.t, pid)()
 	}
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(d.temporary))
 	assert.NilError(d.t, err)
