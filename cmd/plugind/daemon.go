@@ -28,7 +28,6 @@ import (
 // everything is shut down, or with the error that prevented it from starting or
 // serving.
 func run(ctx context.Context, o options) error {
-	outliveReaders()
 	if err := errors.Join(o.validate(), o.setUpLog()); err != nil {
 		return err
 	}

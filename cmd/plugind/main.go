@@ -69,6 +69,7 @@ func exitCode(out io.Writer, err error) int {
 // plugind. A second SIGTERM or SIGINT has its default effect. Later SIGHUPs stay
 // without effect, as a closed terminal sends more than one.
 func untilSignal() context.Context {
+	outliveReaders()
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
