@@ -51,7 +51,7 @@ unit: ## run the tests that need neither root nor a container runtime, in under 
 	@test/skips.sh go test -short $(UNIT)
 
 deps: ## install what the tests need, with apt-get as root, and build the linter
-	@test/needs.sh gcc runc crun containerd docker-registry mkfs.ext4 mkfs.xfs curl fuse-overlayfs
+	@test/needs.sh gcc runc crun containerd docker-registry mkfs.ext4 mkfs.xfs curl fuse-overlayfs sshfs sshd
 	@$(LINT) version --short >/dev/null
 
 compat: ## compare with docker's package, in each version that has a modfile

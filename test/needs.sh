@@ -19,6 +19,7 @@ package() {
 	ip) echo iproute2 ;;
 	mkfs.ext4) echo e2fsprogs ;;
 	mkfs.xfs) echo xfsprogs ;;
+	sshd) echo openssh-server ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -56,8 +56,9 @@ func command(name string, args ...string) error {
 	run := exec.Command(name, args...)
 	run.Stdout, run.Stderr = output, output
 	if err := run.Run(); err != nil {
-		written, _ := os.ReadFile(output.Name()) // the error of the program counts
-		return fmt.Errorf("%s: %w: %s", name, err, strings.ReplaceAll(strings.TrimSpace(string(written)), "\n", "; "))
+		written, _ := os.ReadFile(output.Name())              // the error of the program counts
+		text := strings.ReplaceAll(string(written), "\r", "") // ssh writes lines for a terminal
+		return fmt.Errorf("%s: %w: %s", name, err, strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ import (
 // built has the programs of all scenarios, built once.
 type built struct {
 	bin     string // directory with docker and plugind
-	context string // build context of the example plugin
+	context string // build context of examples/volume
+	sshfs   string // build context of examples/sshfs
 }
 
 var build = sync.OnceValues(buildAll)
@@ -32,7 +33,7 @@ var build = sync.OnceValues(buildAll)
 func tools(t testing.TB) built {
 	t.Helper()
 	testenv.NeedsRoot(t, "running plugins")
-	for _, command := range []string{"runc", "containerd", "curl"} {
+	for _, command := range []string{"runc", "containerd", "curl", "sshfs", "sshd"} {
 		if _, err := exec.LookPath(command); err != nil {
 			t.Fatalf("%s is missing: make test installs it", command)
 		}
@@ -60,11 +61,12 @@ func withScratch(run func() int) int {
 }
 
 func buildAll() (built, error) {
-	all := built{bin: filepath.Join(scratch, "bin"), context: filepath.Join(scratch, "context")}
+	all := built{bin: filepath.Join(scratch, "bin"), context: filepath.Join(scratch, "context"), sshfs: filepath.Join(scratch, "sshfs")}
 	return all, errors.Join(
 		os.Mkdir(all.bin, 0o755),
 		command("", "go", "build", "-race", "-o", filepath.Join(all.bin, "plugind"), "../../cmd/plugind"),
 		command("../../examples/volume", "make", "CONTEXT="+all.context),
+		command("../../examples/sshfs", "make", "CONTEXT="+all.sshfs),
 		provideDocker(filepath.Join(all.bin, "docker")),
 	)
 }

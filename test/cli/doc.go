@@ -16,6 +16,7 @@
 //	$ROOT      plugind's --root
 //	$EXECROOT  plugind's --exec-root
 //	$SOCKET    plugind's socket
+//	$SSHFS     the build context of examples/sshfs
 //
 // The test implements two commands: "daemon" starts plugind with flags, or
 // stops or kills it. "drivers" numbers the example plugin's processes in the

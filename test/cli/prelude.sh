@@ -77,3 +77,34 @@ stop_registry() {
 	pid=$(cat registry.pid)
 	kill "$pid" && tail --pid="$pid" --follow /dev/null
 }
+
+# start_sshd starts an ssh server on the loopback address of the registry. It allows the
+# keys in ssh/authorized_keys, and has the directory remote.
+start_sshd() {
+	mkdir ssh remote
+	mkdir -p /run/sshd # where sshd drops its rights
+	ssh-keygen -q -t ed25519 -N '' -f ssh/host
+	cat >ssh/config <<-END
+		ListenAddress 127.90.0.1:2222
+		HostKey $WORK/ssh/host
+		AuthorizedKeysFile $WORK/ssh/authorized_keys
+		StrictModes no
+		PasswordAuthentication no
+		KbdInteractiveAuthentication no
+		PidFile none
+		Subsystem sftp internal-sftp
+	END
+	mkfifo ssh/lines
+	"$(command -v sshd)" -D -e -f ssh/config >/dev/null 2>ssh/lines &
+	echo $! >ssh/pid
+	{
+		read -r _ # it listens
+		cat >ssh/log 2>&1 &
+	} <ssh/lines
+}
+
+# stop_sshd ends it and waits for its end.
+stop_sshd() {
+	pid=$(cat ssh/pid)
+	kill "$pid" && tail --pid="$pid" --follow /dev/null
+}

@@ -95,7 +95,7 @@ func (w *world) shell(t testing.TB, line string) string {
 		"DOCKER_HOST=unix://"+w.socket(),
 		"DOCKER_CONFIG="+filepath.Join(w.work, "config"),
 		"DOCKER_CLI_HINTS=false",
-		"WORK="+w.work, "ROOT="+w.root(), "EXECROOT="+w.execRoot(), "SOCKET="+w.socket(),
+		"WORK="+w.work, "SSHFS="+w.tools.sshfs, "ROOT="+w.root(), "EXECROOT="+w.execRoot(), "SOCKET="+w.socket(),
 	)
 	output, err := shell.CombinedOutput()
 	assert.NilError(t, ctx.Err(), "%s took too long:\n%s", line, output)
