@@ -10,5 +10,5 @@
 // alternating rounds and writes docs/performance.md. Command compare runs them
 // with two commits of ours.
 //
-// The tests run every benchmark with small inputs.
+// The tests run every benchmark of our manager with small inputs.
 package bench

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/containerd/log"
+	"gotest.tools/v3/assert"
 
 	"github.com/dovetailhq/plugin/bench/internal/workload"
 )
@@ -31,6 +33,17 @@ func TestMain(m *testing.M) {
 		os.Exit(child(job))
 	}
 	os.Exit(inScratch(m.Run))
+}
+
+// TestBenchmarksWork runs every benchmark of our manager once, with small inputs.
+// Docker's manager has data races, which the race detector would report.
+func TestBenchmarksWork(t *testing.T) {
+	program, err := os.Executable()
+	assert.NilError(t, err)
+	command := exec.Command(program, "-test.run=^$", "-test.bench=.", "-test.benchtime=1x", "-small", "-only=dovetail")
+	command.Dir = source
+	output, err := command.CombinedOutput()
+	assert.NilError(t, err, "%s", output)
 }
 
 func inScratch(run func() int) int {

@@ -5,9 +5,11 @@ package subject
 import (
 	"context"
 	"io"
+	"net"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
+	dockerplugins "github.com/docker/docker/pkg/plugins"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/dovetailhq/plugin"
@@ -64,7 +66,10 @@ func (s dovetailStore) Fill(plugins []types.Plugin) {
 	all := make(map[string]*v2.Plugin, len(plugins))
 	for _, p := range plugins {
 		p.Enabled = true
-		all[p.ID] = &v2.Plugin{PluginObj: p}
+		serving := &v2.Plugin{PluginObj: p}
+		serving.SetPClient(&dockerplugins.Client{})
+		serving.SetAddr(&net.UnixAddr{Net: "unix", Name: "/plugin.sock"})
+		all[p.ID] = serving
 	}
 	s.SetAll(all)
 }
