@@ -3,7 +3,6 @@
 package rootfs
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -185,12 +183,12 @@ func (a *aheadLayer) run(ctx context.Context) {
 func (a *aheadLayer) inflate(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stored, err := a.open(ctx)
+	stored, err := a.source(ctx)
 	if err != nil {
 		return err
 	}
 	defer stored.Close()
-	plain, err := decompress(ctx, stored, a.limits, a.turn, runtime.GOMAXPROCS(0))
+	plain, err := decompress(ctx, stored, a.limits, layerState{a.turn, a.arrived}, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return err
 	}
@@ -209,36 +207,18 @@ func (a *aheadLayer) inflate(ctx context.Context) error {
 	return filled
 }
 
-// open opens the stored layer. Other layers wait for a decoder with a large window, and
-// a registry decides how long the download takes: such a layer is opened once it has
-// arrived.
-func (a *aheadLayer) open(ctx context.Context) (io.ReadCloser, error) {
+// arrived waits until the whole layer is here: other layers wait for a decoder with a
+// large window, and a registry decides how long the download takes.
+func (a *aheadLayer) arrived(ctx context.Context) error {
 	stored, err := a.source(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	start := make([]byte, zstd.HeaderMaxSize)
-	n, err := io.ReadFull(stored, start)
-	switch {
-	case err != nil && err != io.EOF && err != io.ErrUnexpectedEOF:
-	case detect(start[:n]) == Zstd && zstdWindow(start[:n]) > ordinaryWindowBytes:
-		_, err = io.Copy(io.Discard, stored)
-	default:
-		return unreadStart{io.MultiReader(bytes.NewReader(start[:n]), stored), stored}, nil
-	}
+	_, err = io.Copy(io.Discard, stored)
 	if closeErr := stored.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return nil, err
-	}
-	return a.source(ctx)
-}
-
-// unreadStart is a stored layer after its first bytes were looked at.
-type unreadStart struct {
-	io.Reader
-	io.Closer
+	return err
 }
 
 // discard releases the memory of entries and blocks that were not consumed. It is

@@ -406,7 +406,10 @@ func arriving(start []byte) Source {
 	return func(ctx context.Context) (io.ReadCloser, error) {
 		rest, w := io.Pipe()
 		context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
-		return unreadStart{io.MultiReader(bytes.NewReader(start), rest), rest}, nil
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(start), rest), rest}, nil
 	}
 }
 
@@ -419,7 +422,7 @@ func withWindow(t *testing.T, plain []byte, bytes int) []byte {
 	_, err = w.Write(plain)
 	assert.NilError(t, err)
 	assert.NilError(t, w.Close())
-	assert.Equal(t, zstdWindow([]byte(packed.String()[:zstd.HeaderMaxSize])), int64(bytes))
+	assert.Equal(t, firstWindow([]byte(packed.String()[:zstd.HeaderMaxSize])), uint64(bytes))
 	return []byte(packed.String())
 }
 

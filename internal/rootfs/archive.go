@@ -133,7 +133,7 @@ func isSparse(header *tar.Header) bool {
 
 // Source opens a stored layer, compressed or not, at its beginning. The layer may
 // still be arriving. Reads from the returned reader must fail when ctx ends. A source
-// can be called again after its reader was closed.
+// can be called again, also while its reader is in use.
 type Source func(ctx context.Context) (io.ReadCloser, error)
 
 // contextReader is a reader that fails after the end of its context.

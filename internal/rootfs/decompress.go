@@ -11,8 +11,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // Compression is how a layer's archive is compressed.
@@ -23,16 +21,6 @@ const (
 	Uncompressed Compression = "none"
 	Gzip         Compression = "gzip"
 	Zstd         Compression = "zstd"
-)
-
-const (
-	// maxZstdWindowBytes is the largest window that a zstd archive may have. It
-	// bounds the memory of a decoder.
-	maxZstdWindowBytes = 128 << 20
-	// ordinaryWindowBytes is the largest window of zstd's ordinary levels. All
-	// decoders should support it:
-	// https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1.1.2
-	ordinaryWindowBytes = 8 << 20
 )
 
 // readBuffers holds the buffers of compressed archives for reuse.
@@ -59,14 +47,13 @@ type Decompressor struct {
 // Decompress is for build contexts: a zstd archive with a window of more than 8 MiB
 // waits while another one of limits.Budget is read. It stops waiting when ctx ends.
 func Decompress(ctx context.Context, source io.Reader, limits Limits) (*Decompressor, error) {
-	return decompress(ctx, source, limits, nil, 1)
+	return decompress(ctx, source, limits, layerState{}, 1)
 }
 
 // decompress is Decompress of a layer that may be ahead of its turn, on several cores
 // where the layer allows it. With more than one core, source is read on another
-// goroutine, and Close waits until a read of source returns. A layer without a turn is
-// a build context.
-func decompress(ctx context.Context, source io.Reader, limits Limits, turn <-chan struct{}, cores int) (*Decompressor, error) {
+// goroutine, and Close waits until a read of source returns.
+func decompress(ctx context.Context, source io.Reader, limits Limits, layer layerState, cores int) (*Decompressor, error) {
 	buffered := readBuffers.Get().(*bufio.Reader)
 	d := &Decompressor{
 		compressed: &countingReader{source: source},
@@ -74,14 +61,21 @@ func decompress(ctx context.Context, source io.Reader, limits Limits, turn <-cha
 		limits:     limits.withDefaults(),
 	}
 	buffered.Reset(d.compressed)
-	if err := d.open(ctx, buffered, turn, cores); err != nil {
+	if err := d.open(ctx, buffered, layer, cores); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Decompressor) open(ctx context.Context, buffered *bufio.Reader, turn <-chan struct{}, cores int) error {
+// layerState is what a decoder with a large window waits for. The zero value is that
+// of a build context.
+type layerState struct {
+	turn    <-chan struct{}             // closed once all earlier layers are unpacked
+	arrived func(context.Context) error // waits until the whole layer is here
+}
+
+func (d *Decompressor) open(ctx context.Context, buffered *bufio.Reader, layer layerState, cores int) error {
 	start, err := buffered.Peek(4)
 	if err != nil && err != io.EOF {
 		return err
@@ -90,7 +84,7 @@ func (d *Decompressor) open(ctx context.Context, buffered *bufio.Reader, turn <-
 	case Gzip:
 		return d.openGzip(buffered, cores)
 	case Zstd:
-		return d.openZstd(ctx, buffered, turn)
+		return d.openZstd(ctx, buffered, layer)
 	default:
 		d.plain = buffered
 	}
@@ -109,47 +103,14 @@ func (d *Decompressor) openGzip(buffered *bufio.Reader, cores int) error {
 
 // openZstd decodes on the caller's goroutine alone: the concurrency comes from
 // inflating several layers at once.
-func (d *Decompressor) openZstd(ctx context.Context, buffered *bufio.Reader, turn <-chan struct{}) error {
-	start, _ := buffered.Peek(zstd.HeaderMaxSize) // a read returns the error
-	window := zstdWindow(start)
-	release, err := d.limits.Budget.window(ctx, window, turn)
+func (d *Decompressor) openZstd(ctx context.Context, buffered *bufio.Reader, layer layerState) error {
+	plain, err := newZstdReader(ctx, buffered, d.limits.Budget, layer.turn, layer.arrived)
+	d.onClose(plain.Close)
 	if err != nil {
-		return err
-	}
-	plain, recycle := d.limits.Budget.decoder(window)
-	d.onClose(release)
-	d.onClose(recycle)
-	if err := plain.Reset(buffered); err != nil {
 		return d.explain(err)
 	}
 	d.plain = plain
 	return nil
-}
-
-func newZstdDecoder(window int64) *zstd.Decoder {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
-	if err != nil {
-		panic(err) // the options are constants
-	}
-	return decoder
-}
-
-// zstdWindow returns the window to reserve for an archive. The first frame's
-// header decides: later frames can declare a larger window, but writers have no
-// reason to.
-func zstdWindow(start []byte) int64 {
-	var first zstd.Header
-	if err := first.Decode(start); err != nil || first.Skippable {
-		return maxZstdWindowBytes
-	}
-	window := first.WindowSize
-	if first.SingleSegment {
-		window = first.FrameContentSize
-	}
-	if window <= ordinaryWindowBytes {
-		return ordinaryWindowBytes
-	}
-	return maxZstdWindowBytes
 }
 
 // Read reads uncompressed bytes.
@@ -197,6 +158,10 @@ func (closedReader) Read([]byte) (int, error) { return 0, os.ErrClosed }
 func (d *Decompressor) explain(err error) error {
 	if d.compressed.err != nil {
 		return d.compressed.err
+	}
+	var wait *waitError
+	if errors.As(err, &wait) {
+		return wait.error
 	}
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF

@@ -38,12 +38,19 @@ func (e *LimitError) Error() string {
 // InvalidParameter marks the error's class.
 func (*LimitError) InvalidParameter() {}
 
-// FormatError reports bytes that are not an archive, or only part of one.
+// FormatError reports bytes that are not an archive, only part of one, or compressed
+// in a way that is not supported.
 type FormatError struct {
 	Err error
 }
 
-func (e *FormatError) Error() string { return plaintext.Sprintf("archive is malformed: %v", e.Err) }
+func (e *FormatError) Error() string {
+	var window *windowError
+	if errors.As(e.Err, &window) {
+		return plaintext.Sprintf("archive is not supported: %v", window)
+	}
+	return plaintext.Sprintf("archive is malformed: %v", e.Err)
+}
 
 func (e *FormatError) Unwrap() error { return e.Err }
 

@@ -12,7 +12,7 @@ func TestErrorsArePlain(t *testing.T) {
 	plaintexttest.Check(t,
 		&EntryError{},
 		&LimitError{},
-		&FormatError{},
+		&FormatError{}, &windowError{},
 		&ContextError{},
 		&SystemError{},
 	)
