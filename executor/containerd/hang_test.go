@@ -183,7 +183,7 @@ func TestContainerdIsStopped(t *testing.T) {
 	assert.Assert(t, err == nil || errdefs.IsNotFound(err), "%v", err)
 	ended.Await(t, id)
 	d.assertNothingLeft(root)
-	assert.Equal(t, len(attendtest.ProcessesOf(t, "id="+other)), 0, "%q", attendtest.ProcessesOf(t, "id="+other))
+	attendtest.AwaitNoneOf(t, "id="+other)
 }
 
 // Close does not wait for a containerd that does not answer. The next executor

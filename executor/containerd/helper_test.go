@@ -62,5 +62,5 @@ func (d *daemon) assertNothingLeftOf(t *testing.T, id, root string) {
 	_, err = d.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
 	assert.Assert(t, errdefs.IsNotFound(errgrpc.ToNative(err)), "task: %v", err)
 	assertNoRuns(t, root)
-	assert.Equal(t, len(attendtest.ProcessesOf(t, "id="+id)), 0, "%q", attendtest.ProcessesOf(t, "id="+id))
+	attendtest.AwaitNoneOf(t, "id="+id)
 }

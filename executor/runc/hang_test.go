@@ -75,7 +75,7 @@ func TestARuntimeHangs(t *testing.T) {
 					e := newHangingExecutor(t, hangingRuntime(t, how, first, count), root, ended)
 					live(t, e, ended, rootfs, id)
 					assert.NilError(t, attendtest.Within(t, 5*time.Second, "Close", e.Close))
-					assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%q", attendtest.ProcessesOf(t, id))
+					attendtest.AwaitNoneOf(t, id)
 
 					e = newExecutor(t, "runc", root, ended)
 					assert.NilError(t, e.Close())
@@ -99,7 +99,7 @@ func live(t *testing.T, e *runc.Executor, ended attendtest.Exits, rootfs, id str
 			assert.Assert(t, errdefs.IsUnavailable(err) || errdefs.IsInternal(err), "%v", err)
 			stdout.All(t)
 			stderr.All(t)
-			assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%v: %q", err, attendtest.ProcessesOf(t, id))
+			attendtest.AwaitNoneOf(t, id)
 		}
 		alive, runningErr := e.IsRunning(id)
 		assert.NilError(t, runningErr)
@@ -134,7 +134,7 @@ func TestARuntimeHangsHalfWay(t *testing.T) {
 			assert.Assert(t, errdefs.IsUnavailable(err), "%v", err)
 			assert.ErrorContains(t, err, "no answer within 2s")
 			assertNothingLeft(t, root)
-			assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%q", attendtest.ProcessesOf(t, id))
+			attendtest.AwaitNoneOf(t, id)
 			assert.Equal(t, len(cgroupsOf(t, id)), 0, "%q", cgroupsOf(t, id))
 		})
 	}

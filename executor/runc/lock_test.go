@@ -158,7 +158,7 @@ func TestADaemonLeavesAHungRuntime(t *testing.T) {
 	d.kill()
 	e := newHangingExecutor(t, "runc", root, make(attendtest.Exits))
 	defer e.Close()
-	assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "%q", attendtest.ProcessesOf(t, id))
+	attendtest.AwaitNoneOf(t, id)
 	assertNothingLeft(t, root)
 }
 

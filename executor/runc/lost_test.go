@@ -78,7 +78,7 @@ func TestARunWithoutRecordIsRestored(t *testing.T) {
 				stdout.AwaitText(t, "hello\n")
 				assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 				ended.Await(t, id)
-				assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0)
+				attendtest.AwaitNoneOf(t, id)
 				assertNothingLeft(t, root)
 			})
 		}
@@ -201,8 +201,8 @@ func TestAClearedDirectoryHasOneProcess(t *testing.T) {
 	rootfs := executortest.BuildProbe(t)
 	executortest.VerifyNoLeaks(t)
 	root, id, ended := filepath.Join(t.TempDir(), "r"), attendtest.NewID(), make(attendtest.Exits, 1)
-	d := startDaemon(t, "runc", root, rootfs, id, "wait=", "id="+id)
-	d.awaitLines("created")
+	d := startDaemon(t, "runc", root, rootfs, id, "out=up", "wait=", "id="+id)
+	d.awaitLines("up", "created")
 	assert.NilError(t, os.RemoveAll(root))
 	_, err := runc.New(root, ended)
 	var locked *runc.LockedError

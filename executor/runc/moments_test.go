@@ -48,7 +48,7 @@ func killAtMoments(t *testing.T, withRuntime bool) {
 			assert.NilError(t, e.Signal(id, syscall.SIGKILL))
 			ended.Await(t, id)
 		}
-		assert.Equal(t, len(attendtest.ProcessesOf(t, id)), 0, "killed after %v: %q", after, attendtest.ProcessesOf(t, id))
+		attendtest.AwaitNoneOf(t, id)
 		assertNothingLeft(t, root)
 		if len(cgroupsOf(t, id)) > 0 && withRuntime {
 			assert.NilError(t, e.Create(id, executortest.Spec(rootfs), attendtest.NewOutput(), attendtest.NewOutput()))

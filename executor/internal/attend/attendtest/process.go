@@ -6,12 +6,17 @@ package attendtest
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 
 	"golang.org/x/sys/unix"
 	"gotest.tools/v3/assert"
+
+	"github.com/dovetailhq/plugin/internal/testenv"
 )
 
 // Trigger makes a FIFO in rootfs on which a step of the program waits.
@@ -32,13 +37,32 @@ func Trigger(t testing.TB, rootfs, name string) (pull func()) {
 // ProcessesOf returns the arguments of all processes whose arguments contain text.
 func ProcessesOf(t testing.TB, text string) (found []string) {
 	t.Helper()
+	return slices.Collect(maps.Values(processesOf(t, text)))
+}
+
+// AwaitNoneOf waits until no process has arguments that contain text: a killed process
+// takes a moment to end.
+func AwaitNoneOf(t testing.TB, text string) {
+	t.Helper()
+	for pid := range processesOf(t, text) {
+		testenv.WatchProcess(t, pid)()
+	}
+	assert.Equal(t, len(processesOf(t, text)), 0, "%q", ProcessesOf(t, text))
+}
+
+// processesOf returns the arguments by PID.
+func processesOf(t testing.TB, text string) map[int]string {
+	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	assert.NilError(t, err)
+	found := make(map[int]string)
 	for _, file := range files {
 		// The process may be gone. A zombie has no arguments.
 		arguments, _ := os.ReadFile(file)
 		if bytes.Contains(arguments, []byte(text)) {
-			found = append(found, string(arguments))
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			assert.NilError(t, err)
+			found[pid] = string(arguments)
 		}
 	}
 	return found
