@@ -72,7 +72,7 @@ dockerd-twice: ## build the daemons twice, in two directories; fails unless the 
 	@cd compat/dockerd && go run ./build -docker $(DOCKER) -directory $(DOCKERD_BUILD) -twice
 
 test-dockerd: dockerd ## run the stories of compat/dockerd on both daemons, and compare; FORM=-long plays the whole story of a swarm
-	@test/needs.sh docker runc containerd docker-registry iptables busybox ip curl
+	@test/needs.sh docker runc containerd docker-registry iptables busybox ip curl sshfs sshd
 	cd compat/dockerd && go test -count 1 ./build
 	cd compat/dockerd && DOVETAIL_DOCKERD=$(DOCKERD_BUILD)/$(DOCKER) go test -count 1 -parallel 4 -timeout 40m . $(FORM)
 

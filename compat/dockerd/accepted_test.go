@@ -96,5 +96,8 @@ var inStory = []difference{
 // inLate are the differences in the story of late plugins: there are none.
 var inLate = []difference{}
 
+// inSSHFS are the differences in the story of a volume over ssh: there are none.
+var inSSHFS = []difference{}
+
 // inSwarm are the differences in the story of a swarm: there are none.
 var inSwarm = []difference{}

@@ -15,6 +15,10 @@ func TestStory(t *testing.T) { sideBySide(t, "story", inStory) }
 // TestLateLegacyPlugins starts daemons before plugins of the first generation.
 func TestLateLegacyPlugins(t *testing.T) { sideBySide(t, "late", inLate) }
 
+// TestSSHFS runs the session with which docker introduced managed plugins: a volume
+// that is a directory of another machine.
+func TestSSHFS(t *testing.T) { sideBySide(t, "sshfs", inSSHFS) }
+
 // TestTakeover hands running plugins and a container from stock to ours, back and
 // over again. No process ends, and no line of output is lost.
 func TestTakeover(t *testing.T) {

@@ -314,7 +314,8 @@ func await(line string) error {
 	}
 }
 
-// build is the directory of a build: stock-bin, dovetail-bin and plugins.
+// build is the directory of a build: stock-bin, dovetail-bin, plugins, and sshfs, which
+// is the build context of examples/sshfs.
 type build string
 
 var buildPlugins sync.Once
@@ -331,6 +332,10 @@ func theBuild(t *testing.T) build {
 		command.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := command.CombinedOutput(); err != nil {
 			t.Fatalf("build plugins: %v\n%s", err, out)
+		}
+		command = exec.Command("make", "-C", "../../examples/sshfs", "CONTEXT="+filepath.Join(directory, "sshfs"))
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("build examples/sshfs: %v\n%s", err, out)
 		}
 	})
 	return build(directory)
