@@ -185,8 +185,7 @@ func (m measured) remove() error {
 // use makes and removes a volume of each plugin.
 func use(plugins int) error {
 	for i := range plugins {
-		volume := fmt.Sprintf(`{"Name": "volume%d", "Driver": %q}`, i, nameOf(i))
-		err := engine(http.MethodPost, "/volumes/create", volume)
+		err := createVolume(fmt.Sprintf(`{"Name": "volume%d", "Driver": %q}`, i, nameOf(i)))
 		if err == nil {
 			err = engine(http.MethodDelete, fmt.Sprintf("/volumes/volume%d", i), "")
 		}
@@ -195,6 +194,18 @@ func use(plugins int) error {
 		}
 	}
 	return nil
+}
+
+// createVolume repeats a request for a plugin that is not available yet: a busy machine
+// takes longer to start ten plugins than a request waits for one.
+func createVolume(volume string) error {
+	limit := time.Now().Add(time.Minute)
+	for {
+		err := engine(http.MethodPost, "/volumes/create", volume)
+		if err == nil || time.Now().After(limit) || !strings.Contains(err.Error(), "503 Service Unavailable") {
+			return err
+		}
+	}
 }
 
 // timed measures what takes place with a number of plugins. With -1 the number is
