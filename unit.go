@@ -73,9 +73,10 @@ type unit struct {
 
 	// operation serialises verbs. It is held across I/O and is the outermost
 	// lock. Disable interrupts a start that holds it.
-	operation bounded.Lock
-	after     []func() // callbacks that release runs; guarded by operation
-	takenOver bool     // takeOver has run; guarded by operation
+	operation  bounded.Lock
+	after      []func() // callbacks that release runs; guarded by operation
+	takenOver  bool     // takeOver has run; guarded by operation
+	endUpgrade func()   // ends the upgrade in progress; guarded by operation
 
 	mu         sync.Mutex // guards what follows
 	state      lifecycle.State

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types"
@@ -36,11 +37,11 @@ import (
 // memory and on disk.
 func (pm *Manager) Upgrade(ctx context.Context, ref reference.Named, name string, metaHeader http.Header, authConfig *registry.AuthConfig, privileges types.PluginPrivileges, outStream io.Writer) (retErr error) {
 	defer plain(&retErr)
-	u, err := pm.beginUpgrade(ctx, name) // first, because it can wait long
+	u, endUpgrade, err := pm.beginUpgrade(ctx, name) // first, because it can wait long
 	if err != nil {
 		return err
 	}
-	defer u.endUpgrade()
+	defer endUpgrade()
 	ctx, out, end, err := pm.beginTransfer(ctx, outStream)
 	if err != nil {
 		return err
@@ -70,41 +71,39 @@ func (pm *Manager) UpgradeFromLayout(ctx context.Context, path, name string) (re
 		return err
 	}
 	defer leave()
-	u, err := pm.beginUpgrade(ctx, name)
+	u, endUpgrade, err := pm.beginUpgrade(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer u.endUpgrade()
+	defer endUpgrade()
 	pin := pm.blobs.NewPin()
 	defer pm.requestGC()
 	defer pin.Release()
 	return pm.upgradeFrom(ctx, u, path, pin)
 }
 
-// beginUpgrade makes other verbs on the plugin fail until endUpgrade. It does not
-// keep the operation lock, because registry and client may take any time.
-func (pm *Manager) beginUpgrade(ctx context.Context, name string) (*unit, error) {
+// beginUpgrade makes other verbs on the plugin fail until end. It does not keep the
+// operation lock, because registry and client may take any time. A swap calls end as
+// well: the second call does nothing, because another upgrade may have begun.
+func (pm *Manager) beginUpgrade(ctx context.Context, name string) (u *unit, end func(), err error) {
 	ctx, cancel := pm.untilShutdown(ctx)
 	defer cancel()
 	u, release, err := pm.acquireReadable(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer release()
 	if u.plugin.IsEnabled() {
-		return nil, fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
+		return nil, nil, fmt.Errorf("plugin must be disabled before upgrading: %w", &EnabledError{Name: u.plugin.Name()})
 	}
 	if err := u.stop(ctx); err != nil { // an earlier process may be left
-		return nil, err
+		return nil, nil, err
 	}
-	return u, u.fire(lifecycle.Upgrade)
-}
-
-// endUpgrade does nothing after a swap that succeeded.
-func (u *unit) endUpgrade() {
-	if u.isIn(lifecycle.Upgrading) {
-		_ = u.fire(lifecycle.Done)
+	if err := u.fire(lifecycle.Upgrade); err != nil {
+		return nil, nil, err
 	}
+	u.endUpgrade = sync.OnceFunc(func() { _ = u.fire(lifecycle.Done) })
+	return u, u.endUpgrade, nil
 }
 
 // actionUpgrade is the action for LogPluginEvent; docker logs none.
