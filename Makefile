@@ -7,9 +7,8 @@ FUZZTIME  ?= 60s
 TESTS     ?= ./...
 LINT      := go tool -modfile=$(CURDIR)/tools/lint/go.mod golangci-lint
 # Lint vets every module. The compressor runs in goroutines of internal/members, which is
-# checked; its own loops take ten times as long with the detector. Many tests wait for
-# processes and disks, so three packages run at a time on two processors.
-RACE      := -vet=off -p 3 -race -gcflags=github.com/klauspost/compress/flate=-race=false
+# checked; its own loops take ten times as long with the detector.
+RACE      := -vet=off -race -gcflags=github.com/klauspost/compress/flate=-race=false
 VULNCHECK := go tool -modfile=$(CURDIR)/tools/lint/go.mod govulncheck
 # Unpacking and creating plugins needs root.
 UNIT      := $(filter-out ./internal/rootfs ./internal/backups,. ./engineapi ./v2 ./plugintest/registry $(wildcard ./internal/*) $(wildcard ./executor/internal/*))
@@ -42,7 +41,7 @@ modules: LONGEST := ./test/manager ./executor/containerd ./cmd/plugind ./test/re
 modules:
 	@failed=; for module in $(filter-out ./compat ./compat/dockerd,$(MODULES)); do \
 		echo "== go test in $$module"; \
-		(cd $$module && go test $(RACE) -timeout 40m $$(ls -d $(LONGEST) 2>/dev/null) ./...) || failed="$$failed $$module"; \
+		(cd $$module && go test $(RACE) -timeout 25m $$(ls -d $(LONGEST) 2>/dev/null) ./...) || failed="$$failed $$module"; \
 	done; \
 	$(MAKE) --no-print-directory compat || failed="$$failed ./compat"; \
 	if [ -n "$$failed" ]; then echo "failed in$$failed"; exit 1; fi
