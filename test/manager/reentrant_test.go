@@ -141,7 +141,8 @@ func (w *world) holdLogs(id string) (release func()) {
 	older, err := os.OpenFile(output+".old", os.O_WRONLY, 0)
 	assert.NilError(w.T, err)
 	return func() {
-		newer, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", held), os.O_WRONLY, 0)
+		// O_RDWR does not wait: the reader may have found no file, after the removal.
+		newer, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", held), os.O_RDWR, 0)
 		assert.NilError(w.T, err)
 		assert.NilError(w.T, errors.Join(older.Close(), newer.Close(), unix.Close(held)))
 		<-read
